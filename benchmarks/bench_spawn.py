@@ -1,0 +1,100 @@
+"""Spawn 100,000 goroutines, each of which sends one value on a buffered channel, and receive them all.
+
+ns per goroutine, from the first `go` until the last value is in.
+"""
+
+from time import perf_counter
+
+from benchmarks.workload import Metric, Target, Workload
+
+
+def with_gopy(n: int) -> float:
+    from gopy import Chan, go
+
+    start = perf_counter()
+    done: Chan[int] = Chan(n)
+    for i in range(n):
+        go(done.send, i)
+    for _ in range(n):
+        done.recv()
+    return perf_counter() - start
+
+
+def with_gevent(n: int) -> float:
+    import gevent
+    from gevent.queue import SimpleQueue
+
+    start = perf_counter()
+    done = SimpleQueue()
+    for i in range(n):
+        gevent.spawn(done.put, i)
+    for _ in range(n):
+        done.get()
+    return perf_counter() - start
+
+
+def with_asyncio(n: int) -> float:
+    import asyncio
+
+    async def main() -> float:
+        async def work(i: int) -> None:
+            done.put_nowait(i)
+
+        start = perf_counter()
+        done: asyncio.Queue[int] = asyncio.Queue()
+        tasks = [asyncio.create_task(work(i)) for i in range(n)]  # asyncio keeps no reference of its own
+        for _ in range(n):
+            await done.get()
+        elapsed = perf_counter() - start
+        await asyncio.wait(tasks)
+        return elapsed
+
+    return asyncio.run(main())
+
+
+def with_threads(n: int) -> float:
+    from queue import SimpleQueue
+    from threading import Thread
+
+    start = perf_counter()
+    done: SimpleQueue[int] = SimpleQueue()
+    for i in range(n):
+        Thread(target=done.put, args=(i,)).start()
+    for _ in range(n):
+        done.get()
+    return perf_counter() - start
+
+
+def with_runloom(n: int) -> float:
+    import runloom
+
+    from benchmarks.runloom_root import on_hubs
+
+    def main() -> float:
+        start = perf_counter()
+        done = runloom.Chan(n)
+        for i in range(n):
+            runloom.fiber(done.send, i)
+        for _ in range(n):
+            done.recv()
+        return perf_counter() - start
+
+    return on_hubs(main)
+
+
+WORKLOAD = Workload(
+    title="spawn and finish, counted through a channel, {n:,} in one go",
+    metrics=(
+        Metric(unit="ns", what="goroutine", targets=(Target(0.5, peer="go"), Target(0.05, peer="asyncio"))),
+    ),
+    versions={
+        "gopy": with_gopy,
+        "gevent": with_gevent,
+        "asyncio": with_asyncio,
+        "threads": with_threads,
+        "runloom": with_runloom,
+    },
+    n=100_000,
+    quick_n=20_000,
+    n_for={"threads": 1_000, "runloom": 10_000},
+)

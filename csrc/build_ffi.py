@@ -1,0 +1,44 @@
+"""What cffi compiles into gopy._core. setup.py names `ffi`; to rebuild after a change to csrc/, run pip install
+again, or `python csrc/build_ffi.py` for the extension alone, in place."""
+
+import glob
+import os
+import sysconfig
+
+import greenlet
+from cffi import FFI
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+
+ffi = FFI()
+ffi.cdef("int gopy_init(void);")
+
+
+def _sources() -> list[str]:
+    found = glob.glob(os.path.join(HERE, "runtime", "*.c")) + glob.glob(os.path.join(HERE, "python", "*.c"))
+    return sorted(os.path.relpath(path, ROOT) for path in found)
+
+
+ffi.set_source(
+    "gopy._core",
+    '#include "python/pymodule.h"',
+    sources=_sources(),
+    include_dirs=[HERE, os.path.dirname(greenlet.__file__)],
+    depends=sorted(glob.glob(os.path.join(HERE, "*", "*.h"))),
+    define_macros=[
+        # The runtime's locks and atomics exist only where the GIL does not.
+        ("GOPY_THREADED", str(int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))),
+        # Our types are more than the limited API allows.
+        ("_CFFI_NO_LIMITED_API", ""),
+    ],
+    extra_compile_args=[
+        "-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden",
+        "-Wno-missing-field-initializers",
+    ],
+    py_limited_api=False,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    ffi.compile(tmpdir=".", verbose=True)

@@ -1,0 +1,401 @@
+/* pychan.c: Chan, its one-sided views SendChan and RecvChan, and iteration.
+ *
+ * All three share one layout, ChanBase: a Chan has its hchan in itself, a view refers to its Chan. A value in
+ * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */
+#include "pygopy.h"
+
+static PyChan *chan_alloc(PyTypeObject *type)
+{
+    PyChan *ch = (PyChan *)type->tp_alloc(type, 0); /* zeroed */
+    if (ch)
+        ch->owner = ch;
+    return ch;
+}
+
+static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"capacity", "zero", NULL};
+    PyObject *capacity = NULL, *zero = Py_None;
+    Py_ssize_t size = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$O:Chan", names, &capacity, &zero))
+        return NULL;
+    if (capacity) {
+        if (!PyIndex_Check(capacity)) {
+            type_error("capacity", "an int", capacity);
+            return NULL;
+        }
+        size = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
+        if (size == -1 && PyErr_Occurred()) {
+            if (PyErr_ExceptionMatches(PyExc_OverflowError))
+                PyErr_SetString(PyExc_ValueError, "`capacity` is out of range");
+            return NULL;
+        }
+        if (size < 0) {
+            PyErr_Format(PyExc_ValueError, "`capacity` must be 0 or more, got %zd", size);
+            return NULL;
+        }
+    }
+    PyChan *ch = chan_alloc(type);
+    if (ch == NULL)
+        return NULL;
+    if (!chaninit(&ch->own, (size_t)size)) {
+        Py_DECREF(ch);
+        return PyErr_NoMemory();
+    }
+    ch->c = &ch->own;
+    ch->zero = new_ref(zero);
+    return (PyObject *)ch;
+}
+
+static int chan_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    PyChan *ch = (PyChan *)self;
+    Py_VISIT(ch->zero);
+    if (ch->owner != ch)
+        Py_VISIT(ch->owner);
+    for (size_t i = 0, at = ch->own.recvx; i < ch->own.count; i++) {
+        Py_VISIT((PyObject *)ch->own.buf[at]);
+        at = at + 1 == ch->own.size ? 0 : at + 1;
+    }
+    return 0;
+}
+
+static int chan_clear(PyObject *self)
+{
+    PyChan *ch = (PyChan *)self;
+    Py_CLEAR(ch->zero);
+    for (PyObject *value; (value = chanpop(&ch->own)) != NULL;)
+        Py_DECREF(value);
+    return 0;
+}
+
+static void chan_dealloc(PyObject *self)
+{
+    PyChan *ch = (PyChan *)self;
+    PyObject_GC_UnTrack(self);
+    if (ch->weakrefs)
+        PyObject_ClearWeakRefs(self);
+    chan_clear(self);
+    chanfree(&ch->own);
+    if (ch->owner != ch)
+        Py_DECREF(ch->owner);
+    Py_TYPE(self)->tp_free(self);
+}
+
+/* ---- sending ---- */
+
+static PyObject *send_failed(enum chan_result r)
+{
+    if (r == CHAN_CLOSED)
+        PyErr_SetString(hooks.ClosedChannelError, "send on closed channel");
+    else
+        raise_chan(r);
+    return NULL;
+}
+
+static enum chan_result send_slowly(PyChan *ch, PyObject *value, int64_t deadline)
+{
+    if (ch->c) {
+        enum chan_result r = chansend_begin(ch->c, NULL, value);
+        if (r != CHAN_BLOCK || deadline == DEADLINE_PAST)
+            return r;
+    } else if (deadline == DEADLINE_PAST) {
+        return CHAN_TIMEOUT;
+    }
+    struct g *gp = getg_or_raise();
+    if (gp == NULL)
+        return CHAN_BLOCK; /* raised */
+    return ch->c ? chansend(ch->c, gp, value, deadline) : waitforever(gp, WAIT_CHAN_SEND_NIL, deadline);
+}
+
+static PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyChan *ch = (PyChan *)self;
+    int64_t deadline = NEVER;
+    if (unlikely(nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, "send", &deadline) < 0)
+        return NULL;
+    PyObject *value = new_ref(args[0]);
+    struct m *mp = getm();
+    enum chan_result r;
+    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !sched.exiting))
+        r = chansend(ch->c, mp->curg, value, deadline);
+    else
+        r = send_slowly(ch, value, deadline);
+    if (likely(r == CHAN_OK))
+        Py_RETURN_NONE;
+    if (!PyErr_Occurred())
+        send_failed(r);
+    Py_DECREF(value);
+    return NULL;
+}
+
+static PyObject *chan_close(PyObject *self, PyObject *noargs)
+{
+    PyChan *ch = (PyChan *)self;
+    (void)noargs;
+    if (ch->c == NULL)
+        PyErr_SetString(hooks.Panic, "close of nil channel");
+    else if (closechan(ch->c))
+        Py_RETURN_NONE;
+    else
+        PyErr_SetString(hooks.ClosedChannelError, "close of closed channel");
+    return NULL;
+}
+
+/* ---- receiving ---- */
+
+static enum chan_result recv_slowly(PyChan *ch, void **elem, int64_t deadline)
+{
+    if (ch->c) {
+        enum chan_result r = chanrecv_begin(ch->c, NULL, elem);
+        if (r != CHAN_BLOCK || deadline == DEADLINE_PAST)
+            return r;
+    } else if (deadline == DEADLINE_PAST) {
+        return CHAN_TIMEOUT;
+    }
+    struct g *gp = getg_or_raise();
+    if (gp == NULL)
+        return CHAN_BLOCK; /* raised */
+    return ch->c ? chanrecv(ch->c, gp, elem, deadline) : waitforever(gp, WAIT_CHAN_RECEIVE_NIL, deadline);
+}
+
+/* CHAN_OK: *value is a new reference. CHAN_CLOSED: it is NULL. Otherwise an exception is set. */
+static inline enum chan_result receive(PyChan *ch, PyObject **value, int64_t deadline)
+{
+    struct m *mp = getm();
+    enum chan_result r;
+    void *elem = NULL;
+    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !sched.exiting))
+        r = chanrecv(ch->c, mp->curg, &elem, deadline);
+    else
+        r = recv_slowly(ch, &elem, deadline);
+    *value = elem;
+    if (unlikely(r > CHAN_CLOSED) && !PyErr_Occurred())
+        raise_chan(r);
+    return r;
+}
+
+static PyObject *chan_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyChan *ch = (PyChan *)self;
+    PyObject *value;
+    int64_t deadline = NEVER;
+    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "recv", &deadline) < 0)
+        return NULL;
+    if (unlikely(receive(ch, &value, deadline) == CHAN_CLOSED))
+        return new_ref(ch->owner->zero);
+    return value;
+}
+
+static PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyChan *ch = (PyChan *)self;
+    PyObject *value;
+    int64_t deadline = NEVER;
+    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "recv_ok", &deadline) < 0)
+        return NULL;
+    enum chan_result r = receive(ch, &value, deadline);
+    if (unlikely(r > CHAN_CLOSED))
+        return NULL;
+    if (r == CHAN_CLOSED)
+        value = new_ref(ch->owner->zero);
+    PyObject *pair = PyTuple_Pack(2, value, r == CHAN_OK ? Py_True : Py_False);
+    Py_DECREF(value);
+    return pair;
+}
+
+/* ---- the rest of the protocol ---- */
+
+static Py_ssize_t chan_len(PyObject *self)
+{
+    PyChan *ch = (PyChan *)self;
+    return ch->c ? (Py_ssize_t)apeek(&ch->c->count) : 0;
+}
+
+static int chan_bool(PyObject *self)
+{
+    (void)self;
+    return 1;
+}
+
+static PyObject *chan_cap(PyObject *self, void *closure)
+{
+    PyChan *ch = (PyChan *)self;
+    (void)closure;
+    return PyLong_FromSize_t(ch->c ? ch->c->size : 0);
+}
+
+static PyObject *view(PyObject *self, PyTypeObject *type)
+{
+    PyChan *ch = chan_alloc(type);
+    if (ch) {
+        ch->owner = (PyChan *)new_ref((PyObject *)((PyChan *)self)->owner);
+        ch->c = ch->owner->c;
+    }
+    return (PyObject *)ch;
+}
+
+static PyObject *chan_send_only(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    return view(self, &SendChan_Type);
+}
+
+static PyObject *chan_recv_only(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    return view(self, &RecvChan_Type);
+}
+
+static PyObject *chan_compare(PyObject *self, PyObject *other, int op)
+{
+    if ((op != Py_EQ && op != Py_NE) || !PyObject_TypeCheck(other, &ChanBase_Type))
+        Py_RETURN_NOTIMPLEMENTED;
+    bool same = ((PyChan *)self)->owner == ((PyChan *)other)->owner;
+    return PyBool_FromLong(same == (op == Py_EQ));
+}
+
+static Py_hash_t chan_hash(PyObject *self)
+{
+    Py_hash_t h = (Py_hash_t)((uintptr_t)((PyChan *)self)->owner >> 4);
+    return h == -1 ? -2 : h;
+}
+
+static PyObject *chan_repr(PyObject *self)
+{
+    PyChan *ch = (PyChan *)self;
+    if (ch->c == NULL)
+        return PyUnicode_FromString("gopy.nilchan");
+    return PyUnicode_FromFormat("<%s %p len=%zd cap=%zd%s>", Py_TYPE(self)->tp_name, ch->owner, chan_len(self),
+                                (Py_ssize_t)ch->c->size, apeek(&ch->c->closed) ? " closed" : "");
+}
+
+typedef struct {
+    PyObject_HEAD
+    PyChan *ch;
+} ChanIter;
+
+static PyObject *chan_iter(PyObject *self)
+{
+    ChanIter *it = PyObject_New(ChanIter, &ChanIter_Type);
+    if (it)
+        it->ch = (PyChan *)new_ref(self);
+    return (PyObject *)it;
+}
+
+static PyObject *iter_next(PyObject *self)
+{
+    PyObject *value;
+    receive(((ChanIter *)self)->ch, &value, NEVER);
+    return value; /* NULL without an exception: closed and drained */
+}
+
+static void iter_dealloc(PyObject *self)
+{
+    Py_DECREF(((ChanIter *)self)->ch);
+    PyObject_Free(self);
+}
+
+#define FASTKW(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
+#define GENERIC                                                                                              \
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For type checkers: Chan[int] is Chan."}
+
+static PyMethodDef send_methods[] = {
+    {"send", FASTKW(chan_send),
+     "send($self, value, /, *, timeout=None)\n--\n\nSend value; park until a receiver or the buffer takes it.\n\n"
+     "ClosedChannelError if the channel is closed, also while parked. TimeoutError after `timeout` seconds;\n"
+     "the value is then not sent."},
+    {"close", chan_close, METH_NOARGS,
+     "close($self)\n--\n\nNo value will be sent any more: wakes every goroutine that waits here.\n\n"
+     "ClosedChannelError if it is closed already."},
+    GENERIC,
+    {0},
+};
+
+static PyMethodDef recv_methods[] = {
+    {"recv", FASTKW(chan_recv),
+     "recv($self, *, timeout=None)\n--\n\nReceive a value; park until there is one.\n\n"
+     "On a channel that is closed and drained: its `zero`, at once. TimeoutError after `timeout` seconds."},
+    {"recv_ok", FASTKW(chan_recv_ok),
+     "recv_ok($self, *, timeout=None)\n--\n\nreceive (value, True), or (zero, False) if closed and drained.\n\n"
+     "Parks and times out as recv() does."},
+    GENERIC,
+    {0},
+};
+
+static PyMethodDef chan_methods[] = {
+    {"send_only", chan_send_only, METH_NOARGS,
+     "send_only($self)\n--\n\nThis channel, seen from its sending side. == and hash agree with it."},
+    {"recv_only", chan_recv_only, METH_NOARGS,
+     "recv_only($self)\n--\n\nThis channel, seen from its receiving side. == and hash agree with it."},
+    GENERIC,
+    {0},
+};
+
+static PyGetSetDef chan_getset[] = {
+    {"cap", chan_cap, NULL, "How many values the buffer holds; 0: unbuffered.", NULL},
+    {0},
+};
+
+static PyNumberMethods chan_number = {.nb_bool = chan_bool};
+static PySequenceMethods chan_sequence = {.sq_length = chan_len};
+
+PyTypeObject ChanBase_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gopy._core._ChanBase",
+    .tp_basicsize = sizeof(PyChan),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_traverse = chan_traverse,
+    .tp_clear = chan_clear,
+    .tp_dealloc = chan_dealloc,
+    .tp_weaklistoffset = offsetof(PyChan, weakrefs),
+    .tp_as_number = &chan_number,
+    .tp_as_sequence = &chan_sequence,
+    .tp_richcompare = chan_compare,
+    .tp_hash = chan_hash,
+    .tp_repr = chan_repr,
+    .tp_getset = chan_getset,
+};
+
+#define SIDE(NAME, DOC)                                                                                      \
+    .tp_name = "gopy." NAME, .tp_doc = DOC, .tp_basicsize = sizeof(PyChan), .tp_base = &ChanBase_Type,       \
+    .tp_traverse = chan_traverse, .tp_clear = chan_clear, .tp_dealloc = chan_dealloc,                        \
+    .tp_richcompare = chan_compare, .tp_hash = chan_hash
+
+PyTypeObject SendChan_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0) SIDE("SendChan", "The sending side of a channel, Go's chan<- T."),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_methods = send_methods,
+};
+
+PyTypeObject RecvChan_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0) SIDE("RecvChan", "The receiving side of a channel, Go's <-chan T."),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_methods = recv_methods,
+    .tp_iter = chan_iter,
+};
+
+PyTypeObject Chan_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    SIDE("Chan",
+         "Chan(capacity=0, *, zero=None)\n--\n\n"
+         "A channel, as in Go: unbuffered by default, FIFO among waiters, safe from any thread.\n\n"
+         "recv() on a closed, drained channel returns `zero`; recv_ok() then returns (zero, False).\n"
+         "send() on a closed channel, and close() of a closed one, raise ClosedChannelError. A timeout, in\n"
+         "seconds, raises TimeoutError and leaves the channel untouched. bool(ch) is always True.\n"
+         "ValueError: negative capacity."),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .tp_methods = chan_methods,
+    .tp_iter = chan_iter,
+    .tp_new = chan_new,
+};
+
+PyTypeObject ChanIter_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gopy._core._ChanIter",
+    .tp_basicsize = sizeof(ChanIter),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = iter_dealloc,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = iter_next,
+};

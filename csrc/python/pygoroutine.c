@@ -1,0 +1,249 @@
+/* pygoroutine.c: the type Goroutine, and go().
+ *
+ * The scheduler holds one reference to a goroutine from go() to its end. What it runs (fn, args, its copy of
+ * the context) is dropped when it returns, not when the last handle goes. */
+#include "pygopy.h"
+
+Goroutine *main_goroutine;
+
+Goroutine *goroutine_new(PyObject *fn)
+{
+    Goroutine *go = PyObject_New(Goroutine, &Goroutine_Type);
+    if (go == NULL)
+        return NULL;
+    memset((char *)go + sizeof(PyObject), 0, sizeof(*go) - sizeof(PyObject));
+    go->fn = new_ref(fn);
+    return go;
+}
+
+static void goroutine_dealloc(PyObject *self)
+{
+    Goroutine *go = (Goroutine *)self;
+    if (go->weakrefs)
+        PyObject_ClearWeakRefs(self);
+    Py_XDECREF(go->fn);
+    Py_XDECREF(go->args);
+    Py_XDECREF(go->kwnames);
+    Py_XDECREF(go->context);
+    Py_XDECREF(go->name);
+    PyObject_Free(self);
+}
+
+/* Until stackless goroutines exist, running a generator or coroutine function would do nothing at all. */
+static int refuse_stackless(PyObject *fn)
+{
+    PyObject *inner = PyMethod_Check(fn) ? PyMethod_GET_FUNCTION(fn) : fn;
+    int flags = PyFunction_Check(inner) ? ((PyCodeObject *)PyFunction_GET_CODE(inner))->co_flags : 0;
+    const char *kind = flags & CO_ASYNC_GENERATOR ? "an async generator function"
+                       : flags & CO_COROUTINE     ? "an `async def` function"
+                       : flags & CO_GENERATOR     ? "a generator function"
+                                                  : NULL;
+    if (kind == NULL)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "`fn` must be a plain callable, got %s: %R", kind, fn);
+    return -1;
+}
+
+static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    if (unlikely(nargs < 1)) {
+        PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
+        return NULL;
+    }
+    PyObject *fn = args[0];
+    if (unlikely(!PyCallable_Check(fn))) {
+        if (PyCoro_CheckExact(fn) || PyGen_CheckExact(fn) || PyAsyncGen_CheckExact(fn))
+            type_error("fn", "a plain callable", fn);
+        else
+            type_error("fn", "callable", fn);
+        return NULL;
+    }
+    if (unlikely(refuse_stackless(fn) < 0))
+        return NULL;
+    Goroutine *go = goroutine_new(fn);
+    if (unlikely(go == NULL))
+        return NULL;
+    Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    if (n > 0) {
+        if ((go->args = PyTuple_New(n)) == NULL)
+            goto fail;
+        for (Py_ssize_t i = 0; i < n; i++)
+            PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
+        if (kwnames)
+            go->kwnames = new_ref(kwnames);
+    }
+    if (PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL)
+        goto fail;
+    if (unlikely(getm() == NULL) && getg() == NULL) { /* the main thread joins with its first go() */
+        PyErr_NoMemory();
+        goto fail;
+    }
+    Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
+    newproc(&go->g, GSTACKFUL);
+    return (PyObject *)go;
+fail:
+    Py_DECREF(go);
+    return NULL;
+}
+
+static PyObject *get_id(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLongLong(((Goroutine *)self)->g.id);
+}
+
+static PyObject *get_name(PyObject *self, void *closure)
+{
+    Goroutine *go = (Goroutine *)self;
+    (void)closure;
+    PyObject *name = NULL;
+#if GOPY_THREADED
+    Py_BEGIN_CRITICAL_SECTION(self);
+#endif
+    if (go->name)
+        name = new_ref(go->name);
+    else if (go->fn)
+        name = PyObject_GetAttrString(go->fn, "__qualname__");
+#if GOPY_THREADED
+    Py_END_CRITICAL_SECTION();
+#endif
+    if (name == NULL) {
+        PyErr_Clear();
+        name = PyUnicode_FromString("?");
+    }
+    return name;
+}
+
+static int set_name(PyObject *self, PyObject *value, void *closure)
+{
+    Goroutine *go = (Goroutine *)self;
+    (void)closure;
+    if (value == NULL || !PyUnicode_Check(value))
+        return value ? type_error("name", "a str", value)
+                     : (PyErr_SetString(PyExc_AttributeError, "a goroutine's name cannot be deleted"), -1);
+    PyObject *was;
+#if GOPY_THREADED
+    Py_BEGIN_CRITICAL_SECTION(self);
+#endif
+    was = go->name;
+    go->name = new_ref(value);
+#if GOPY_THREADED
+    Py_END_CRITICAL_SECTION();
+#endif
+    Py_XDECREF(was);
+    return 0;
+}
+
+static const char *state_of(struct g *gp)
+{
+    switch (aload(&gp->status)) {
+    case Grunnable:
+    case Gidle:
+        return "runnable";
+    case Grunning:
+        return "running";
+    case Gdead:
+        return "dead";
+    default:
+        return waitreason_name(gp->reason);
+    }
+}
+
+static PyObject *get_state(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyUnicode_FromString(state_of(&((Goroutine *)self)->g));
+}
+
+static PyObject *get_stackless(PyObject *self, void *closure)
+{
+    (void)self, (void)closure;
+    Py_RETURN_FALSE;
+}
+
+static PyObject *goroutine_join_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    Goroutine *go = (Goroutine *)self;
+    int64_t deadline = NEVER;
+    if (nargs == 1 && kwnames == NULL) {
+        if (parse_timeout(args[0], "timeout", &deadline) < 0)
+            return NULL;
+    } else if (parse_timeout_kw(args, nargs, 0, kwnames, "join", &deadline) < 0) {
+        return NULL;
+    }
+    if (aload(&go->g.status) == Gdead)
+        Py_RETURN_NONE;
+    struct g *gp = getg_or_raise();
+    if (gp == NULL)
+        return NULL;
+    if (gp == &go->g) {
+        PyErr_SetString(PyExc_RuntimeError, "a goroutine cannot join itself");
+        return NULL;
+    }
+    enum wake w = deadline == DEADLINE_PAST ? WAKE_TIMEOUT : goroutine_join(gp, &go->g, deadline);
+    if (w == WAKE_OP)
+        Py_RETURN_NONE;
+    raise_chan(w == WAKE_TIMEOUT ? CHAN_TIMEOUT : w == WAKE_INTERRUPT ? CHAN_INTERRUPT : CHAN_NOMEM);
+    return NULL;
+}
+
+static PyObject *goroutine_stack(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    PyObject *runtime = PyImport_ImportModule("gopy.runtime");
+    if (runtime == NULL)
+        return NULL;
+    PyObject *text = PyObject_CallMethod(runtime, "_goroutine_stack", "O", self);
+    Py_DECREF(runtime);
+    return text;
+}
+
+static PyObject *goroutine_repr(PyObject *self)
+{
+    PyObject *name = get_name(self, NULL);
+    struct g *gp = &((Goroutine *)self)->g;
+    PyObject *r = PyUnicode_FromFormat("<Goroutine %llu %U [%s]>", (unsigned long long)gp->id, name, state_of(gp));
+    Py_DECREF(name);
+    return r;
+}
+
+static PyGetSetDef goroutine_getset[] = {
+    {"id", get_id, NULL, "1 is the main goroutine; ids only grow.", NULL},
+    {"name", get_name, set_name, "The function's __qualname__ unless set.", NULL},
+    {"state", get_state, NULL, "\"runnable\", \"running\", \"dead\", or Go's wait reason, such as \"chan receive\".", NULL},
+    {"stackless", get_stackless, NULL, "True for `async def` and generator goroutines.", NULL},
+    {0},
+};
+
+static PyMethodDef goroutine_methods[] = {
+    {"join", (PyCFunction)(void (*)(void))goroutine_join_, METH_FASTCALL | METH_KEYWORDS,
+     "join($self, timeout=None)\n--\n\nPark until this goroutine is dead, however it ended.\n\n"
+     "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic."},
+    {"stack", goroutine_stack, METH_NOARGS,
+     "stack($self)\n--\n\nIts Python stack as text, parked or running, under a header as in Go's dumps."},
+    {0},
+};
+
+PyTypeObject Goroutine_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gopy.Goroutine",
+    .tp_doc = "One goroutine. `go()` returns it; `runtime.current()` is the running one.",
+    .tp_basicsize = sizeof(Goroutine),
+    .tp_dealloc = goroutine_dealloc,
+    .tp_repr = goroutine_repr,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_weaklistoffset = offsetof(Goroutine, weakrefs),
+    .tp_getset = goroutine_getset,
+    .tp_methods = goroutine_methods,
+};
+
+PyMethodDef goroutine_functions[] = {
+    {"go", (PyCFunction)(void (*)(void))core_go, METH_FASTCALL | METH_KEYWORDS,
+     "go($module, fn, /, *args, **kwargs)\n--\n\n"
+     "Start fn(*args, **kwargs) as a goroutine and return it at once; fn's result is discarded.\n\n"
+     "The goroutine is stackful: it may block anywhere, at any depth. It starts with a copy of the caller's\n"
+     "contextvars. Works as a decorator on a function without parameters: `@go`.\n"
+     "TypeError: fn is not callable, or is a generator or coroutine function."},
+    {0},
+};

@@ -1,0 +1,52 @@
+/* pymodule.c: puts the types and functions into gopy._core. cffi makes the extension and its init function;
+ * gopy/__init__.py then calls gopy_init(), once. */
+#include "pymodule.h"
+
+#include "pygopy.h"
+
+static int add_type(PyObject *module, const char *name, PyTypeObject *type)
+{
+    return PyType_Ready(type) < 0 ? -1 : PyModule_AddObjectRef(module, name, (PyObject *)type);
+}
+
+static int add_all(PyObject *module)
+{
+    if (stackful_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
+        add_type(module, "_ChanBase", &ChanBase_Type) < 0 || add_type(module, "SendChan", &SendChan_Type) < 0 ||
+        add_type(module, "RecvChan", &RecvChan_Type) < 0)
+        return -1;
+    Chan_Type.tp_bases = PyTuple_Pack(2, &SendChan_Type, &RecvChan_Type);
+    Chan_Type.tp_base = &SendChan_Type;
+    if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 || PyType_Ready(&ChanIter_Type) < 0 ||
+        add_type(module, "RecvCase", &RecvCase_Type) < 0 || add_type(module, "SendCase", &SendCase_Type) < 0 ||
+        add_type(module, "Default", &Default_Type) < 0)
+        return -1;
+    default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
+    PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);
+    if (default_case == NULL || nil == NULL)
+        return -1;
+    nil->owner = nil;
+    nil->zero = new_ref(Py_None);
+    if (PyModule_AddObjectRef(module, "default", default_case) < 0 ||
+        PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0)
+        return -1;
+    static PyMethodDef sigint[2];
+    sigint[0] = sigint_def;
+    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions, runtime_functions, sigint};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+        if (PyModule_AddFunctions(module, lists[i]) < 0)
+            return -1;
+    return 0;
+}
+
+int gopy_init(void)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *module = PyImport_ImportModule("gopy._core");
+    int r = module ? add_all(module) : -1;
+    if (r < 0)
+        PyErr_Print();
+    Py_XDECREF(module);
+    PyGILState_Release(state);
+    return r;
+}

@@ -1,0 +1,341 @@
+/* pyruntime.c: the scheduler seen from a program: what gopy/runtime.py is made of. */
+#include "pygopy.h"
+
+#include <stdlib.h>
+
+static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError, "GOMAXPROCS() takes at most 1 positional argument but %zd were given", nargs);
+        return NULL;
+    }
+    long n = 0;
+    if (nargs == 1) {
+        if (!PyIndex_Check(args[0])) {
+            type_error("n", "an int", args[0]);
+            return NULL;
+        }
+        PyObject *index = PyNumber_Index(args[0]);
+        if (index == NULL)
+            return NULL;
+        int overflow;
+        n = PyLong_AsLongAndOverflow(index, &overflow);
+        Py_DECREF(index);
+        if (n == -1 && PyErr_Occurred())
+            return NULL;
+        if (overflow || n > MAXPROCS)
+            n = overflow < 0 ? 0 : MAXPROCS;
+    }
+    return PyLong_FromLong(n < 1 ? sched.gomaxprocs : procresize((int)n));
+}
+
+static PyObject *core_num_goroutine(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    return PyLong_FromUnsignedLongLong(num_goroutine());
+}
+
+/* The G of the goroutine that calls; RuntimeError on a thread that gopy does not run. */
+static struct g *current(void)
+{
+    struct g *gp = getg();
+    if (gp == NULL || gp->kind == GFOREIGN) {
+        PyErr_SetString(PyExc_RuntimeError, "not on a goroutine: this thread is not run by gopy");
+        return NULL;
+    }
+    return gp;
+}
+
+static PyObject *core_current(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct g *gp = current();
+    if (gp && gp->kind == GSYSTEM) /* a signal handler while everything is parked: that is the main goroutine's */
+        gp = sched.g1;
+    return gp ? new_ref((PyObject *)goroutine_of(gp)) : NULL;
+}
+
+/* The goroutine whose frames this thread runs, or None: then a dump shows no goroutine as the calling one. */
+static PyObject *core_running_here(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct m *mp = getm();
+    return new_ref(mp && mp->curg && mp->curg->kind != GSYSTEM ? (PyObject *)goroutine_of(mp->curg) : Py_None);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = (*(Goroutine *const *)a)->g.id, y = (*(Goroutine *const *)b)->g.id;
+    return x < y ? -1 : x > y;
+}
+
+static PyObject *core_goroutines(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    size_t n = 0, cap = num_goroutine() + 1024;
+    Goroutine **all = PyMem_RawMalloc(cap * sizeof(*all));
+    if (all == NULL)
+        return PyErr_NoMemory();
+    for (int i = 0; i < ALLG_SHARDS; i++) {
+        struct allg *s = &sched.allg[i];
+        lock(&s->lock);
+        for (struct g *gp = s->first; gp && n < cap; gp = gp->allnext) {
+            all[n] = goroutine_of(gp);
+            Py_INCREF(all[n++]);
+        }
+        unlock(&s->lock);
+    }
+    qsort(all, n, sizeof(*all), by_id);
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    for (size_t i = 0; i < n; i++)
+        if (list)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, (PyObject *)all[i]);
+        else
+            Py_DECREF(all[i]);
+    PyMem_RawFree(all);
+    return list;
+}
+
+static PyObject *core_gosched(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct g *gp = getg_or_raise();
+    if (gp == NULL)
+        return NULL;
+    if (gp->kind == GFOREIGN) { /* not ours to schedule: let the other threads run */
+        host_enter(host_leave());
+        Py_RETURN_NONE;
+    }
+    gosched(gp->lockedm, gp);
+    if (unlikely(gp == sched.g1) && host_interrupt_pending()) {
+        raise_main_exception();
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_lock_os_thread(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct g *gp = current();
+    if (gp == NULL)
+        return NULL;
+    gp->lockedm->lockedg = gp;
+    gp->lockedm->lockcount++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_unlock_os_thread(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct g *gp = current();
+    if (gp == NULL)
+        return NULL;
+    struct m *mp = gp->lockedm;
+    if (mp->lockcount > 0 && --mp->lockcount == 0)
+        mp->lockedg = NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_os_thread_locked(PyObject *self, PyObject *go)
+{
+    (void)self;
+    struct g *gp = &((Goroutine *)go)->g;
+    struct m *mp = gp->lockedm;
+    return PyBool_FromLong(mp && mp->lockedg == gp);
+}
+
+static PyObject *core_stats(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    uint64_t spawned = aload(&sched.nspawned), switches = 0, steals = 0, stolen = 0, runq = 0, timers = 0;
+    uint64_t runnable = 0, parked = 0;
+    for (int i = 0; i < apeek(&sched.nprocs); i++) {
+        struct p *pp = sched.allp[i];
+        spawned += apeek(&pp->nspawned);
+        switches += real_peek(&pp->schedtick);
+        steals += apeek(&pp->nsteals);
+        stolen += apeek(&pp->nstolen);
+        runq += runqlen(&pp->runq) + (apeek(&pp->runnext) != 0);
+        timers += apeek(&pp->timers.len);
+    }
+    for (int i = 0; i < ALLG_SHARDS; i++) {
+        struct allg *s = &sched.allg[i];
+        lock(&s->lock);
+        for (struct g *gp = s->first; gp; gp = gp->allnext) {
+            runnable += apeek(&gp->status) == Grunnable;
+            parked += apeek(&gp->status) == Gwaiting;
+        }
+        unlock(&s->lock);
+    }
+    runq += apeek(&sched.nglob);
+    return Py_BuildValue(
+        "{sisisisKsKsKsKsKsisKsKsKsKsKsisO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms", apeek(&sched.nm), "idle_ps",
+        apeek(&sched.npidle), "goroutines", num_goroutine(), "runq", runq, "runnable", runnable, "parked", parked,
+        "timers", timers, "netpoll", 0, "spawned", spawned, "switches", switches, "steals", steals, "stolen", stolen,
+        "handoffs", real_load(&sched.nhandoffs), "preemptions", 0, "gil", GOPY_THREADED ? Py_False : Py_True);
+}
+
+/* ---- for dumps ---- */
+
+/* What a dump's header says of a goroutine: (wait reason or state, seconds waited, its M's thread or 0). */
+static PyObject *core_goroutine_info(PyObject *self, PyObject *o)
+{
+    (void)self;
+    Goroutine *go = (Goroutine *)o;
+    struct g *gp = &go->g;
+    double waited = 0;
+    if (aload(&gp->status) == Gwaiting && gp->waitsince)
+        waited = (double)(nanotime_coarse() - gp->waitsince) * 1e-9;
+    struct m *mp = gp->lockedm;
+    PyObject *state = PyObject_GetAttrString(o, "state");
+    if (state == NULL)
+        return NULL;
+    return Py_BuildValue("(Ndk)", state, waited < 0 ? 0.0 : waited, mp ? m_thread_ident(mp) : 0UL);
+}
+
+static PyObject *core_greenlet_of(PyObject *self, PyObject *o)
+{
+    (void)self;
+    PyObject *glet = goroutine_greenlet((Goroutine *)o);
+    return glet ? glet : new_ref(Py_None);
+}
+
+static PyObject *core_freeze(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    freeze_switches();
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_thaw(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    thaw_switches();
+    Py_RETURN_NONE;
+}
+
+/* ---- for gopy/_panic.py ---- */
+
+static PyObject *core_thread_idents(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    PyObject *set = PySet_New(NULL);
+    for (struct m *mp = real_load(&sched.allm); set && mp; mp = mp->allnext) {
+        PyObject *ident = PyLong_FromUnsignedLong(m_thread_ident(mp));
+        if (ident == NULL || PySet_Add(set, ident) < 0)
+            Py_CLEAR(set);
+        Py_XDECREF(ident);
+    }
+    return set;
+}
+
+/* Called by a system goroutine: is everything else parked, `nforeign` plain threads included? */
+static PyObject *core_all_asleep(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    long nforeign = PyLong_AsLong(arg);
+    if (nforeign == -1 && PyErr_Occurred())
+        return NULL;
+    return PyBool_FromLong(nothing_else_runs() && (long)aload(&sched.nforeign_parked) >= nforeign);
+}
+
+static PyObject *core_interrupt_main(PyObject *self, PyObject *exc)
+{
+    (void)self;
+    if (!PyExceptionInstance_Check(exc)) {
+        type_error("exc", "an exception", exc);
+        return NULL;
+    }
+    interrupt_main(exc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_shutdown(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    real_store(&sched.exiting, 1);
+    Py_RETURN_NONE;
+}
+
+/* The main goroutine has called goexit: the others go on until they end the program. */
+static PyObject *core_park_forever(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct g *gp = getg_or_raise();
+    if (gp)
+        raise_chan(waitforever(gp, WAIT_GOEXIT, NEVER));
+    return NULL;
+}
+
+static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    pyhost_fork_child();
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_start(PyObject *self, PyObject *args)
+{
+    (void)self;
+    int gomaxprocs;
+    unsigned long main_ident;
+    if (!PyArg_ParseTuple(args, "ikOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock, &hooks.adopt,
+                          &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
+        return NULL;
+    for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
+        Py_INCREF(*hook);
+    if (host_init(main_ident) != 0)
+        return PyErr_NoMemory();
+    rt_start(gomaxprocs);
+    main_goroutine = goroutine_new(Py_None);
+    if (main_goroutine == NULL)
+        return NULL;
+    main_goroutine->name = PyUnicode_FromString("main");
+    struct g *gp = &main_goroutine->g;
+    gp->id = 1;
+    gp->status = Grunning;
+    sched.g1 = gp;
+    allg_add(gp);
+    Py_RETURN_NONE;
+}
+
+PyMethodDef runtime_functions[] = {
+    {"GOMAXPROCS", (PyCFunction)(void (*)(void))core_GOMAXPROCS, METH_FASTCALL,
+     "GOMAXPROCS($module, n=0, /)\n--\n\n"
+     "Set how many OS threads run goroutines at once and return the previous setting; n < 1 only asks.\n\n"
+     "Takes effect as the threads next schedule. Starts as the environment variable GOMAXPROCS, else as\n"
+     "num_cpu(). At most 1024."},
+    {"num_goroutine", core_num_goroutine, METH_NOARGS,
+     "num_goroutine($module, /)\n--\n\nHow many goroutines are alive, the main one included."},
+    {"current", core_current, METH_NOARGS,
+     "current($module, /)\n--\n\nThe running goroutine. RuntimeError on a thread that gopy does not run."},
+    {"goroutines", core_goroutines, METH_NOARGS, "goroutines($module, /)\n--\n\nThe live goroutines, by id."},
+    {"gosched", core_gosched, METH_NOARGS,
+     "gosched($module, /)\n--\n\nLet others run; this goroutine stays runnable and goes behind them."},
+    {"lock_os_thread", core_lock_os_thread, METH_NOARGS,
+     "lock_os_thread($module, /)\n--\n\n"
+     "No other goroutine runs on this OS thread until unlock_os_thread() was called as often.\n\n"
+     "Goroutines that have started on this thread before wait that long. One that ends locked takes its\n"
+     "thread with it, once those have ended."},
+    {"unlock_os_thread", core_unlock_os_thread, METH_NOARGS,
+     "unlock_os_thread($module, /)\n--\n\nUndo one lock_os_thread(); without one, nothing."},
+    {"stats", core_stats, METH_NOARGS,
+     "stats($module, /)\n--\n\n"
+     "Counters since import and gauges of this moment. Looks at every live goroutine: 1 ms for 100,000 of them."},
+    {"os_thread_locked", core_os_thread_locked, METH_O, NULL},
+    {"goroutine_info", core_goroutine_info, METH_O, NULL},
+    {"greenlet_of", core_greenlet_of, METH_O, NULL},
+    {"freeze", core_freeze, METH_NOARGS, NULL},
+    {"thaw", core_thaw, METH_NOARGS, NULL},
+    {"thread_idents", core_thread_idents, METH_NOARGS, NULL},
+    {"all_asleep", core_all_asleep, METH_O, NULL},
+    {"running_here", core_running_here, METH_NOARGS, NULL},
+    {"interrupt_main", core_interrupt_main, METH_O, NULL},
+    {"shutdown", core_shutdown, METH_NOARGS, NULL},
+    {"park_forever", core_park_forever, METH_NOARGS, NULL},
+    {"fork_child", core_fork_child, METH_NOARGS, NULL},
+    {"start", core_start, METH_VARARGS, NULL},
+    {0},
+};

@@ -1,0 +1,556 @@
+/* pystackful.c: stackful goroutines, run by worker greenlets.
+ *
+ * A worker is a greenlet that loops: take a runnable goroutine; if it is new, run it here; if it is suspended
+ * in another worker, join the idle ones and switch straight to that one. A goroutine keeps its worker from
+ * its first instruction to its last. A worker is always started from its M's root greenlet g0, so that all
+ * begin at the same depth of the C stack and of Python's recursion counter, whoever asked for them. On the
+ * main thread g0 is a greenlet of its own; elsewhere it is the thread's.
+ *
+ * A worker's outermost frame is a Python function, because a greenlet that has a Python frame keeps the chunk
+ * of memory that frames live in, and mapping one costs more than all the rest of a goroutine.
+ *
+ * hm->handoff passes a goroutine across a switch to whoever is to run it: a worker or g0.
+ *
+ * An idle worker costs 6 KB. What no goroutine has needed for TRIM_EVERY is surplus, and ends while the M has
+ * nothing else to do (host_tidy), except for the first KEEP_IDLE. */
+#include "pygopy.h"
+
+#include <greenlet.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define KEEP_IDLE 64
+#define TRIM_EVERY 100000000 /* ns */
+#define TRIM_BATCH 500       /* takes about 2 ms */
+
+struct worker {
+    PyGreenlet *glet;
+    struct worker *next; /* idle */
+};
+
+struct hostm {
+    PyThreadState *ts;
+    unsigned long ident;
+    PyGreenlet *g0;
+    struct worker *idle;
+    uint32_t nidle, idle_low; /* idle_low: the fewest since trim_at was set */
+    uint32_t surplus;         /* so many are to end */
+    int64_t trim_at;          /* when to count again; 0: not counting */
+    PyGreenlet *tidied_for;   /* g0 is to end TRIM_BATCH of them and switch back to this one */
+    struct g *handoff;
+    struct worker *starting; /* tells a new worker who it is */
+    struct worker *dead;     /* has just ended; g0 frees it */
+    bool quit;               /* idle workers: end */
+    uint32_t switching;      /* see freeze_switches */
+};
+
+static struct worker main_worker; /* the main goroutine's: the greenlet that it was adopted in */
+static PyObject *worker_function, *empty_tuple;
+
+PyThreadState *m_tstate(struct m *mp)
+{
+    struct hostm *hm = real_load(&mp->host);
+    return hm ? hm->ts : NULL;
+}
+
+unsigned long m_thread_ident(struct m *mp)
+{
+    struct hostm *hm = real_load(&mp->host);
+    return hm ? hm->ident : 0;
+}
+
+/* ---- switching, and holding it while somebody looks at suspended frames ---- */
+
+#if GOPY_THREADED
+static uint32_t frozen;
+
+static void switch_begins(struct hostm *hm)
+{
+    for (;;) {
+        astore_sc(&hm->switching, 1);
+        if (likely(aload_sc(&frozen) == 0))
+            return;
+        astore_sc(&hm->switching, 0);
+        void *left = host_leave();
+        usleep(100);
+        host_enter(left);
+    }
+}
+
+static void switch_ended(struct hostm *hm) { astore(&hm->switching, 0); }
+
+/* From here to thaw_switches() no other M resumes a suspended goroutine. */
+void freeze_switches(void)
+{
+    aadd(&frozen, 1);
+    for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
+        struct hostm *hm = real_load(&mp->host);
+        while (hm && mp != getm() && aload_sc(&hm->switching))
+            cpu_relax();
+    }
+}
+
+void thaw_switches(void) { aadd(&frozen, -1); }
+#else
+static inline void switch_begins(struct hostm *hm) { (void)hm; }
+static inline void switch_ended(struct hostm *hm) { (void)hm; }
+void freeze_switches(void) {}
+void thaw_switches(void) {}
+#endif
+
+/* false: the switch did not happen, or the target ended with an exception (which is then set). */
+static inline bool switch_to(struct hostm *hm, PyGreenlet *target)
+{
+    switch_begins(hm);
+    PyObject *r = PyGreenlet_Switch(target, NULL, NULL);
+    switch_ended(hm);
+    Py_XDECREF(r);
+    return r != NULL;
+}
+
+static struct worker *pop_idle(struct hostm *hm)
+{
+    struct worker *w = hm->idle;
+    if (w) {
+        hm->idle = w->next;
+        if (--hm->nidle < hm->idle_low)
+            hm->idle_low = hm->nidle;
+    }
+    return w;
+}
+
+void host_resume(struct m *mp, struct g *from, struct g *gp)
+{
+    struct hostm *hm = mp->host;
+    struct worker *w = goroutine_of(gp)->worker;
+    if (w == NULL) {
+        hm->handoff = gp;
+        w = pop_idle(hm);
+    }
+    for (int tries = 0; unlikely(!switch_to(hm, w ? w->glet : hm->g0)); tries++) {
+        /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
+        if (tries == 1000)
+            Py_FatalError("gopy: out of memory while switching goroutines");
+        PyErr_Clear();
+        void *left = host_leave();
+        usleep(1000);
+        host_enter(left);
+    }
+    if (unlikely(from == sched.g1) && host_interrupt_pending())
+        poke_main();
+}
+
+/* ---- running one goroutine ---- */
+
+#if PY_VERSION_HEX < 0x030E0000
+/* Up to 3.13 the interpreter ends a thread that wants to attach during finalization by pthread_exit, whose
+ * unwinding would abort in greenlet's C++ frames. Stop it before it gets there. */
+static void stop_unwinding(char *unwinds)
+{
+    if (*unwinds)
+        host_hang();
+}
+#define STOP_UNWINDING __attribute__((cleanup(stop_unwinding))) char unwinds = 1
+#define NOT_UNWINDING (unwinds = 0)
+#else
+#define STOP_UNWINDING
+#define NOT_UNWINDING (void)0
+#endif
+
+static PyObject *call(Goroutine *go)
+{
+    STOP_UNWINDING;
+    PyObject *r;
+    if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
+        r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
+    else if (go->args == NULL)
+        r = PyObject_CallNoArgs(go->fn);
+    else
+        r = PyObject_Vectorcall(go->fn, &PyTuple_GET_ITEM(go->args, 0),
+                                (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
+                                go->kwnames);
+    NOT_UNWINDING;
+    return r;
+}
+
+/* An exception has left go's function: a panic, unless it is goexit or the program's end. */
+static void failed(Goroutine *go)
+{
+    if (PyErr_ExceptionMatches(hooks.Goexit)) {
+        PyErr_Clear();
+        return;
+    }
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    if (tb)
+        PyException_SetTraceback(exc, tb);
+    if (go->g.kind == GSYSTEM) {
+        interrupt_main(exc);
+    } else {
+        PyObject *r = PyObject_CallFunctionObjArgs(hooks.panic, go, exc, NULL);
+        if (r == NULL)
+            PyErr_WriteUnraisable(go->fn);
+        Py_XDECREF(r);
+    }
+    Py_DECREF(type);
+    Py_DECREF(exc);
+    Py_XDECREF(tb);
+}
+
+/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
+static void end_of_forked_main(bool ok)
+{
+    if (!ok) {
+        PyErr_Print(); /* exits for SystemExit */
+        Py_Exit(1);
+    }
+    Py_Exit(0);
+}
+
+static void set_context(PyThreadState *ts, PyObject *context)
+{
+    PyObject *was = ts->context;
+    if (was != context) {
+        ts->context = context;
+        ts->context_ver++;
+        Py_XDECREF(was);
+    }
+}
+
+/* Run gp, which is new, to its end. Drops the scheduler's reference to it. */
+static void run(struct m *mp, struct worker *w, struct g *gp)
+{
+    Goroutine *go = goroutine_of(gp);
+    PyThreadState *ts = ((struct hostm *)mp->host)->ts;
+    go->worker = w;
+    goroutine_start(mp, gp);
+    set_context(ts, go->context);
+    go->context = NULL;
+    PyObject *r = call(go);
+    if (unlikely(gp == sched.g1))
+        end_of_forked_main(r != NULL);
+    if (likely(r != NULL))
+        Py_DECREF(r);
+    else
+        failed(go);
+    if (go->name == NULL && Py_REFCNT(go) > 1) { /* somebody may ask for it when fn is gone */
+        go->name = PyObject_GetAttrString(go->fn, "__qualname__");
+        if (go->name == NULL)
+            PyErr_Clear();
+    }
+    set_context(ts, NULL);
+    Py_CLEAR(go->args);
+    Py_CLEAR(go->kwnames);
+    Py_CLEAR(go->fn);
+    go->worker = NULL;
+    goroutine_end(mp, gp);
+    Py_DECREF(go);
+}
+
+/* gp cannot be started: that is its panic. The exception is set. */
+static void stillborn(struct m *mp, struct g *gp)
+{
+    Goroutine *go = goroutine_of(gp);
+    goroutine_start(mp, gp);
+    failed(go);
+    Py_CLEAR(go->args);
+    Py_CLEAR(go->kwnames);
+    Py_CLEAR(go->fn);
+    Py_CLEAR(go->context);
+    goroutine_end(mp, gp);
+    Py_DECREF(go);
+}
+
+/* ---- workers and g0 ---- */
+
+static PyObject *worker_run(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct m *mp = getm();
+    struct hostm *hm = mp->host;
+    struct worker *w = hm->starting;
+    hm->starting = NULL;
+    switch_ended(hm);
+    for (;;) {
+        struct g *gp = hm->handoff;
+        hm->handoff = NULL;
+        if (gp == NULL && (gp = findrunnable(mp)) == NULL)
+            break;
+        struct worker *other = goroutine_of(gp)->worker;
+        if (other == NULL) {
+            run(mp, w, gp);
+            continue;
+        }
+        w->next = hm->idle;
+        hm->idle = w;
+        hm->nidle++;
+        if (!switch_to(hm, other->glet)) { /* out of memory: leave it to g0, which needs to save nothing */
+            PyErr_Clear();
+            if (hm->idle == w)
+                pop_idle(hm);
+            hm->handoff = gp;
+            break;
+        }
+        if (hm->quit)
+            break;
+    }
+    hm->dead = w;
+    Py_RETURN_NONE;
+}
+
+static void free_dead(struct hostm *hm)
+{
+    struct worker *w = hm->dead;
+    hm->dead = NULL;
+    if (w) {
+        Py_DECREF(w->glet);
+        free(w);
+    }
+}
+
+static struct worker *new_worker(struct hostm *hm)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    if (w == NULL || (w->glet = PyGreenlet_New(worker_function, hm->g0)) == NULL) {
+        free(w);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        return NULL;
+    }
+    return w;
+}
+
+/* Start gp, or a worker for it. A collection in here could run a __del__ that blocks, where nothing can. */
+static void start(struct m *mp, struct hostm *hm, struct g *gp)
+{
+    int gc = PyGC_Disable();
+    struct worker *w = pop_idle(hm);
+    bool fresh = w == NULL && (w = new_worker(hm)) != NULL;
+    bool ok = w != NULL;
+    if (ok) {
+        hm->handoff = gp;
+        hm->starting = fresh ? w : NULL;
+        if (gc) /* the worker goes on from here: it must find the collector as it was */
+            PyGC_Enable();
+        ok = switch_to(hm, w->glet);
+        if (ok || hm->handoff == NULL) {
+            PyErr_Clear();
+            return;
+        }
+    } else if (gc) {
+        PyGC_Enable();
+    }
+    hm->handoff = NULL;
+    if (fresh) { /* it ended before it had begun */
+        hm->starting = NULL;
+        Py_DECREF(w->glet);
+        free(w);
+    }
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        stillborn(mp, gp);
+        return;
+    }
+    PyObject *type, *exc, *tb; /* a signal handler raised in the worker's first instruction */
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    interrupt_main(exc);
+    Py_DECREF(type);
+    Py_DECREF(exc);
+    Py_XDECREF(tb);
+    hm->handoff = gp;
+}
+
+/* In g0: let up to n idle workers end. */
+static void end_idle(struct hostm *hm, uint32_t n)
+{
+    hm->quit = true;
+    for (struct worker *w; n > 0 && (w = pop_idle(hm)) != NULL; n--, free_dead(hm)) {
+        if (!switch_to(hm, w->glet))
+            PyErr_Clear();
+        hm->surplus -= hm->surplus > 0;
+    }
+    hm->quit = false;
+}
+
+/* Until this M must end: start workers that are asked for, and go on for those that have ended. */
+static void g0_loop(struct hostm *hm)
+{
+    for (;;) {
+        struct m *mp = getm(); /* in the child of a fork it is another one than before */
+        free_dead(hm);
+        if (hm->tidied_for) {
+            PyGreenlet *back = hm->tidied_for;
+            hm->tidied_for = NULL;
+            end_idle(hm, hm->surplus < TRIM_BATCH ? hm->surplus : TRIM_BATCH);
+            if (!switch_to(hm, back))
+                Py_FatalError("gopy: cannot switch to a goroutine");
+            continue;
+        }
+        struct g *gp = hm->handoff;
+        hm->handoff = NULL;
+        if (gp == NULL && (gp = findrunnable(mp)) == NULL)
+            break;
+        struct worker *w = goroutine_of(gp)->worker;
+        if (w == NULL)
+            start(mp, hm, gp);
+        else if (!switch_to(hm, w->glet))
+            Py_FatalError("gopy: cannot switch to a goroutine");
+    }
+    end_idle(hm, UINT32_MAX);
+}
+
+bool host_tidy(struct m *mp, int64_t *until)
+{
+    struct hostm *hm = mp->host;
+    if (likely(hm->nidle <= KEEP_IDLE))
+        return false;
+    int64_t now = nanotime();
+    if (hm->surplus == 0 && now >= hm->trim_at) {
+        if (hm->trim_at && hm->idle_low > KEEP_IDLE)
+            hm->surplus = hm->idle_low - KEEP_IDLE;
+        hm->idle_low = hm->nidle;
+        hm->trim_at = now + TRIM_EVERY;
+    }
+    if (hm->surplus == 0) {
+        *until = hm->trim_at;
+        return false;
+    }
+    PyGreenlet *self = PyGreenlet_GetCurrent();
+    if (self == hm->g0) {
+        end_idle(hm, hm->surplus < TRIM_BATCH ? hm->surplus : TRIM_BATCH);
+    } else {
+        hm->tidied_for = self;
+        if (!switch_to(hm, hm->g0)) { /* out of memory: later, then */
+            PyErr_Clear();
+            hm->tidied_for = NULL;
+            hm->surplus = 0;
+        }
+    }
+    Py_XDECREF(self);
+    return true;
+}
+
+static struct hostm *hostm_new(void)
+{
+    struct hostm *hm = calloc(1, sizeof(*hm));
+    if (hm) {
+        hm->ts = PyThreadState_Get();
+        hm->ident = PyThread_get_thread_ident();
+    }
+    return hm;
+}
+
+/* The life of an M other than the main thread's. */
+void stackful_m_main(struct m *mp)
+{
+    struct hostm *hm = hostm_new();
+    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
+        Py_FatalError("gopy: out of memory while starting a thread");
+    real_store(&mp->host, hm);
+    real_store(&mp->entering, false);
+    g0_loop(hm);
+    real_store(&mp->host, NULL);
+    Py_DECREF(hm->g0);
+    free(hm);
+}
+
+/* The main thread's g0: born when the main goroutine is adopted, resumed whenever it is needed. */
+static PyObject *g0_run(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct hostm *hm = getm()->host;
+    if (!switch_to(hm, main_worker.glet))
+        return NULL;
+    for (;;)
+        g0_loop(hm);
+}
+
+static PyMethodDef worker_def = {"run", worker_run, METH_NOARGS, NULL};
+static PyMethodDef g0_def = {"g0", g0_run, METH_NOARGS, NULL};
+
+static int *recursion_remaining(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return &ts->py_recursion_remaining;
+#else
+    return &ts->recursion_remaining;
+#endif
+}
+
+static int recursion_limit(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return ts->py_recursion_limit;
+#else
+    return ts->recursion_limit;
+#endif
+}
+
+bool stackful_adopt_main(struct m *mp)
+{
+    struct hostm *hm = hostm_new();
+    PyObject *fn = PyCFunction_New(&g0_def, NULL);
+    main_worker.glet = PyGreenlet_GetCurrent();
+    if (hm == NULL || fn == NULL || main_worker.glet == NULL)
+        goto fail;
+    hm->g0 = PyGreenlet_New(fn, main_worker.glet);
+    if (hm->g0 == NULL)
+        goto fail;
+    Py_DECREF(fn);
+    mp->host = hm;
+    main_goroutine->worker = &main_worker;
+    /* g0, and so every worker, is to begin at recursion depth 0, however deep the first call to gopy is. */
+    int *remaining = recursion_remaining(hm->ts), was = *remaining;
+    *remaining = recursion_limit(hm->ts);
+    bool ok = switch_to(hm, hm->g0);
+    *remaining = was;
+    return ok;
+fail:
+    Py_XDECREF(fn);
+    free(hm);
+    return false;
+}
+
+/* The thread that forked goes on with its own greenlets. Idle workers and suspended goroutines are left where
+ * they are, referred to for ever: their stacks must not be unwound in the child. */
+void stackful_fork_child(void)
+{
+    struct hostm *hm = getm()->host;
+    hm->idle = NULL;
+    hm->nidle = 0;
+    hm->handoff = NULL;
+    hm->ts = PyThreadState_Get();
+    hm->ident = PyThread_get_thread_ident();
+    struct g *gp = getm()->curg;
+    if (gp)
+        main_goroutine = goroutine_of(gp);
+}
+
+PyObject *goroutine_greenlet(Goroutine *go)
+{
+    struct worker *w = go->worker;
+    return w ? new_ref((PyObject *)w->glet) : NULL;
+}
+
+int stackful_init(void)
+{
+    PyGreenlet_Import();
+    if (_PyGreenlet_API == NULL)
+        return -1;
+    PyObject *globals = PyDict_New(), *run_fn = PyCFunction_New(&worker_def, NULL);
+    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0)
+        return -1;
+    PyObject *code = Py_CompileString("def goroutine():\n run()\n", "<gopy>", Py_file_input);
+    PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;
+    if (r == NULL)
+        return -1;
+    worker_function = PyDict_GetItemString(globals, "goroutine");
+    Py_XINCREF(worker_function);
+    empty_tuple = PyTuple_New(0);
+    Py_DECREF(r);
+    Py_DECREF(code);
+    Py_DECREF(globals);
+    Py_DECREF(run_fn);
+    return worker_function ? 0 : -1;
+}

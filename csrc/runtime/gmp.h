@@ -1,0 +1,240 @@
+/* gmp.h: G, M and P, and every state that each can be in.
+ *
+ *   G  a goroutine. M  an OS thread that runs goroutines. P  the right to run them, GOMAXPROCS of them.
+ *
+ * G's status      what holds                                       who may change it
+ *   Gidle         being made                                       its maker
+ *   Grunnable     in exactly one queue: a P's ring or runnext, the  whoever takes it off that queue
+ *                 global queue, its M's lockq or remote list
+ *   Grunning      on its M, which has it as curg                    itself
+ *   Gwaiting      parked for one reason; `armed` is 1 until a       whoever turns `armed` from 1 to 0: that
+ *                 waker claims it                                   one, and nobody else, may goready() it
+ *   Gdead         has returned; memory is its owner's               nobody
+ *
+ * A started stackful goroutine lives on the C stack of one M (`lockedm`): only that M ever resumes it, so a
+ * goready() that overtakes the gopark() it answers is harmless: the M still has to come round and find it.
+ *
+ * M's state       Mrunning  has a goroutine, or looks for one       itself
+ *                 Midle     sleeps on `park`, in sched.midle        under sched.lock
+ *                 Mwaitp    has ready goroutines of its own but no  under sched.lock
+ *                           P; sleeps, in sched.pwait
+ *
+ * P's status      Prunning  some M owns it                          that M (or sysmon, see takep)
+ *                 Pidle     in sched.pidle                          under sched.lock
+ *                 Pretired  its id is GOMAXPROCS or more            under sched.lock
+ *
+ * While user code runs, its M's P sits in the slot mp->p, from where sysmon may take it away if the M is
+ * stuck outside Python. Whoever needs the P takes it out of the slot first (takep) and puts it back (givep),
+ * so a P is in one hand at any time. An M that finds the slot empty has lost its P: it goes on without. */
+#ifndef GOPY_GMP_H
+#define GOPY_GMP_H
+
+#include "runtime/lock.h"
+#include "runtime/runq.h"
+#include "runtime/timer.h"
+
+struct m;
+struct p;
+struct hchan;
+
+enum gstatus { Gidle, Grunnable, Grunning, Gwaiting, Gdead };
+
+/* Why a goroutine waits; the strings are Go's (waitreason_name). */
+enum waitreason {
+    WAIT_NONE,
+    WAIT_CHAN_RECEIVE,
+    WAIT_CHAN_SEND,
+    WAIT_CHAN_RECEIVE_NIL,
+    WAIT_CHAN_SEND_NIL,
+    WAIT_SELECT,
+    WAIT_SELECT_NO_CASES,
+    WAIT_SLEEP,
+    WAIT_JOIN,
+    WAIT_GOEXIT,
+};
+
+/* How a wait ended. */
+enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM };
+
+enum gkind {
+    GSTACKFUL,
+    GFOREIGN, /* stands for a thread that gopy does not run: waits on a note, never queued */
+    GSYSTEM,  /* stackful, the runtime's own: not counted, not shown */
+};
+
+/* A goroutine in the queue of a channel (or of whatever else it may wait for). */
+struct sudog {
+    struct g *g;
+    struct sudog *next, *prev;
+    struct waitq *q;  /* the queue it is on, or NULL; guarded by that queue's lock */
+    void *elem;       /* the value to send, or the one received; ownership moves with it */
+    uint32_t casei;   /* select: the index of the case */
+    bool success;     /* a value was passed; false: woken because the channel was closed */
+};
+
+struct waitq {
+    struct sudog *first, *last;
+};
+
+struct g {
+    struct g *schedlink; /* the next in whatever list it is queued on */
+    struct m *lockedm;   /* the M that it is bound to, or NULL while any M may run it */
+    uint8_t status, reason, kind, wake;
+    uint32_t armed;      /* see Gwaiting */
+    uint32_t epoch;      /* which fork generation it belongs to */
+    struct sudog *fired; /* which of its sudogs a waker used; NULL: none */
+    struct sudog sg;     /* for waits on one queue */
+    struct timer timer;  /* for sleep and timeouts */
+    struct waitq joiners;
+    int64_t waitsince;   /* nanotime_coarse() */
+    uint64_t id;
+    struct note *note;   /* GFOREIGN */
+    struct g *allnext, **allprev;
+};
+
+struct gqueue {
+    struct g *head, *tail;
+    uint32_t n;
+};
+
+enum mstate { Mrunning, Midle, Mwaitp };
+
+struct m {
+    struct g *curg;       /* the goroutine whose code runs; NULL while the M schedules */
+    struct p *p;          /* see takep */
+    struct gqueue lockq;  /* ready goroutines bound to this M; its own */
+    struct gqueue yieldq; /* the same, but behind everybody else: they have yielded, or can wait for a batch */
+    struct g *remote;     /* like lockq, pushed by others, newest first */
+    struct g *lockedg;    /* LockOSThread: the only goroutine it may run */
+    uint32_t lockcount;
+    uint32_t nbound;      /* live goroutines bound to it */
+    uint32_t state;       /* enum mstate */
+    uint32_t rand;
+    bool spinning, dying; /* dying: takes no new goroutines, ends with its last bound one */
+    bool entering;        /* between leave and enter on the runtime's own behalf; sysmon reads it */
+    struct p *nextp;      /* comes with the wake-up */
+    struct note park;
+    struct m *idlenext;   /* in sched.midle or sched.pwait */
+    struct m *allnext;
+    int id;
+    void *host;           /* the embedding's own */
+};
+
+enum pstatus { Pidle, Prunning, Pretired };
+
+struct p {
+    int id;
+    uint32_t status;
+    uint64_t schedtick; /* scheduling decisions; sysmon sees from it whether the M is alive */
+    uintptr_t runnext;  /* the goroutine to run next, | RUNNEXT_BOUND if bound to the owning M; 0: none */
+    struct m *m;        /* the last M that had it */
+    struct p *idlenext;
+    struct runq runq;
+    struct timers timers;
+    uint64_t nspawned, nsteals, nstolen; /* owner writes */
+    uint64_t seentick;  /* sysmon's */
+    int64_t seenwhen;
+};
+
+#define RUNNEXT_BOUND ((uintptr_t)1) /* so a thief need not look into a goroutine that may be gone */
+#define MAXPROCS 1024
+#define ALLG_SHARDS 16
+
+struct sched {
+    struct lock lock; /* guards all down to the next comment */
+    struct gqueue globq;
+    struct m *midle;
+    struct m *pwait_first, *pwait_last;
+    struct p *pidle;
+    struct m *keeper; /* the idle M that sleeps only until the next timer */
+    int64_t keep_until;
+    struct p *allp[MAXPROCS];
+    struct m *allm; /* only grows */
+    struct m *mdead;
+    int nm, nmever, nmidle, nprocs; /* nprocs: Ps ever made */
+    /* Read without the lock. */
+    int gomaxprocs, npidle, nmspinning;
+    uint32_t nglob;
+    uint32_t epoch;
+    uint32_t exiting, main_adopted, sysmon_running, sysmon_asleep;
+    uint32_t yieldp; /* sysmon: an M has waited for a P too long, give it yours */
+    struct note sysmon_note;
+    uint64_t goidgen, nhandoffs, nspawned;
+    int64_t deadcheck_at, deadcheck_delay;
+    uint64_t deadcheck_tick;
+    uint32_t nexternal; /* things beside timers and threads that can still ready a goroutine */
+    uint32_t nforeign_parked;
+    struct m m0; /* the main thread's */
+    struct g *g1; /* the main goroutine */
+    struct allg {
+        struct lock lock;
+        struct g *first;
+        uint64_t n;
+    } allg[ALLG_SHARDS]; /* every live goroutine, by id; the lock also guards `joiners` */
+};
+
+extern struct sched sched;
+
+#if defined(__GNUC__) && !defined(GOPY_NO_INITIAL_EXEC)
+extern __thread struct m *tls_m __attribute__((tls_model("initial-exec")));
+#else
+extern __thread struct m *tls_m;
+#endif
+
+/* The M of this thread, or NULL on a thread that gopy does not run. */
+static inline struct m *getm(void) { return tls_m; }
+
+static inline struct p *takep(struct m *mp)
+{
+#if GOPY_THREADED
+    return axchg(&mp->p, (struct p *)NULL);
+#else
+    return mp->p; /* sysmon takes a P only while it holds the GIL */
+#endif
+}
+
+static inline void givep(struct m *mp, struct p *pp)
+{
+    pp->m = mp;
+    astore(&mp->p, pp);
+}
+
+/* The heap that this P's timers go to. Under the GIL a single heap is never contended, and an idle M then has
+ * one deadline to watch whichever P it will get. */
+static inline struct timers *ptimers(struct p *pp) { return GOPY_THREADED ? &pp->timers : &sched.allp[0]->timers; }
+
+static inline void gq_push(struct gqueue *q, struct g *gp)
+{
+    gp->schedlink = NULL;
+    if (q->tail)
+        q->tail->schedlink = gp;
+    else
+        q->head = gp;
+    q->tail = gp;
+    q->n++;
+}
+
+static inline struct g *gq_pop(struct gqueue *q)
+{
+    struct g *gp = q->head;
+    if (gp) {
+        q->head = gp->schedlink;
+        if (q->head == NULL)
+            q->tail = NULL;
+        q->n--;
+    }
+    return gp;
+}
+
+static inline uint32_t cheaprand(struct m *mp)
+{
+    uint32_t x = mp->rand;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return mp->rand = x;
+}
+
+static inline uint32_t cheaprandn(struct m *mp, uint32_t n) { return (uint32_t)(((uint64_t)cheaprand(mp) * n) >> 32); }
+
+#endif

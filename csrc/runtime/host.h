@@ -1,0 +1,52 @@
+/* host.h: the seam. What an embedding supplies to the runtime: CPython in ../python, a fake in tests/c.
+ *
+ * The runtime calls these and nothing else of the embedding. "Attached" means that the calling thread may
+ * touch the embedding's objects (with a GIL: holds it). All but enter and attached are called
+ * attached, and none while a runtime lock is held. */
+#ifndef GOPY_HOST_H
+#define GOPY_HOST_H
+
+#include "runtime/gmp.h"
+
+/* Continue gp on this M, whose running goroutine `from` has just parked. Returns when another goroutine of
+ * this M parks and `from` is next. gp may be new: the host then starts it. */
+void host_resume(struct m *mp, struct g *from, struct g *gp);
+
+/* mp has nothing to run: the host may tidy up for a few milliseconds. -> true: it has, look for work again;
+ * false: sleep, but not past *until, which it may bring forward to be asked again. */
+bool host_tidy(struct m *mp, int64_t *until);
+
+/* Detach and attach this thread around a sleep; enter() is given what leave() returned. */
+void *host_leave(void);
+void host_enter(void *left);
+
+/* Whether mp's thread runs the embedding's code at this moment, as far as can be told without stopping it. */
+bool host_attached(struct m *mp);
+
+/* Start an OS thread that calls host code ending in a loop of findrunnable() for mp. false: cannot. */
+bool host_newthread(struct m *mp);
+
+/* Start the OS thread that runs sysmon(). */
+bool host_newsysmon(void);
+void host_sysmon_enter(void);
+void host_sysmon_leave(void);
+bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called again soon */
+
+/* A fresh goroutine of kind GSYSTEM. `signals`: run what a signal has asked for; else: look whether the
+ * program is deadlocked and, if so, interrupt the main goroutine. NULL: out of memory. */
+struct g *host_newsystem(bool signals);
+
+/* Whether an exception waits to be raised in the main goroutine. */
+bool host_interrupt_pending(void);
+
+/* Called once, on the main thread, when it first needs the scheduler: makes sched.g1. false: out of memory. */
+bool host_adopt_main(void);
+bool host_is_main_thread(void);
+
+/* The G that stands for this thread, on which gopy does not run. NULL: out of memory. */
+struct g *host_foreign_g(void);
+
+/* Stop this thread for good: the process is about to end. */
+void host_hang(void) __attribute__((noreturn));
+
+#endif

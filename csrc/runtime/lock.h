@@ -1,0 +1,48 @@
+/* lock.h: how a thread waits.
+ *
+ * struct lock   a mutex that blocks an M. With the GIL as the runtime's lock it compiles to nothing. A holder
+ *               never runs Python, never drops a reference and never waits for a stop-the-world, so whoever
+ *               waits for it waits for a few dozen instructions and may do so while attached.
+ * struct note   a one-shot event: one thread sleeps on it, any thread wakes it; waking first is not lost. */
+#ifndef GOPY_LOCK_H
+#define GOPY_LOCK_H
+
+#include "runtime/sys.h"
+
+struct lock {
+    uint32_t word; /* 0 free, 1 held, 2 held and somebody waits */
+};
+
+#if GOPY_THREADED
+void lock_slow(struct lock *l);
+void unlock_slow(struct lock *l);
+
+static inline void lock(struct lock *l)
+{
+    uint32_t free_ = 0;
+    if (unlikely(!__atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+        lock_slow(l);
+}
+
+static inline void unlock(struct lock *l)
+{
+    if (unlikely(__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2))
+        unlock_slow(l);
+}
+#else
+static inline void lock(struct lock *l) { (void)l; }
+static inline void unlock(struct lock *l) { (void)l; }
+#endif
+
+struct note {
+    uint32_t key; /* 0 clear, 1 woken */
+};
+
+enum note_result { NOTE_WOKEN, NOTE_TIMEOUT, NOTE_INTERRUPTED };
+
+static inline void note_clear(struct note *n) { real_store(&n->key, 0); }
+void note_wakeup(struct note *n);
+/* Sleep until woken, until nanotime() reaches deadline, or until a signal handler ran on this thread. */
+enum note_result note_sleep(struct note *n, int64_t deadline);
+
+#endif

@@ -1,0 +1,526 @@
+/* m.c: Ms and Ps: who sleeps, who is woken, and how many there are.
+ *
+ * Invariant: no goroutine waits while a P that may run it is idle. Whoever queues work looks for an idle P
+ * afterwards; whoever goes idle publishes that first and looks at the queues once more afterwards. One of
+ * both sees the other. With the GIL both are atomic, and a P is woken only if none is in use: another one
+ * could not run anyway, unless the first is stuck outside Python, and that sysmon sees.
+ *
+ * One idle M, the keeper, sleeps only until the next timer; the others until they are woken. */
+#include <stdlib.h>
+
+#include "runtime/host.h"
+#include "runtime/sched.h"
+
+struct sched sched;
+__thread struct m *tls_m;
+
+#define DEADCHECK_FIRST 10000000    /* ns of nothing at all before the first look for a deadlock */
+#define DEADCHECK_MOST 2000000000
+
+/* ---- under sched.lock ---- */
+
+static struct p *pidleget_locked(void)
+{
+    struct p *pp = sched.pidle;
+    if (pp) {
+        sched.pidle = pp->idlenext;
+        astore_sc(&sched.npidle, sched.npidle - 1);
+        pp->status = Prunning;
+    }
+    return pp;
+}
+
+static void wake_with_locked(struct m *mp, struct p *pp)
+{
+    mp->nextp = pp;
+    astore_sc(&mp->state, Mrunning);
+    note_wakeup(&mp->park);
+}
+
+static struct m *pwaitget_locked(void)
+{
+    struct m *mp = sched.pwait_first;
+    if (mp && (sched.pwait_first = mp->idlenext) == NULL)
+        sched.pwait_last = NULL;
+    return mp;
+}
+
+static void pwaitput_locked(struct m *mp)
+{
+    mp->idlenext = NULL;
+    if (sched.pwait_last)
+        sched.pwait_last->idlenext = mp;
+    else
+        sched.pwait_first = mp;
+    sched.pwait_last = mp;
+    astore_sc(&mp->state, Mwaitp);
+}
+
+static void midleput_locked(struct m *mp)
+{
+    mp->idlenext = sched.midle;
+    sched.midle = mp;
+    sched.nmidle++;
+    astore_sc(&mp->state, Midle);
+}
+
+static struct m *midleget_locked(void)
+{
+    struct m *mp = sched.midle;
+    if (mp) {
+        sched.midle = mp->idlenext;
+        sched.nmidle--;
+    }
+    return mp;
+}
+
+/* Take mp, which sleeps no more, off whichever list it is still on. */
+static void unlist_locked(struct m *mp)
+{
+    if (mp->state == Midle) {
+        struct m **at = &sched.midle;
+        while (*at != mp)
+            at = &(*at)->idlenext;
+        *at = mp->idlenext;
+        sched.nmidle--;
+    } else if (mp->state == Mwaitp) {
+        struct m *prev = NULL;
+        for (struct m *at = sched.pwait_first; at != mp; at = at->idlenext)
+            prev = at;
+        if (prev)
+            prev->idlenext = mp->idlenext;
+        else
+            sched.pwait_first = mp->idlenext;
+        if (sched.pwait_last == mp)
+            sched.pwait_last = prev;
+    }
+    astore_sc(&mp->state, Mrunning);
+}
+
+/* pp has no goroutines; its owner gives it up. */
+static void releasep_locked(struct p *pp)
+{
+    struct m *mp;
+    if (pp->id >= sched.gomaxprocs) {
+        pp->status = Pretired;
+    } else if ((mp = pwaitget_locked()) != NULL) {
+        wake_with_locked(mp, pp);
+    } else {
+        pp->status = Pidle;
+        pp->idlenext = sched.pidle;
+        sched.pidle = pp;
+        astore_sc(&sched.npidle, sched.npidle + 1);
+    }
+}
+
+static int64_t first_timer(void)
+{
+    int64_t first = NEVER;
+    for (int i = 0; i < (GOPY_THREADED ? sched.nprocs : 1); i++) {
+        int64_t t = real_peek(&ptimers(sched.allp[i])->first);
+        if (t < first)
+            first = t;
+    }
+    return first;
+}
+
+/* Does mp have a ready goroutine that only it can run? */
+static bool has_bound_work(struct m *mp)
+{
+    if (aload_sc(&mp->remote))
+        return true;
+    if (mp->lockedg == NULL)
+        return mp->lockq.head != NULL || mp->yieldq.head != NULL;
+    for (int i = 0; i < 2; i++)
+        for (struct g *gp = (i ? &mp->yieldq : &mp->lockq)->head; gp; gp = gp->schedlink)
+            if (gp == mp->lockedg)
+                return true;
+    return false;
+}
+
+static uint64_t total_ticks(void)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < sched.nprocs; i++)
+        n += real_peek(&sched.allp[i]->schedtick);
+    return n;
+}
+
+/* Is it time to ask whether the program is deadlocked? mp is idle already. Moves *until to when it will be. */
+static bool deadcheck_locked(int64_t *until)
+{
+    if (sched.nmidle != sched.nm || !sched.main_adopted || sched.nexternal || first_timer() != NEVER)
+        return false;
+    int64_t now = nanotime();
+    uint64_t ticks = total_ticks();
+    if (ticks - sched.deadcheck_tick > 8) { /* more than the last check itself: begin anew */
+        sched.deadcheck_delay = DEADCHECK_FIRST;
+        sched.deadcheck_at = now + sched.deadcheck_delay;
+        sched.deadcheck_tick = ticks;
+    }
+    if (now < sched.deadcheck_at) {
+        *until = sched.deadcheck_at;
+        return false;
+    }
+    if (sched.deadcheck_delay < DEADCHECK_MOST)
+        sched.deadcheck_delay *= 2;
+    sched.deadcheck_at = now + sched.deadcheck_delay;
+    sched.deadcheck_tick = ticks;
+    return true;
+}
+
+/* For the system goroutine that looks for a deadlock, on the main thread: is there nothing beside it that runs,
+ * is ready, or will be by a timer? */
+bool nothing_else_runs(void)
+{
+    struct m *mp = &sched.m0;
+    lock(&sched.lock);
+    bool idle = sched.nmidle == sched.nm - 1 && sched.npidle == sched.gomaxprocs - 1 && sched.globq.n == 0 &&
+                sched.nexternal == 0 && first_timer() == NEVER && !mp->lockq.head && !mp->yieldq.head &&
+                !aload(&mp->remote) && aload(&sched.g1->armed);
+    struct p *pp = mp->p;
+    unlock(&sched.lock);
+    return idle && pp && apeek(&pp->runnext) == 0 && runqlen(&pp->runq) == 0;
+}
+
+/* ---- */
+
+struct p *acquirep(void)
+{
+    if (aload_sc(&sched.npidle) == 0)
+        return NULL;
+    lock(&sched.lock);
+    struct p *pp = pidleget_locked();
+    unlock(&sched.lock);
+    return pp;
+}
+
+#if GOPY_THREADED
+static bool work_anywhere(void)
+{
+    if (aload_sc(&sched.nglob))
+        return true;
+    for (int i = 0; i < apeek(&sched.nprocs); i++) {
+        struct p *pp = sched.allp[i];
+        uintptr_t next = aload_sc(&pp->runnext);
+        if (runqlen(&pp->runq) || (next && !(next & RUNNEXT_BOUND)))
+            return true;
+    }
+    return false;
+}
+
+/* mp has published that it is idle. If work came in the meantime, take it back: -> a P, or NULL to sleep. */
+static struct p *recheck(struct m *mp)
+{
+    bool spun = mp->spinning;
+    if (spun) {
+        mp->spinning = false;
+        aadd(&sched.nmspinning, -1);
+    }
+    if (!work_anywhere() || mp->lockedg || mp->dying)
+        return NULL;
+    lock(&sched.lock);
+    struct p *pp = NULL;
+    if (mp->state == Midle && (pp = pidleget_locked()) != NULL)
+        unlist_locked(mp);
+    unlock(&sched.lock);
+    if (pp) {
+        mp->spinning = true;
+        aadd(&sched.nmspinning, 1);
+    }
+    return pp;
+}
+#endif
+
+/* Queue a system goroutine on the main thread's M, which alone may run it. */
+static void start_system(struct m *mp, bool signals)
+{
+    struct g *gp = host_newsystem(signals);
+    if (gp == NULL)
+        return;
+    gp->kind = GSYSTEM;
+    gp->epoch = sched.epoch;
+    gp->status = Grunnable;
+    if (mp == &sched.m0)
+        gq_push(&mp->lockq, gp);
+    else
+        readyremote(gp, &sched.m0);
+}
+
+/* Nothing to run: give up pp (NULL: there is none) and sleep. -> a P, or NULL: look again. */
+struct p *idle(struct m *mp, struct p *pp)
+{
+    int64_t until = NEVER, tidy = NEVER;
+    if (host_tidy(mp, &tidy))
+        return pp;
+    if (mp->lockedg && pp) { /* others may go on with it */
+        handoffp(pp);
+        pp = NULL;
+    }
+    lock(&sched.lock);
+    if (pp && sched.globq.n && !mp->lockedg && !mp->dying) {
+        unlock(&sched.lock);
+        return pp;
+    }
+    if (pp)
+        releasep_locked(pp);
+    astore(&mp->p, (struct p *)NULL);
+    note_clear(&mp->park);
+    midleput_locked(mp);
+    bool bound = has_bound_work(mp);
+    if (bound || (sched.globq.n && sched.npidle && !mp->lockedg && !mp->dying)) {
+        unlist_locked(mp);
+        pp = pidleget_locked();
+        if (pp) {
+            unlock(&sched.lock);
+            return pp;
+        }
+        pwaitput_locked(mp);
+    } else if (sched.npidle && (until = first_timer()) != NEVER) {
+        if (sched.keeper && sched.keep_until <= until)
+            until = NEVER; /* somebody watches it already */
+        else {
+            sched.keeper = mp;
+            sched.keep_until = until;
+        }
+    }
+    bool check = deadcheck_locked(&until);
+    if (check)
+        unlist_locked(mp);
+    unlock(&sched.lock);
+    if (check) {
+        start_system(mp, false);
+        return NULL;
+    }
+    if (bound)
+        sysmon_watch();
+#if GOPY_THREADED
+    if ((pp = recheck(mp)) != NULL)
+        return pp;
+#endif
+    if (tidy < until)
+        until = tidy;
+    enum note_result r = NOTE_INTERRUPTED;
+    real_store(&mp->entering, true);
+    void *left = host_leave();
+    while (r == NOTE_INTERRUPTED && (r = note_sleep(&mp->park, until)) == NOTE_INTERRUPTED)
+        if (mp == &sched.m0)
+            break;
+    if (unlikely(real_load(&sched.exiting)) && mp != &sched.m0)
+        host_hang();
+    host_enter(left);
+    real_store(&mp->entering, false);
+    lock(&sched.lock);
+    pp = mp->state == Mrunning ? mp->nextp : NULL;
+    mp->nextp = NULL;
+    unlist_locked(mp);
+    if (sched.keeper == mp)
+        sched.keeper = NULL;
+    if (pp == NULL)
+        pp = pidleget_locked();
+    unlock(&sched.lock);
+    if (r == NOTE_INTERRUPTED)
+        start_system(mp, true);
+    return pp;
+}
+
+/* The memory of an M is reused and never freed: sysmon looks at Ms without a lock. */
+static struct m *m_alloc(void)
+{
+    lock(&sched.lock);
+    struct m *mp = sched.mdead;
+    if (mp)
+        sched.mdead = mp->idlenext;
+    unlock(&sched.lock);
+    if (mp == NULL)
+        return calloc(1, sizeof(*mp));
+    mp->dying = mp->spinning = false;
+    mp->state = Mrunning;
+    return mp;
+}
+
+/* Run pp on an M that sleeps, or on a new one. */
+void startm(struct p *pp, bool spinning)
+{
+    lock(&sched.lock);
+    struct m *mp = midleget_locked();
+    if (mp) {
+        mp->spinning = spinning;
+        wake_with_locked(mp, pp);
+    }
+    unlock(&sched.lock);
+    if (mp)
+        return;
+    if ((mp = m_alloc()) != NULL) {
+        m_init(mp);
+        mp->spinning = spinning;
+        mp->entering = true; /* until its thread has attached */
+        mp->p = pp;
+        pp->m = mp;
+        if (host_newthread(mp))
+            return;
+        m_exit(mp);
+    }
+    if (spinning) /* no thread to be had: the work stays where it is, for the Ms that there are */
+        aadd(&sched.nmspinning, -1);
+    lock(&sched.lock);
+    releasep_locked(pp);
+    unlock(&sched.lock);
+}
+
+void m_init(struct m *mp)
+{
+    lock(&sched.lock);
+    if (mp->rand == 0) { /* not a reused one, which is still in the list */
+        mp->id = sched.nmever++;
+        mp->allnext = sched.allm;
+        real_store(&sched.allm, mp);
+    }
+    mp->rand = (uint32_t)nanotime() | 1;
+    sched.nm++;
+    unlock(&sched.lock);
+}
+
+void m_exit(struct m *mp)
+{
+    lock(&sched.lock);
+    mp->idlenext = sched.mdead;
+    sched.mdead = mp;
+    sched.nm--;
+    unlock(&sched.lock);
+}
+
+/* An idle P may have work: wake one M to look for it, if none is looking. */
+void wakep(void)
+{
+    if (aload_sc(&sched.npidle) == 0 || aload_sc(&sched.nmspinning) != 0 || !acas(&sched.nmspinning, 0, 1))
+        return;
+    struct p *pp = acquirep();
+    if (pp)
+        startm(pp, true);
+    else
+        aadd(&sched.nmspinning, -1);
+}
+
+/* Work was queued globally by a thread that has no P. */
+void wake_anyone(void)
+{
+#if GOPY_THREADED
+    wakep();
+#else
+    struct p *pp;
+    if (sched.npidle == sched.gomaxprocs && (pp = acquirep()) != NULL)
+        startm(pp, false);
+#endif
+    sysmon_watch();
+}
+
+/* pp's M cannot go on with it: let another, if there is anything to do. */
+void handoffp(struct p *pp)
+{
+    if (runqlen(&pp->runq) || apeek(&pp->runnext) || apeek(&sched.nglob) ||
+        real_peek(&ptimers(pp)->first) <= nanotime()) {
+        startm(pp, false);
+        return;
+    }
+    lock(&sched.lock);
+    releasep_locked(pp);
+    unlock(&sched.lock);
+}
+
+/* gp is ready and bound to mp, which is not this thread's. */
+void readyremote(struct g *gp, struct m *mp)
+{
+    struct g *head;
+    do {
+        head = aload(&mp->remote);
+        gp->schedlink = head;
+    } while (!acas(&mp->remote, head, gp));
+    if (aload_sc(&mp->state) != Midle)
+        return;
+    bool waits = false;
+    lock(&sched.lock);
+    if (mp->state == Midle) {
+        struct p *pp = pidleget_locked();
+        unlist_locked(mp);
+        if (pp) {
+            wake_with_locked(mp, pp);
+        } else {
+            pwaitput_locked(mp);
+            waits = true;
+        }
+    }
+    unlock(&sched.lock);
+    if (waits)
+        sysmon_watch();
+}
+
+/* GOMAXPROCS fell: what pp holds goes to everybody. */
+void retirep(struct m *mp, struct p *pp)
+{
+    uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+    struct g *gp;
+    if (next & RUNNEXT_BOUND)
+        gq_push(&mp->lockq, (struct g *)(next & ~RUNNEXT_BOUND));
+    else if (next)
+        globrunqput((struct g *)next);
+    while ((gp = runqget(&pp->runq)) != NULL)
+        globrunqput(gp);
+    if (pp->id > 0)
+        timers_move(&sched.allp[0]->timers, &pp->timers);
+    lock(&sched.lock);
+    releasep_locked(pp);
+    unlock(&sched.lock);
+    if (apeek(&sched.nglob))
+        wake_anyone();
+}
+
+/* Give pp, ring and all, to the M that has waited longest for one. */
+void yieldp(struct p *pp)
+{
+    lock(&sched.lock);
+    apoke(&sched.yieldp, 0);
+    releasep_locked(pp);
+    unlock(&sched.lock);
+}
+
+int procresize(int n)
+{
+    lock(&sched.lock);
+    int was = sched.gomaxprocs;
+    if (n > MAXPROCS)
+        n = MAXPROCS;
+    for (; sched.nprocs < n; apoke(&sched.nprocs, sched.nprocs + 1)) {
+        struct p *pp = calloc(1, sizeof(*pp));
+        if (pp == NULL) {
+            n = sched.nprocs;
+            break;
+        }
+        pp->id = sched.nprocs;
+        pp->status = Pretired;
+        timers_init(&pp->timers);
+        astore(&sched.allp[pp->id], pp);
+    }
+    apoke(&sched.gomaxprocs, n);
+    struct p **at = &sched.pidle;
+    while (*at) { /* idle ones past the end retire at once, running ones when they next schedule */
+        if ((*at)->id >= n) {
+            (*at)->status = Pretired;
+            if (GOPY_THREADED)
+                timers_move(&sched.allp[0]->timers, &(*at)->timers);
+            *at = (*at)->idlenext;
+            astore_sc(&sched.npidle, sched.npidle - 1);
+        } else {
+            at = &(*at)->idlenext;
+        }
+    }
+    for (int i = 0; i < n; i++)
+        if (sched.allp[i]->status == Pretired)
+            releasep_locked(sched.allp[i]);
+    unlock(&sched.lock);
+#if GOPY_THREADED
+    if (n > was && was > 0)
+        wakep();
+#endif
+    return was;
+}

@@ -1,0 +1,39 @@
+/* needm.c: threads that gopy does not run. A G of kind GFOREIGN stands for one while it waits: on a note,
+ * detached, like any C call that blocks. Nothing else distinguishes it from a goroutine to its wakers. */
+#include "runtime/host.h"
+#include "runtime/sched.h"
+
+/* The goroutine that calls. NULL: out of memory, or called from inside the scheduler. */
+struct g *getg(void)
+{
+    struct m *mp = getm();
+    if (likely(mp != NULL))
+        return mp->curg;
+    if (!host_is_main_thread())
+        return host_foreign_g();
+    return host_adopt_main() ? sched.g1 : NULL;
+}
+
+enum wake foreign_wait(struct g *gp, int64_t deadline)
+{
+    aadd(&sched.nforeign_parked, 1);
+    gp->waitsince = nanotime_coarse();
+    for (;;) {
+        void *left = host_leave();
+        enum note_result r;
+        while ((r = note_sleep(gp->note, deadline)) == NOTE_INTERRUPTED)
+            ;
+        host_enter(left);
+        if (r == NOTE_WOKEN)
+            break;
+        if (wait_claim(gp)) {
+            gp->wake = WAKE_TIMEOUT;
+            break;
+        }
+        deadline = NEVER; /* a waker has claimed the wait: its wake-up is on its way */
+    }
+    note_clear(gp->note);
+    aadd(&sched.nforeign_parked, -1);
+    gp->status = Grunning;
+    return gp->wake;
+}

@@ -1,0 +1,137 @@
+/* proc.c: birth and death of goroutines, and the list of those alive.
+ *
+ * Every live goroutine that counts is in sched.allg[id % ALLG_SHARDS]. The shard's lock also guards the
+ * goroutine's `joiners` and its passage to Gdead, so that a join either queues before it or sees it. */
+#include "runtime/host.h"
+#include "runtime/sched.h"
+#include "runtime/sudog.h"
+
+static const char *const reasons[] = {
+    [WAIT_NONE] = "waiting",
+    [WAIT_CHAN_RECEIVE] = "chan receive",
+    [WAIT_CHAN_SEND] = "chan send",
+    [WAIT_CHAN_RECEIVE_NIL] = "chan receive (nil chan)",
+    [WAIT_CHAN_SEND_NIL] = "chan send (nil chan)",
+    [WAIT_SELECT] = "select",
+    [WAIT_SELECT_NO_CASES] = "select (no cases)",
+    [WAIT_SLEEP] = "sleep",
+    [WAIT_JOIN] = "join",
+    [WAIT_GOEXIT] = "goexit",
+};
+
+const char *waitreason_name(uint8_t reason) { return reasons[reason]; }
+
+static struct allg *shard(struct g *gp) { return &sched.allg[gp->id % ALLG_SHARDS]; }
+
+void allg_add(struct g *gp)
+{
+    struct allg *s = shard(gp);
+    lock(&s->lock);
+    gp->allnext = s->first;
+    gp->allprev = &s->first;
+    if (s->first)
+        s->first->allprev = &gp->allnext;
+    s->first = gp;
+    s->n++;
+    unlock(&s->lock);
+}
+
+uint64_t num_goroutine(void)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < ALLG_SHARDS; i++)
+        n += apeek(&sched.allg[i].n);
+    return n;
+}
+
+void newproc(struct g *gp, uint8_t kind)
+{
+    gp->kind = kind;
+    gp->epoch = sched.epoch;
+    if (kind != GSYSTEM) {
+        gp->id = aadd(&sched.goidgen, 1);
+        allg_add(gp);
+    }
+    apoke(&gp->status, Grunnable);
+    struct m *mp = getm();
+    struct p *pp = mp ? takep(mp) : NULL;
+    if (unlikely(pp == NULL) && mp != NULL)
+        pp = acquirep();
+    if (unlikely(pp == NULL)) {
+        aadd(&sched.nspawned, 1);
+        globrunqput(gp);
+        wake_anyone();
+        return;
+    }
+    pp->nspawned++;
+    runqput_next(mp, pp, (uintptr_t)gp);
+    givep(mp, pp);
+#if GOPY_THREADED
+    wakep();
+#endif
+    sysmon_watch();
+}
+
+void goroutine_start(struct m *mp, struct g *gp)
+{
+    gp->lockedm = mp;
+    mp->nbound++;
+    mp->curg = gp;
+    astore(&gp->status, Grunning);
+}
+
+void goroutine_end(struct m *mp, struct g *gp)
+{
+    if (mp->lockedg == gp) { /* it ended locked: its thread goes too */
+        mp->lockedg = NULL;
+        mp->lockcount = 0;
+        if (mp != &sched.m0)
+            mp->dying = true;
+    }
+    mp->nbound--;
+    mp->curg = NULL;
+    if (gp->kind == GSYSTEM) {
+        astore(&gp->status, Gdead);
+        return;
+    }
+    struct allg *s = shard(gp);
+    lock(&s->lock);
+    *gp->allprev = gp->allnext;
+    if (gp->allnext)
+        gp->allnext->allprev = gp->allprev;
+    apoke(&s->n, s->n - 1);
+    astore(&gp->status, Gdead);
+    struct waitq woken = {0};
+    for (struct sudog *sg; (sg = dequeue(&gp->joiners)) != NULL;)
+        enqueue(&woken, sg);
+    unlock(&s->lock);
+    while (woken.first) {
+        struct sudog *sg = woken.first;
+        woken.first = sg->next; /* before it is readied: then the sudog is its owner's again */
+        sg->q = NULL;
+        goready(sg->g);
+    }
+}
+
+/* Wait until gp is dead. */
+enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline)
+{
+    struct allg *s = shard(gp);
+    struct sudog *sg = &self->sg;
+    lock(&s->lock);
+    if (aload(&gp->status) == Gdead) {
+        unlock(&s->lock);
+        return WAKE_OP;
+    }
+    sg->g = self;
+    wait_begin(self, WAIT_JOIN);
+    enqueue(&gp->joiners, sg);
+    unlock(&s->lock);
+    enum wake w = gowait(self, deadline);
+    if (w != WAKE_OP) {
+        lock(&s->lock);
+        dequeue_sudog(&gp->joiners, sg);
+        unlock(&s->lock);
+    }
+    return w;
+}

@@ -1,0 +1,42 @@
+/* rt.c: the runtime's beginning, and its second beginning in the child of a fork. */
+#include <string.h>
+
+#include "runtime/host.h"
+#include "runtime/sched.h"
+
+void rt_start(int gomaxprocs)
+{
+    sched.keep_until = NEVER;
+    sched.deadcheck_delay = 0;
+    sched.goidgen = 1; /* 1 is the main goroutine's */
+    procresize(gomaxprocs);
+}
+
+/* In the child there is only the thread that forked, and of the goroutines only `self`, which becomes the
+ * main one. Everything else is left where it lies: its threads are gone, its stacks will not be touched. Old
+ * waiters on channels have another epoch, by which dequeue() knows them. self is NULL when the forking thread
+ * was not gopy's. */
+void rt_fork_child(struct g *self)
+{
+    int n = sched.gomaxprocs;
+    uint32_t epoch = sched.epoch + 1;
+    struct m *mp = getm();
+    void *host = self ? mp->host : NULL;
+    memset(&sched, 0, sizeof(sched));
+    sched.epoch = epoch;
+    rt_start(n);
+    if (self == NULL)
+        return;
+    struct m *m0 = &sched.m0;
+    m0->host = host;
+    m0->curg = self;
+    m0->nbound = 1;
+    tls_m = m0;
+    self->lockedm = m0;
+    self->id = 1;
+    self->epoch = epoch;
+    sched.g1 = self;
+    allg_add(self);
+    sched.main_adopted = 1;
+    m_init(m0);
+}

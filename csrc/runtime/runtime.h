@@ -1,0 +1,10 @@
+/* runtime.h: all that the Python layer includes. */
+#ifndef GOPY_RUNTIME_H
+#define GOPY_RUNTIME_H
+
+#include "runtime/chan.h"
+#include "runtime/host.h"
+#include "runtime/sched.h"
+#include "runtime/sudog.h"
+
+#endif

@@ -1,0 +1,383 @@
+/* sched.c: who runs next. After Go's schedule, findRunnable, gopark and goready.
+ *
+ * There is no scheduler goroutine: findrunnable() runs on the stack of whatever has just parked or ended, and
+ * sleeps there if nothing is ready. Sources, in order: due timers; every 61st time those that come last here,
+ * so that a pair which keeps readying each other cannot starve the rest; runnext; this M's bound goroutines
+ * and the P's ring, in turn; the global queue and this M's yieldq; other Ps' rings (threaded builds). */
+#include "runtime/host.h"
+#include "runtime/sched.h"
+
+static inline struct g *unbound(uintptr_t next) { return (struct g *)(next & ~RUNNEXT_BOUND); }
+
+void globrunqput(struct g *gp)
+{
+    lock(&sched.lock);
+    gq_push(&sched.globq, gp);
+    apoke(&sched.nglob, sched.globq.n);
+    unlock(&sched.lock);
+}
+
+/* Take one from the global queue, and up to `most` - 1 more to pp's ring. */
+static struct g *globrunqget(struct p *pp, uint32_t most)
+{
+    if (likely(apeek(&sched.nglob) == 0))
+        return NULL;
+    lock(&sched.lock);
+    uint32_t n = sched.globq.n / (uint32_t)sched.gomaxprocs + 1;
+    if (n > most)
+        n = most;
+    struct g *gp = gq_pop(&sched.globq);
+    while (--n > 0 && sched.globq.head && runqput(&pp->runq, sched.globq.head))
+        gq_pop(&sched.globq);
+    apoke(&sched.nglob, sched.globq.n);
+    unlock(&sched.lock);
+    return gp;
+}
+
+static void runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
+{
+    struct g *gp = unbound(next);
+    if (next & RUNNEXT_BOUND) {
+        gq_push(&mp->lockq, gp);
+    } else if (!runqput(&pp->runq, gp)) { /* full: half of it goes to the global queue */
+        struct g *batch[RUNQ_SIZE / 2];
+        uint32_t n = runqtake(&pp->runq, batch, RUNQ_SIZE / 2);
+        lock(&sched.lock);
+        for (uint32_t i = 0; i < n; i++)
+            gq_push(&sched.globq, batch[i]);
+        gq_push(&sched.globq, gp);
+        apoke(&sched.nglob, sched.globq.n);
+        unlock(&sched.lock);
+    }
+}
+
+/* Make `next` the goroutine that pp runs next; whatever was to be next goes to the tail. */
+void runqput_next(struct m *mp, struct p *pp, uintptr_t next)
+{
+    uintptr_t kicked = axchg(&pp->runnext, next);
+    if (kicked)
+        runqput_tail(mp, pp, kicked);
+}
+
+/* Others have pushed ready goroutines bound to this M, the newest first. */
+static void take_remote(struct m *mp)
+{
+    struct g *list = axchg(&mp->remote, (struct g *)NULL), *fifo = NULL;
+    while (list) {
+        struct g *gp = list;
+        list = gp->schedlink;
+        gp->schedlink = fifo;
+        fifo = gp;
+    }
+    while (fifo) {
+        struct g *gp = fifo;
+        fifo = gp->schedlink;
+        gq_push(&mp->lockq, gp);
+    }
+}
+
+/* For an M that is locked to one goroutine, or takes no new ones. */
+static struct g *pick_bound(struct m *mp, struct p *pp)
+{
+    uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+    if (next)
+        runqput_tail(mp, pp, next);
+    take_remote(mp);
+    for (struct g *gp; (gp = gq_pop(&mp->yieldq)) != NULL;)
+        gq_push(&mp->lockq, gp);
+    if (mp->lockedg == NULL)
+        return gq_pop(&mp->lockq);
+    struct gqueue others = {0};
+    struct g *found = NULL;
+    for (struct g *gp; (gp = gq_pop(&mp->lockq)) != NULL;) {
+        if (gp == mp->lockedg)
+            found = gp;
+        else
+            gq_push(&others, gp);
+    }
+    mp->lockq = others;
+    return found;
+}
+
+static inline void run_timers(struct timers *ts)
+{
+    int64_t first = real_peek(&ts->first);
+    if (unlikely(first != NEVER)) {
+        int64_t now = nanotime();
+        if (first <= now)
+            timers_run(ts, now);
+    }
+}
+
+/* The turn of those that otherwise run only when nothing else does, each in its turn. */
+static struct g *pick_patient(struct m *mp, struct p *pp, uint64_t tick)
+{
+    struct g *gp = NULL;
+    switch (tick / 61 % 3) {
+    case 0:
+        gp = globrunqget(pp, 1);
+        break;
+    case 1:
+        gp = gq_pop(&mp->lockq);
+        break;
+    }
+    if (gp == NULL && (gp = gq_pop(&mp->yieldq)) == NULL)
+        gp = runqget(&pp->runq);
+    return gp;
+}
+
+static struct g *pick(struct m *mp, struct p *pp)
+{
+    uint64_t tick = real_peek(&pp->schedtick) + 1;
+    struct g *gp;
+    real_poke(&pp->schedtick, tick);
+    run_timers(ptimers(pp));
+    if (unlikely(mp->lockedg != NULL || mp->dying))
+        return pick_bound(mp, pp);
+    if (aload(&mp->remote))
+        take_remote(mp);
+    if (unlikely(tick % 61 == 0) && (gp = pick_patient(mp, pp, tick)) != NULL)
+        return gp;
+    if (apeek(&pp->runnext)) {
+        uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+        if (likely(next))
+            return unbound(next);
+    }
+    if (mp->lockq.head && ((tick & 1) || runqlen(&pp->runq) == 0))
+        return gq_pop(&mp->lockq);
+    if ((gp = runqget(&pp->runq)) != NULL || (gp = gq_pop(&mp->lockq)) != NULL)
+        return gp;
+    if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
+        return gp;
+    return gq_pop(&mp->yieldq);
+}
+
+#if GOPY_THREADED
+/* One look at another P. A lone goroutine, and a runnext above all, is left to a P that makes progress: its
+ * partner would have to follow it and cannot, once both have started. */
+static struct g *steal_from(struct p *pp, struct p *victim, uint64_t *seen)
+{
+    uint64_t tick = real_peek(&victim->schedtick);
+    bool stuck = *seen == tick;
+    *seen = tick;
+    if (runqlen(&victim->runq) >= 2 || (stuck && runqlen(&victim->runq))) {
+        struct g *batch[RUNQ_SIZE / 2];
+        uint32_t n = runqgrab(&victim->runq, batch);
+        if (n > 0) {
+            pp->nsteals++;
+            pp->nstolen += n;
+            for (uint32_t i = 1; i < n; i++)
+                runqput(&pp->runq, batch[i]); /* there is room: the thief's ring was empty */
+            return batch[0];
+        }
+    }
+    uintptr_t next = aload(&victim->runnext);
+    if (stuck && next && !(next & RUNNEXT_BOUND) && acas(&victim->runnext, next, 0)) {
+        pp->nsteals++;
+        pp->nstolen++;
+        return (struct g *)next;
+    }
+    return NULL;
+}
+
+static struct g *steal(struct m *mp, struct p *pp)
+{
+    int n = apeek(&sched.gomaxprocs);
+    struct g *gp = NULL;
+    if (n == 1)
+        return NULL;
+    if (!mp->spinning) {
+        if (2 * aload(&sched.nmspinning) >= n - aload(&sched.npidle))
+            return NULL;
+        mp->spinning = true;
+        aadd(&sched.nmspinning, 1);
+    }
+    uint64_t seen[64];
+    for (int i = 0; i < 64; i++)
+        seen[i] = UINT64_MAX;
+    for (int round = 0; round < 5 && gp == NULL; round++) {
+        uint32_t offset = cheaprandn(mp, (uint32_t)n);
+        for (int i = 0; i < n && gp == NULL; i++) {
+            struct p *victim = aload(&sched.allp[(offset + (uint32_t)i) % (uint32_t)n]);
+            if (victim == NULL || victim == pp)
+                continue;
+            gp = steal_from(pp, victim, &seen[victim->id % 64]);
+            if (gp == NULL && real_peek(&victim->timers.first) <= nanotime()) {
+                timers_run(&victim->timers, nanotime());
+                gp = gq_pop(&mp->lockq);
+            }
+        }
+        if (gp == NULL && (gp = globrunqget(pp, RUNQ_SIZE / 2)) == NULL && aload(&mp->remote)) {
+            take_remote(mp);
+            gp = gq_pop(&mp->lockq);
+        }
+        for (int64_t until = nanotime() + 10000; gp == NULL && nanotime() < until && !aload(&mp->remote);)
+            cpu_relax();
+    }
+    return gp;
+}
+
+/* The last spinning M has found work: there may be more, so let another look. */
+static void stop_spinning(struct m *mp)
+{
+    if (mp->spinning) {
+        mp->spinning = false;
+        if (aadd(&sched.nmspinning, -1) == 0)
+            wakep();
+    }
+}
+#endif
+
+struct g *findrunnable(struct m *mp)
+{
+    struct p *pp = takep(mp);
+    for (;;) {
+        if (unlikely(mp->dying && mp->nbound == 0)) {
+            if (pp)
+                handoffp(pp);
+            astore(&mp->p, (struct p *)NULL);
+            return NULL;
+        }
+        if (unlikely(pp == NULL) && (pp = acquirep()) == NULL) {
+            pp = idle(mp, NULL);
+            continue;
+        }
+        if (unlikely(pp->id >= apeek(&sched.gomaxprocs))) {
+            retirep(mp, pp);
+            pp = NULL;
+            continue;
+        }
+        if (unlikely(apeek(&sched.yieldp))) {
+            uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+            if (next)
+                runqput_tail(mp, pp, next);
+            yieldp(pp);
+            pp = NULL;
+            continue;
+        }
+        struct g *gp = pick(mp, pp);
+#if GOPY_THREADED
+        if (gp == NULL && mp->lockedg == NULL && !mp->dying)
+            gp = steal(mp, pp);
+        if (gp != NULL)
+            stop_spinning(mp);
+#endif
+        if (likely(gp != NULL)) {
+            givep(mp, pp);
+            return gp;
+        }
+        pp = idle(mp, pp);
+    }
+}
+
+/* Run others until gp, which is Gwaiting or queued, is resumed. */
+void gopark(struct m *mp, struct g *gp)
+{
+    mp->curg = NULL;
+    struct g *next = findrunnable(mp);
+    if (next != gp)
+        host_resume(mp, gp, next);
+    mp->curg = gp;
+    astore(&gp->status, Grunning);
+}
+
+/* Make gp, whose wait the caller has claimed, runnable: next on this P if it can run here, or behind the
+ * others if it can wait. */
+void goready_when(struct g *gp, bool next)
+{
+    if (unlikely(gp->kind == GFOREIGN)) {
+        note_wakeup(gp->note);
+        return;
+    }
+    struct m *mp = getm(), *home = gp->lockedm;
+    astore(&gp->status, Grunnable);
+    if (home != NULL && home != mp) {
+        readyremote(gp, home);
+        return;
+    }
+    if (home != NULL && !next) {
+        gq_push(&mp->yieldq, gp);
+        return;
+    }
+    struct p *pp = mp ? takep(mp) : NULL;
+    if (unlikely(pp == NULL)) {
+        if (home) {
+            gq_push(&mp->lockq, gp);
+        } else {
+            globrunqput(gp);
+            wake_anyone();
+        }
+        return;
+    }
+    runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0));
+    givep(mp, pp);
+#if GOPY_THREADED
+    if (home == NULL)
+        wakep();
+#endif
+}
+
+/* Let others run; gp, the running goroutine, goes behind them. */
+void gosched(struct m *mp, struct g *gp)
+{
+    astore(&gp->status, Grunnable);
+    gq_push(&mp->yieldq, gp);
+    gopark(mp, gp);
+}
+
+static void wait_timeout(struct timer *t, int64_t now)
+{
+    struct g *gp = (struct g *)((char *)t - offsetof(struct g, timer));
+    (void)now;
+    if (wait_claim(gp)) {
+        gp->wake = WAKE_TIMEOUT;
+        goready(gp);
+    }
+}
+
+static enum wake cancel_wait(struct g *gp, enum wake how)
+{
+    gp->wake = how;
+    astore(&gp->status, Grunning);
+    return how;
+}
+
+/* Park gp, which has begun a wait and is on the queues it wants to be on, until it is woken, interrupted, or
+ * nanotime() reaches the deadline. */
+enum wake gowait(struct g *gp, int64_t deadline)
+{
+    if (unlikely(gp->kind == GFOREIGN))
+        return foreign_wait(gp, deadline);
+    struct m *mp = gp->lockedm;
+    if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
+        return cancel_wait(gp, WAKE_INTERRUPT);
+    if (deadline != NEVER) {
+        struct p *pp = takep(mp);
+        gp->timer.fn = wait_timeout;
+        bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), &gp->timer, deadline);
+        if (pp)
+            givep(mp, pp);
+        if (!ok && wait_claim(gp))
+            return cancel_wait(gp, WAKE_NOMEM);
+    }
+    gp->waitsince = nanotime_coarse();
+    gopark(mp, gp);
+    if (deadline != NEVER)
+        timer_del(&gp->timer);
+    return gp->wake;
+}
+
+bool gointerrupt(struct g *gp)
+{
+    if (!wait_claim(gp))
+        return false;
+    gp->wake = WAKE_INTERRUPT;
+    goready(gp);
+    return true;
+}
+
+enum wake gosleep(struct g *gp, int64_t deadline)
+{
+    wait_begin(gp, WAIT_SLEEP);
+    return gowait(gp, deadline);
+}

@@ -1,0 +1,90 @@
+/* sched.h: the scheduler's interface to the layers above it.
+ *
+ * Waiting, whatever for, is always the same four steps:
+ *     wait_begin(gp, reason)   gp is Gwaiting and armed, before any waker can see it
+ *     enqueue                  its sudog on a queue, under that queue's lock
+ *     gowait(gp, deadline)     park; -> how it ended
+ *     finish                   unless WAKE_OP: take the sudog off its queue again
+ * and waking is: take the sudog off the queue, wait_claim(gp), and only if that was true, goready(gp). */
+#ifndef GOPY_SCHED_H
+#define GOPY_SCHED_H
+
+#include "runtime/gmp.h"
+
+/* proc.c: birth and death */
+void newproc(struct g *gp, uint8_t kind);   /* gp becomes runnable */
+void goroutine_start(struct m *mp, struct g *gp); /* the host is about to run its function on mp */
+void goroutine_end(struct m *mp, struct g *gp);   /* it has returned */
+enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline);
+const char *waitreason_name(uint8_t reason);
+uint64_t num_goroutine(void);
+void allg_add(struct g *gp);
+
+/* sched.c: who runs next */
+struct g *findrunnable(struct m *mp); /* blocks; NULL: this M must end */
+void gopark(struct m *mp, struct g *gp);
+void goready_when(struct g *gp, bool next);
+void gosched(struct m *mp, struct g *gp);
+void globrunqput(struct g *gp);
+void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
+
+static inline void goready(struct g *gp) { goready_when(gp, true); }
+
+static inline void wait_begin(struct g *gp, uint8_t reason)
+{
+    gp->reason = reason;
+    gp->fired = NULL;
+    gp->wake = WAKE_OP;
+    astore(&gp->status, Gwaiting);
+    astore_sc(&gp->armed, 1);
+}
+
+static inline bool wait_claim(struct g *gp)
+{
+#if GOPY_THREADED
+    return apeek(&gp->armed) && axchg(&gp->armed, 0) == 1;
+#else
+    bool was = gp->armed;
+    gp->armed = 0;
+    return was;
+#endif
+}
+
+enum wake gowait(struct g *gp, int64_t deadline);
+bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
+enum wake gosleep(struct g *gp, int64_t deadline);
+
+/* m.c: Ms, Ps and who sleeps */
+struct p *acquirep(void); /* an idle P, or NULL */
+struct p *idle(struct m *mp, struct p *pp);
+void wakep(void);
+void startm(struct p *pp, bool spinning);
+void handoffp(struct p *pp);
+void readyremote(struct g *gp, struct m *mp);
+void retirep(struct m *mp, struct p *pp);
+void yieldp(struct p *pp);
+int procresize(int n); /* -> the previous GOMAXPROCS */
+void m_init(struct m *mp);
+void m_exit(struct m *mp); /* its last act */
+void wake_anyone(void);
+bool nothing_else_runs(void);
+
+/* needm.c: threads that gopy does not run */
+struct g *getg(void);
+enum wake foreign_wait(struct g *gp, int64_t deadline);
+
+/* sysmon.c */
+void sysmon(void);
+void sysmon_wake(void);
+
+/* Work has been queued that sysmon may have to hand on. */
+static inline void sysmon_watch(void)
+{
+    if (unlikely(real_peek(&sched.sysmon_asleep) || !sched.sysmon_running))
+        sysmon_wake();
+}
+
+void rt_start(int gomaxprocs);
+void rt_fork_child(struct g *self);
+
+#endif

@@ -1,0 +1,128 @@
+/* sysmon.c: the watchdog, a thread without a P. Every 5 ms it looks for
+ *   - a P whose M has not scheduled for 10 ms, is outside Python, and has work that another M could do: the P
+ *     is taken away (retake) and handed on. An M that merely computes keeps its P;
+ *   - an M that has waited 10 ms for a P: the next P that schedules goes to it;
+ *   - timers overdue in the heap of a P that nobody runs.
+ * It sleeps when there is nothing to watch, and works with plain reads until it has found something: only
+ * then does it attach, which under the GIL means to take it. */
+#include "runtime/host.h"
+#include "runtime/sched.h"
+
+#define TICK 5000000
+#define STUCK 10000000
+#define QUIET_TICKS 10 /* this many without work to watch, and it goes to sleep */
+
+static bool stealable(struct p *pp, int64_t now)
+{
+    uintptr_t next = real_peek(&pp->runnext);
+    return real_peek(&pp->runq.tail) != real_peek(&pp->runq.head) || (next && !(next & RUNNEXT_BOUND)) ||
+           real_peek(&sched.nglob) || real_peek(&ptimers(pp)->first) <= now || real_peek(&sched.pwait_first);
+}
+
+/* Is pp's M outside Python, and not just waiting for its turn to be inside? */
+static bool stuck_outside(struct m *mp)
+{
+    if (mp == NULL || real_load(&mp->entering) || host_attached(mp))
+        return false;
+#if !GOPY_THREADED
+    for (struct m *other = real_load(&sched.allm); other; other = other->allnext)
+        if (other != mp && host_attached(other))
+            return false; /* it may only wait for the GIL */
+#endif
+    return true;
+}
+
+static void retake(struct p *pp)
+{
+    struct m *mp = pp->m;
+#if GOPY_THREADED
+    if (mp == NULL || !acas(&mp->p, pp, (struct p *)NULL))
+        return;
+#else
+    if (mp == NULL || mp->p != pp || pp->status != Prunning || mp->state != Mrunning)
+        return;
+    mp->p = NULL;
+#endif
+    uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+    if (next & RUNNEXT_BOUND)
+        readyremote((struct g *)(next & ~RUNNEXT_BOUND), mp);
+    else if (next)
+        globrunqput((struct g *)next);
+    real_add(&sched.nhandoffs, 1);
+    real_poke(&pp->schedtick, real_peek(&pp->schedtick) + 1);
+    handoffp(pp);
+}
+
+/* -> whether there is anything that must go on being watched. */
+static bool look(int64_t now)
+{
+    bool busy = false;
+    int nprocs = real_load(&sched.nprocs);
+    for (int i = 0; i < nprocs; i++) {
+        struct p *pp = sched.allp[i];
+        if (real_peek(&pp->status) != Prunning)
+            continue;
+        uint64_t tick = real_peek(&pp->schedtick) + real_peek(&pp->nspawned);
+        bool work = stealable(pp, now);
+        busy |= work || real_peek(&ptimers(pp)->first) != NEVER || tick != pp->seentick;
+        if (tick != pp->seentick) {
+            pp->seentick = tick;
+            pp->seenwhen = now;
+        } else if (work && now - pp->seenwhen >= STUCK - TICK / 2 && stuck_outside(real_load(&pp->m))) {
+            host_sysmon_enter();
+            if (real_peek(&pp->schedtick) + real_peek(&pp->nspawned) == tick)
+                retake(pp);
+            host_sysmon_leave();
+            pp->seenwhen = now;
+        }
+    }
+    return busy;
+}
+
+void sysmon(void)
+{
+    static struct m *waited;
+    int quiet = 0;
+    for (;;) {
+        if (quiet >= QUIET_TICKS) {
+            note_clear(&sched.sysmon_note);
+            real_xchg(&sched.sysmon_asleep, 1);
+            bool all_idle = real_load(&sched.npidle) >= real_load(&sched.gomaxprocs);
+            note_sleep(&sched.sysmon_note, nanotime() + (all_idle ? 60000000000 : 250000000));
+            real_xchg(&sched.sysmon_asleep, 0);
+            quiet = 0;
+        }
+        struct timespec ts = {0, TICK};
+        nanosleep(&ts, NULL);
+        if (real_load(&sched.exiting))
+            return;
+        int64_t now = nanotime();
+        struct m *pwait = real_load(&sched.pwait_first);
+        bool busy = host_sysmon_tick(now);
+        busy |= look(now) || pwait;
+        if (pwait && pwait == waited)
+            real_store(&sched.yieldp, 1);
+        waited = pwait;
+        if (GOPY_THREADED && real_load(&sched.npidle) && !real_load(&sched.nmspinning)) {
+            for (int i = 0; i < sched.nprocs; i++)
+                if (real_peek(&sched.allp[i]->timers.first) <= now - TICK) {
+                    host_sysmon_enter();
+                    wakep();
+                    host_sysmon_leave();
+                    break;
+                }
+        }
+        quiet = busy ? 0 : quiet + 1;
+    }
+}
+
+/* Called attached: start it, or end its sleep. */
+void sysmon_wake(void)
+{
+    if (acas(&sched.sysmon_running, 0, 1)) {
+        if (!host_newsysmon())
+            astore(&sched.sysmon_running, 0);
+    } else if (real_xchg(&sched.sysmon_asleep, 0)) {
+        note_wakeup(&sched.sysmon_note);
+    }
+}

@@ -1,0 +1,36 @@
+/* timer.h: a 4-ary heap of deadlines, one a P (with the GIL: one for all, see ptimers in gmp.h).
+ *
+ * A timer is in at most one heap, and `heap` says which; it lives in somebody else's memory. Its function
+ * runs with the heap locked, so once timer_del has returned it neither runs nor will. It must be short, and
+ * may ready a goroutine: the order of locks is timers, then channel, then scheduler. */
+#ifndef GOPY_TIMER_H
+#define GOPY_TIMER_H
+
+#include "runtime/lock.h"
+
+struct timers;
+
+struct timer {
+    int64_t when;        /* on the clock of nanotime() */
+    struct timers *heap; /* NULL: in none */
+    uint32_t index;
+    void (*fn)(struct timer *t, int64_t now);
+};
+
+struct timers {
+    struct lock lock;
+    uint32_t len, cap;
+    int64_t first; /* `when` of the root or NEVER; sysmon and other Ps read it without the lock */
+    struct timer_slot {
+        int64_t when;
+        struct timer *t;
+    } *slots;
+};
+
+void timers_init(struct timers *ts);
+bool timer_add(struct timers *ts, struct timer *t, int64_t when); /* false: out of memory */
+bool timer_del(struct timer *t);                                  /* true: it was pending */
+int timers_run(struct timers *ts, int64_t now);                   /* run what is due; how many */
+bool timers_move(struct timers *to, struct timers *from);         /* when a P is retired */
+
+#endif

@@ -1,0 +1,54 @@
+"""gopy: goroutines, channels and select for Python.  `from gopy import go, Chan, select`
+
+The package is a thin layer over one C extension, gopy._core, which holds the scheduler, goroutines, channels and
+select. What is composed from those is Python: one module for each of Go's packages (runtime, time, ...).
+"""
+
+from gopy import _core
+
+if _core.lib.gopy_init() != 0:
+    raise ImportError("gopy._core could not be initialised")
+
+from gopy import _panic, runtime, time
+from gopy._core import (
+    Chan,
+    Default,
+    Goroutine,
+    RecvCase,
+    RecvChan,
+    SendCase,
+    SendChan,
+    default,
+    go,
+    nilchan,
+    recv,
+    select,
+    send,
+)
+from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
+
+_panic._start(runtime._gomaxprocs_at_start())
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Chan",
+    "ClosedChannelError",
+    "Deadlock",
+    "Default",
+    "Goroutine",
+    "GoroutinePanic",
+    "Panic",
+    "RecvCase",
+    "RecvChan",
+    "SendCase",
+    "SendChan",
+    "default",
+    "go",
+    "nilchan",
+    "recv",
+    "runtime",
+    "select",
+    "send",
+    "time",
+]

@@ -1,0 +1,155 @@
+"""Panics: what they are, how one ends the program, and how a deadlock is told."""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from gopy import _core
+from gopy._core import Goroutine
+
+
+class Panic(RuntimeError):
+    """A run-time panic, with Go's message.
+
+    An exception of any type that leaves a goroutine's function unhandled is that goroutine's panic: its
+    traceback goes to stderr with the goroutine's id and name, and the program ends as if the main goroutine had
+    raised GoroutinePanic (see runtime.set_panic_handler).
+    """
+
+
+class ClosedChannelError(Panic):
+    """A send on a closed channel, or the close of one."""
+
+
+class GoroutinePanic(Panic):
+    """Raised in the main goroutine when another one panicked; `__cause__` is the exception that did it."""
+
+    goroutine: Goroutine
+
+
+class Deadlock(Panic):
+    """Raised in the main goroutine, with every goroutine's stack, when no goroutine can ever run again."""
+
+
+class _Goexit(SystemExit):
+    """Unwinds a goroutine for runtime.goexit(). As a SystemExit it passes `except Exception`, and leaves the
+    main module without a word."""
+
+
+PanicHandler = Callable[[Goroutine, BaseException], bool]
+
+_handler: PanicHandler | None = None
+_main_has_exited = False
+
+
+def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
+    """Have handler(goroutine, exception) called for each panic, in the goroutine that panicked, and return the
+    previous handler. If it returns True the program goes on. None is the default: print and end the program, or
+    with GOPY_PANIC=print in the environment print and go on."""
+    global _handler
+    if handler is not None and not callable(handler):
+        raise TypeError(f"`handler` must be callable or None, got {type(handler).__name__}")
+    was, _handler = _handler, handler
+    return was
+
+
+def _print_panic(goroutine: Goroutine, exc: BaseException) -> None:
+    text = "".join(traceback.format_exception(exc))
+    if sys.stderr is not None:
+        print(f"panic in goroutine {goroutine.id} [{goroutine.name}]:\n{text}", end="", file=sys.stderr, flush=True)
+
+
+def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
+    """Called by the core when an exception has left a goroutine's function."""
+    if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+        _core.interrupt_main(exc)
+        return
+    handler = _handler
+    if handler is not None:
+        try:
+            if handler(goroutine, exc):
+                return
+        except BaseException as second:  # the handler's own failure is a panic too
+            second.__context__ = exc
+            exc = second
+    _print_panic(goroutine, exc)
+    if handler is None and os.environ.get("GOPY_PANIC") == "print":
+        return
+    panic = GoroutinePanic(f"goroutine {goroutine.id} [{goroutine.name}]: {type(exc).__name__}: {exc}")
+    panic.goroutine = goroutine
+    panic.__cause__ = exc
+    _core.interrupt_main(panic)
+
+
+def goexit() -> NoReturn:
+    """End this goroutine, running its finally blocks. In the main goroutine: the others go on, and when the last
+    is gone the program fails as a deadlock. RuntimeError on a thread that gopy does not run."""
+    global _main_has_exited
+    if _core.current().id == 1:
+        _main_has_exited = True
+    raise _Goexit(0)
+
+
+def _signals_can_wake() -> bool:
+    ours = (signal.default_int_handler, _core.sigint)
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if callable(handler) and handler not in ours and not getattr(handler, "gopy_only_looks", False):
+            return True
+    return False
+
+
+def _on_idle() -> None:
+    """Called by the core, in a goroutine of its own on the main thread, when every goroutine has been parked for
+    a while and there is no timer: raise Deadlock in the main goroutine unless something else may wake one."""
+    if _signals_can_wake():
+        return
+    if _main_has_exited:
+        message = "no goroutines (main called runtime.goexit) - deadlock!"
+    else:
+        message = "all goroutines are asleep - deadlock!"
+    from gopy import runtime
+
+    deadlock = Deadlock(f"{message}\n\n{runtime.stack(all=True)}")
+    ours = _core.thread_idents()
+    foreign = [ident for ident in sys._current_frames() if ident not in ours]
+    if _core.all_asleep(len(foreign)):
+        _core.interrupt_main(deadlock)
+
+
+def _on_adopt() -> None:
+    """Called by the core when the main thread first uses gopy: Ctrl-C is the main goroutine's from here on."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _core.sigint)
+
+
+def _at_exit() -> None:
+    if _main_has_exited and threading.current_thread() is threading.main_thread():
+        try:
+            _core.park_forever()
+        except SystemExit as exc:
+            _leave(exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1)
+        except BaseException:
+            traceback.print_exc()
+            _leave(1)
+    _core.shutdown()
+
+
+def _leave(status: int) -> NoReturn:
+    """The interpreter has its exit status already when atexit runs; only this still changes it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)
+
+
+def _start(gomaxprocs: int) -> None:
+    main = threading.main_thread().ident
+    _core.start(gomaxprocs, main, _on_panic, _on_idle, _on_adopt, Panic, ClosedChannelError, _Goexit)
+    os.register_at_fork(after_in_child=_core.fork_child)
+    atexit.register(_at_exit)

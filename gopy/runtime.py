@@ -1,0 +1,166 @@
+"""The scheduler seen from a program. Go's package runtime, and runtime/debug where it fits."""
+
+import math
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import TextIO, TypedDict
+
+from gopy import _core
+from gopy._core import GOMAXPROCS as GOMAXPROCS
+from gopy._core import Goroutine
+from gopy._core import current as current
+from gopy._core import gosched as gosched
+from gopy._core import goroutines as goroutines
+from gopy._core import lock_os_thread as lock_os_thread
+from gopy._core import num_goroutine as num_goroutine
+from gopy._core import stats as stats
+from gopy._core import unlock_os_thread as unlock_os_thread
+from gopy._cpu import num_cpu as num_cpu
+from gopy._panic import PanicHandler as PanicHandler
+from gopy._panic import goexit as goexit
+from gopy._panic import set_panic_handler as set_panic_handler
+
+__all__ = [
+    "GOMAXPROCS",
+    "PanicHandler",
+    "Stats",
+    "current",
+    "dump_on",
+    "goexit",
+    "goroutines",
+    "gosched",
+    "lock_os_thread",
+    "num_cpu",
+    "num_goroutine",
+    "set_panic_handler",
+    "stack",
+    "stats",
+    "unlock_os_thread",
+]
+
+
+class Stats(TypedDict):
+    """What stats() returns: settings and gauges of the moment, then counters since import."""
+
+    gomaxprocs: int
+    ms: int
+    idle_ps: int
+    goroutines: int
+    runq: int
+    runnable: int
+    parked: int
+    timers: int
+    netpoll: int
+    spawned: int
+    switches: int
+    steals: int
+    stolen: int
+    handoffs: int
+    preemptions: int
+    gil: bool
+
+
+def _frames(top: FrameType | None) -> list[FrameType]:
+    """The frames of a goroutine, oldest first, without the worker's own and whatever lies below it."""
+    found: list[FrameType] = []
+    while top is not None and not (top.f_code.co_filename == "<gopy>" and top.f_code.co_name == "goroutine"):
+        found.append(top)
+        top = top.f_back
+    return found[::-1]
+
+
+def _top_frame(goroutine: Goroutine, ident: int, running: dict[int, FrameType]) -> FrameType | None:
+    greenlet = _core.greenlet_of(goroutine)
+    if greenlet is None:
+        return None
+    frame: FrameType | None = greenlet.gr_frame
+    # The greenlet that its thread is in has no frame of its own: the thread has it.
+    return running.get(ident) if frame is None else frame
+
+
+def _ago(seconds: float) -> str:
+    minutes = math.floor(seconds / 60)
+    return f", {minutes} minute{'s' if minutes > 1 else ''}" if minutes else ""
+
+
+def _goroutine_text(goroutine: Goroutine, here: FrameType | None, running: dict[int, FrameType]) -> str:
+    state, waited, ident = _core.goroutine_info(goroutine)
+    locked = ", locked to thread" if _core.os_thread_locked(goroutine) else ""
+    lines = [f"goroutine {goroutine.id} [{state}{_ago(waited)}{locked}]:\n"]
+    top = here if here is not None else _top_frame(goroutine, ident, running)
+    lines += traceback.format_list(traceback.StackSummary.extract((f, f.f_lineno) for f in _frames(top)))
+    return "".join(lines)
+
+
+def _dump(wanted: list[Goroutine], here: FrameType) -> str:
+    """The text of each. `here` is the frame that the calling goroutine's stack is to end with."""
+    me = _core.running_here()
+    running = sys._current_frames()
+    _core.freeze()
+    try:
+        return "\n".join(_goroutine_text(g, here if g is me else None, running) for g in wanted)
+    finally:
+        _core.thaw()
+
+
+def _goroutine_stack(goroutine: Goroutine) -> str:
+    """Goroutine.stack()."""
+    return _dump([goroutine], sys._getframe(1))
+
+
+def stack(all: bool = False) -> str:
+    """This goroutine's Python stack as text, or with `all` every goroutine's, the calling one first, as in Go's
+    dumps: a header line `goroutine 7 [chan receive, 3 minutes]:`, then the frames, the newest last.
+
+    Where no goroutine runs (on a plain thread), all=False gives the thread's own stack, without a header.
+    """
+    here = sys._getframe(1)
+    me = _core.running_here()
+    if me is None and not all:
+        return "".join(traceback.format_stack(here))
+    found = [] if me is None else [me]
+    if all:
+        found += [g for g in goroutines() if g is not me]
+    return _dump(found, here)
+
+
+class _DumpHandler:
+    """A signal handler that writes every goroutine's stack. It wakes nobody: a deadlock stays one."""
+
+    gopy_only_looks = True
+
+    def __init__(self, file: TextIO | None) -> None:
+        self.file = file
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        file = sys.stderr if self.file is None else self.file
+        if file is not None:
+            print(f"{signal.Signals(signum).name}: goroutine dump\n\n{stack(all=True)}", file=file, flush=True)
+
+
+def dump_on(signum: int, *, file: TextIO | None = None) -> None:
+    """Write stack(all=True) to `file` (sys.stderr if None) whenever the signal comes, and go on.
+
+    Must be called on the main thread, which also does the writing: between two bytecodes, or when it is parked,
+    but not while it is stuck in a C call. TypeError, ValueError: not a signal's number. OSError: a signal that
+    cannot be caught.
+    """
+    if isinstance(signum, bool) or not isinstance(signum, int):
+        raise TypeError(f"`signum` must be an int, got {type(signum).__name__}")
+    if file is not None and not hasattr(file, "write"):
+        raise TypeError(f"`file` must be a text file or None, got {type(file).__name__}")
+    if signum not in signal.valid_signals():
+        raise ValueError(f"`signum` must be a signal's number, got {signum}")
+    signal.signal(signum, _DumpHandler(file))
+
+
+def _gomaxprocs_at_start() -> int:
+    text = os.environ.get("GOMAXPROCS")
+    if text is None or text == "":
+        return num_cpu()
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError(f"the environment variable GOMAXPROCS must be a positive integer, got {text!r}")
+    return min(int(text), 1024)

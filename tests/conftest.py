@@ -1,0 +1,304 @@
+"""What every test gets: a time limit that holds when the runtime hangs, a check for leaked goroutines, child programs.
+
+The time limit must not depend on what is under test, so it stands on two nets. A plain daemon thread waits
+for the end of the test; when that does not come it prints the test's name, every thread's stack and every
+goroutine's stack, and ends the run. Should it be unable to run, because something holds the GIL for ever or
+the dump of the goroutines hangs too, faulthandler's own C thread prints the threads' stacks a little later
+and ends the run without any help from Python.
+
+A live plain thread could send on any channel, so the runtime declares no Deadlock while a test runs here:
+programs that must deadlock, die, fork or exit are child programs (the fixture `run_program`).
+"""
+
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+TIMEOUT = 60.0  # seconds that a test may take unless it is marked timeout(seconds)
+GRACE = 5.0  # seconds that the watchdog has for its report before faulthandler ends the run
+CHILD_TIMEOUT = 30.0  # seconds that a child program may take unless its test says otherwise
+LEAK_TIMEOUT = 5.0  # seconds that the goroutines of a test have to end after it
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+passed = pytest.StashKey[bool]()
+terminal = pytest.StashKey[int]()  # the run's own stderr, whatever pytest captures
+running: set["Program"] = set()
+
+
+# The time limit.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if item.config.getoption("usepdb"):  # someone is at the keyboard
+        return (yield)
+    marker = item.get_closest_marker("timeout")
+    limit = float(marker.args[0]) if marker else TIMEOUT
+    stderr = item.config.stash[terminal]
+    over = threading.Event()
+    # faulthandler prints names of functions and nothing else of ours: the watchdog's is the name of the test.
+    code = watch.__code__.replace(co_name=item.nodeid)
+    watchdog = threading.Thread(
+        target=types.FunctionType(code, globals()), args=(item.nodeid, limit, over, stderr), daemon=True
+    )
+    watchdog.start()
+    faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=stderr)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        over.set()
+        watchdog.join()
+
+
+def watch(nodeid: str, limit: float, over: threading.Event, stderr: int) -> None:
+    """Wait for the end of a test; report and end the whole run when it does not come in time."""
+    if over.wait(limit):
+        return
+
+    def say(text: str) -> None:
+        os.write(stderr, text.encode(errors="backslashreplace"))
+
+    try:
+        say(f"\n\n{nodeid} hangs: not over after {limit:g} s\n\nEvery thread:\n")
+        faulthandler.dump_traceback(file=stderr, all_threads=True)
+        if runtime := sys.modules.get("gopy.runtime"):
+            say(f"\nEvery goroutine:\n{runtime.stack(all=True)}\n")
+        for program in list(running):
+            program.kill()
+    except BaseException:
+        say(traceback.format_exc())
+    finally:
+        os._exit(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[terminal] = os.dup(2)  # pytest captures nothing while it calls this hook
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job ignores SIGINT, and so would all of our children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[terminal])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if FREE_THREADED and sys._is_gil_enabled():
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line("\nthe GIL was turned on: some import does not support free threading", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# Leaked goroutines.
+
+
+def goroutines() -> list[Any]:
+    runtime = sys.modules.get("gopy.runtime")
+    return runtime.goroutines() if runtime else []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if call.when == "call":
+        item.stash[passed] = report.passed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_goroutine_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves goroutines behind, unless it failed anyway or is marked leaks."""
+    known = {g.id for g in goroutines()} | {1}
+    yield
+    if not request.node.stash.get(passed, False) or request.node.get_closest_marker("leaks"):
+        return
+    deadline = time.monotonic() + LEAK_TIMEOUT
+    while left := [g for g in goroutines() if g.id not in known]:
+        if time.monotonic() > deadline:
+            stacks = "\n".join(g.stack() for g in left[:10])
+            pytest.fail(f"{len(left)} goroutines were left behind, of which the first ones:\n{stacks}")
+        sys.modules["gopy.time"].sleep(0.001)
+
+
+# Waiting for a state.
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """until(condition): let the others run until the condition holds."""
+    from gopy import time as gotime
+
+    def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"after {seconds:g} s it still does not hold"
+            gotime.sleep(0.0005)
+
+    return until
+
+
+# Child programs.
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A child program that has ended; times are of time.monotonic(), which all processes share."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    started: float
+    ended: float
+
+    @property
+    def elapsed(self) -> float:
+        return self.ended - self.started
+
+
+class Program:
+    """A child program in a session of its own, with its output in files: a forked child of it that outlives
+    it can neither hold the test up nor survive it."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], directory: Path) -> None:
+        self.command = command
+        self.directory = directory
+        self.ended = 0.0
+        self.started = time.monotonic()
+        with self.file("stdout", "wb") as stdout, self.file("stderr", "wb") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                cwd=directory,
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+        running.add(self)
+        # Popen.wait(timeout) polls, which would add up to 50 ms to the time of the end.
+        self.waiter = threading.Thread(target=self.wait, daemon=True)
+        self.waiter.start()
+
+    def file(self, name: str, mode: str = "r") -> IO[Any]:
+        errors = None if "b" in mode else "backslashreplace"
+        return open(self.directory / name, mode, errors=errors)
+
+    def wait(self) -> None:
+        self.process.wait()
+        self.ended = time.monotonic()
+
+    @property
+    def stdout(self) -> str:
+        return self.file("stdout").read()
+
+    @property
+    def stderr(self) -> str:
+        with self.file("stderr") as file:
+            return file.read()
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait for a state of the child that only polling can see."""
+        deadline = time.monotonic() + CHILD_TIMEOUT
+        while not condition():
+            assert self.waiter.is_alive(), f"it ended with status {self.process.returncode}\n{self.stderr}"
+            assert time.monotonic() < deadline, f"it did not get there\n{self.stderr}"
+            time.sleep(0.001)
+
+    def finish(self, timeout: float = CHILD_TIMEOUT) -> Finished:
+        self.waiter.join(timeout)
+        hangs = self.waiter.is_alive()
+        if hangs:
+            os.kill(self.pid, signal.SIGABRT)  # its faulthandler prints its threads' stacks
+            self.waiter.join(GRACE)
+        self.kill()
+        self.waiter.join()
+        with self.file("stdout") as stdout, self.file("stderr") as stderr:
+            finished = Finished(
+                self.process.returncode, stdout.read(), stderr.read(), self.started, self.ended
+            )
+        if hangs:
+            pytest.fail(
+                f"{' '.join(self.command)} hangs: not over after {timeout:g} s\n"
+                f"stdout:\n{finished.stdout}\nstderr:\n{finished.stderr}"
+            )
+        return finished
+
+    def kill(self) -> None:
+        """Kill it and all that it forked."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        running.discard(self)
+
+
+@pytest.fixture(scope="session")
+def start_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Program]]:
+    """start_program(source or path, *args, env={}, flags=()) -> Program, which runs in the background.
+
+    It inherits the environment, GOMAXPROCS included; env adds to that, and a value of None removes. Warnings
+    are errors in it, as they are here.
+    """
+
+    def start_program(
+        program: str | Path,
+        *args: object,
+        env: Mapping[str, str | None] | None = None,
+        flags: Iterable[str] = (),
+    ) -> Program:
+        directory = tmp_path_factory.mktemp("program")
+        path = program if isinstance(program, Path) else directory / "program.py"
+        if not isinstance(program, Path):
+            path.write_text(textwrap.dedent(program))
+        settings = dict(os.environ) | {"PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", "GOPY_PANIC": None}
+        settings |= env or {}
+        return Program(
+            [sys.executable, "-W", "error", *flags, str(path), *map(str, args)],
+            {name: value for name, value in settings.items() if value is not None},
+            directory,
+        )
+
+    yield start_program
+    for program in list(running):
+        program.kill()
+
+
+@pytest.fixture(scope="session")
+def run_program(start_program: Callable[..., Program]) -> Callable[..., Finished]:
+    """run_program(source or path, *args, env={}, flags=(), timeout=30) -> Finished, at its end."""
+
+    def run_program(
+        program: str | Path, *args: object, timeout: float = CHILD_TIMEOUT, **options: Any
+    ) -> Finished:
+        return start_program(program, *args, **options).finish(timeout)
+
+    return run_program
+
+
+@pytest.fixture(scope="session")
+def run_programs(run_program: Callable[..., Finished]) -> Callable[..., list[Finished]]:
+    """run_programs([(program, options), ...]) -> [Finished, ...]: some at once, for tests with many of them."""
+
+    def run_programs(programs: Iterable[tuple[Any, dict[str, Any]]]) -> list[Finished]:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            futures = [pool.submit(run_program, program, **options) for program, options in programs]
+            return [future.result() for future in futures]
+
+    return run_programs
