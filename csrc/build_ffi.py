@@ -1,5 +1,7 @@
-"""What cffi compiles into gopy._core. setup.py names `ffi`; to rebuild after a change to csrc/, run pip install
-again, or `python csrc/build_ffi.py` for the extension alone, in place."""
+"""What cffi compiles into gopy._core. setup.py names `ffi`.
+
+After a change to csrc/: `python setup.py build_ext --inplace`, or pip install again.
+"""
 
 import glob
 import os
@@ -29,16 +31,11 @@ ffi.set_source(
     define_macros=[
         # The runtime's locks and atomics exist only where the GIL does not.
         ("GOPY_THREADED", str(int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))),
-        # Our types are more than the limited API allows.
-        ("_CFFI_NO_LIMITED_API", ""),
     ],
     extra_compile_args=[
-        "-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden",
+        "-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden", "-flto=auto",
         "-Wno-missing-field-initializers",
     ],
-    py_limited_api=False,
+    extra_link_args=["-flto=auto", "-O3"],
+    py_limited_api=False,  # our types are more than the limited API allows
 )  # fmt: skip
-
-if __name__ == "__main__":
-    os.chdir(ROOT)
-    ffi.compile(tmpdir=".", verbose=True)

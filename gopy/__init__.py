@@ -1,7 +1,7 @@
 """gopy: goroutines, channels and select for Python.  `from gopy import go, Chan, select`
 
-The package is a thin layer over one C extension, gopy._core, which holds the scheduler, goroutines, channels and
-select. What is composed from those is Python: one module for each of Go's packages (runtime, time, ...).
+The package is a thin layer over one C extension, gopy._core, which holds the scheduler, goroutines, channels
+and select. What is composed from those is Python: one module for each of Go's packages (runtime, time, ...).
 """
 
 from gopy import _core

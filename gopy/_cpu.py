@@ -54,14 +54,16 @@ def cgroup_quota(proc: str = "/proc/self") -> float | None:
             mount = re.search(r"^\S+ \S+ \S+ \S+ (\S+) .*? - cgroup2 ", mounts, re.MULTILINE)
             limits.append(_v2_quota(mount[1], path) if mount else None)
         elif "cpu" in controllers.split(","):
-            mount = re.search(r"^\S+ \S+ \S+ \S+ (\S+) .*? - cgroup \S+ (?:\S*,)?cpu(?:,|\s|$)", mounts, re.MULTILINE)
+            mount = re.search(
+                r"^\S+ \S+ \S+ \S+ (\S+) .*? - cgroup \S+ (?:\S*,)?cpu(?:,|\s|$)", mounts, re.MULTILINE
+            )
             limits.append(_v1_quota(mount[1], path) if mount else None)
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def num_cpu() -> int:
-    """The CPUs that this process may use: its affinity mask, and its cgroup's CPU quota (v1 or v2) rounded up;
-    at least 1."""
+    """The CPUs that this process may use: its affinity mask, and its cgroup's CPU quota (v1 or v2) rounded
+    up; at least 1."""
     try:
         n = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):

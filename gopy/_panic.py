@@ -17,8 +17,8 @@ class Panic(RuntimeError):
     """A run-time panic, with Go's message.
 
     An exception of any type that leaves a goroutine's function unhandled is that goroutine's panic: its
-    traceback goes to stderr with the goroutine's id and name, and the program ends as if the main goroutine had
-    raised GoroutinePanic (see runtime.set_panic_handler).
+    traceback goes to stderr with the goroutine's id and name, and the program ends as if the main goroutine
+    had raised GoroutinePanic (see runtime.set_panic_handler).
     """
 
 
@@ -48,9 +48,9 @@ _main_has_exited = False
 
 
 def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
-    """Have handler(goroutine, exception) called for each panic, in the goroutine that panicked, and return the
-    previous handler. If it returns True the program goes on. None is the default: print and end the program, or
-    with GOPY_PANIC=print in the environment print and go on."""
+    """Have handler(goroutine, exception) called for each panic, in the goroutine that panicked, and return
+    the previous handler. If it returns True the program goes on. None is the default: print and end the
+    program, or with GOPY_PANIC=print in the environment print and go on."""
     global _handler
     if handler is not None and not callable(handler):
         raise TypeError(f"`handler` must be callable or None, got {type(handler).__name__}")
@@ -61,7 +61,12 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
 def _print_panic(goroutine: Goroutine, exc: BaseException) -> None:
     text = "".join(traceback.format_exception(exc))
     if sys.stderr is not None:
-        print(f"panic in goroutine {goroutine.id} [{goroutine.name}]:\n{text}", end="", file=sys.stderr, flush=True)
+        print(
+            f"panic in goroutine {goroutine.id} [{goroutine.name}]:\n{text}",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
@@ -87,8 +92,8 @@ def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
 
 
 def goexit() -> NoReturn:
-    """End this goroutine, running its finally blocks. In the main goroutine: the others go on, and when the last
-    is gone the program fails as a deadlock. RuntimeError on a thread that gopy does not run."""
+    """End this goroutine, running its finally blocks. In the main goroutine: the others go on, and when the
+    last is gone the program fails as a deadlock. RuntimeError on a thread that gopy does not run."""
     global _main_has_exited
     if _core.current().id == 1:
         _main_has_exited = True
@@ -105,8 +110,9 @@ def _signals_can_wake() -> bool:
 
 
 def _on_idle() -> None:
-    """Called by the core, in a goroutine of its own on the main thread, when every goroutine has been parked for
-    a while and there is no timer: raise Deadlock in the main goroutine unless something else may wake one."""
+    """Called by the core, in a goroutine of its own on the main thread, when every goroutine has been parked
+    for a while and there is no timer: raise Deadlock in the main goroutine unless something else may wake
+    one."""
     if _signals_can_wake():
         return
     if _main_has_exited:
@@ -123,7 +129,7 @@ def _on_idle() -> None:
 
 
 def _on_adopt() -> None:
-    """Called by the core when the main thread first uses gopy: Ctrl-C is the main goroutine's from here on."""
+    """Called by the core when the main thread first uses gopy: Ctrl-C is the main goroutine's from now on."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _core.sigint)
 

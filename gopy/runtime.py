@@ -12,8 +12,8 @@ from gopy import _core
 from gopy._core import GOMAXPROCS as GOMAXPROCS
 from gopy._core import Goroutine
 from gopy._core import current as current
-from gopy._core import gosched as gosched
 from gopy._core import goroutines as goroutines
+from gopy._core import gosched as gosched
 from gopy._core import lock_os_thread as lock_os_thread
 from gopy._core import num_goroutine as num_goroutine
 from gopy._core import stats as stats
@@ -112,8 +112,8 @@ def _goroutine_stack(goroutine: Goroutine) -> str:
 
 
 def stack(all: bool = False) -> str:
-    """This goroutine's Python stack as text, or with `all` every goroutine's, the calling one first, as in Go's
-    dumps: a header line `goroutine 7 [chan receive, 3 minutes]:`, then the frames, the newest last.
+    """This goroutine's Python stack as text, or with `all` every goroutine's, the calling one first, as in
+    Go's dumps: a header line `goroutine 7 [chan receive, 3 minutes]:`, then the frames, the newest last.
 
     Where no goroutine runs (on a plain thread), all=False gives the thread's own stack, without a header.
     """
@@ -138,15 +138,17 @@ class _DumpHandler:
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         file = sys.stderr if self.file is None else self.file
         if file is not None:
-            print(f"{signal.Signals(signum).name}: goroutine dump\n\n{stack(all=True)}", file=file, flush=True)
+            print(
+                f"{signal.Signals(signum).name}: goroutine dump\n\n{stack(all=True)}", file=file, flush=True
+            )
 
 
 def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     """Write stack(all=True) to `file` (sys.stderr if None) whenever the signal comes, and go on.
 
-    Must be called on the main thread, which also does the writing: between two bytecodes, or when it is parked,
-    but not while it is stuck in a C call. TypeError, ValueError: not a signal's number. OSError: a signal that
-    cannot be caught.
+    Must be called on the main thread, which also does the writing: between two bytecodes, or when it is
+    parked, but not while it is stuck in a C call. TypeError, ValueError: not a signal's number. OSError: a
+    signal that cannot be caught.
     """
     if isinstance(signum, bool) or not isinstance(signum, int):
         raise TypeError(f"`signum` must be an int, got {type(signum).__name__}")

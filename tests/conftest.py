@@ -1,4 +1,4 @@
-"""What every test gets: a time limit that holds when the runtime hangs, a check for leaked goroutines, child programs.
+"""What tests get: a time limit that holds when the runtime hangs, a check for leaks, child programs.
 
 The time limit must not depend on what is under test, so it stands on two nets. A plain daemon thread waits
 for the end of the test; when that does not come it prints the test's name, every thread's stack and every
@@ -105,6 +105,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("markexpr"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
 # Leaked goroutines.
 
 
@@ -206,7 +214,9 @@ class Program:
 
     @property
     def stdout(self) -> str:
-        return self.file("stdout").read()
+        """What it has written so far."""
+        with self.file("stdout") as file:
+            return file.read()
 
     @property
     def stderr(self) -> str:
@@ -229,10 +239,7 @@ class Program:
             self.waiter.join(GRACE)
         self.kill()
         self.waiter.join()
-        with self.file("stdout") as stdout, self.file("stderr") as stderr:
-            finished = Finished(
-                self.process.returncode, stdout.read(), stderr.read(), self.started, self.ended
-            )
+        finished = Finished(self.process.returncode, self.stdout, self.stderr, self.started, self.ended)
         if hangs:
             pytest.fail(
                 f"{' '.join(self.command)} hangs: not over after {timeout:g} s\n"
@@ -294,7 +301,7 @@ def run_program(start_program: Callable[..., Program]) -> Callable[..., Finished
 
 @pytest.fixture(scope="session")
 def run_programs(run_program: Callable[..., Finished]) -> Callable[..., list[Finished]]:
-    """run_programs([(program, options), ...]) -> [Finished, ...]: some at once, for tests with many of them."""
+    """run_programs([(program, options), ...]) -> [Finished, ...], some of them at once."""
 
     def run_programs(programs: Iterable[tuple[Any, dict[str, Any]]]) -> list[Finished]:
         with ThreadPoolExecutor(max_workers=4) as pool:

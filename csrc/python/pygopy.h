@@ -14,8 +14,10 @@ struct worker;
 typedef struct {
     PyObject_HEAD
     struct g g;
-    struct worker *worker; /* NULL until it starts */
-    PyObject *fn, *args, *kwnames, *context; /* until it ends */
+    struct worker *worker;  /* NULL until it starts */
+    PyObject *fn, *context; /* until it ends */
+    PyObject *args, *kwnames;
+    int nargs;      /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
     PyObject *name; /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
@@ -23,38 +25,41 @@ typedef struct {
 /* A channel, or a view of one from one side. */
 typedef struct pychan {
     PyObject_HEAD
-    struct hchan *c;       /* NULL: the nil channel */
-    struct pychan *owner;  /* of a view: the channel, referred to; else itself, borrowed */
+    struct hchan *c;      /* NULL: the nil channel */
+    struct pychan *owner; /* of a view: the channel, referred to; else itself, borrowed */
     PyObject *zero;
     PyObject *weakrefs;
     struct hchan own;
 } PyChan;
 
-static inline Goroutine *goroutine_of(struct g *gp) { return (Goroutine *)((char *)gp - offsetof(Goroutine, g)); }
+static inline Goroutine *goroutine_of(struct g *gp)
+{
+    return (Goroutine *)((char *)gp - offsetof(Goroutine, g));
+}
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
-    PyObject *panic;          /* (goroutine, exception): it left the goroutine's function */
-    PyObject *deadlock;       /* (): nothing runs; raise in the main goroutine if nothing ever will */
-    PyObject *adopt;          /* (): the main thread has joined */
+    PyObject *panic;    /* (goroutine, exception): it left the goroutine's function */
+    PyObject *deadlock; /* (): nothing runs; raise in the main goroutine if nothing ever will */
+    PyObject *adopt;    /* (): the main thread has joined */
     PyObject *Panic, *ClosedChannelError, *Goexit;
 } hooks;
 
 /* pyhost.c */
 int host_init(unsigned long main_ident);
-int raise_chan(enum chan_result r);       /* -1, with the exception that r stands for */
-int raise_main_exception(void);           /* -1, with the exception pending for the main goroutine */
-void interrupt_main(PyObject *exc);       /* borrowed; it is raised in the main goroutine as soon as can be */
+int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
+int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
+void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main goroutine as soon as can be */
 void poke_main(void);
 void pyhost_fork_child(void);
 extern PyMethodDef sigint_def;
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
-int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames, const char *fn,
-                     int64_t *deadline);
+int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
+                     const char *fn, int64_t *deadline);
 int type_error(const char *arg, const char *wanted, PyObject *got);
 #define DEADLINE_PAST ((int64_t)0)
 
@@ -71,6 +76,7 @@ void thaw_switches(void);
 
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
+void goroutine_clear(Goroutine *go); /* drop what it runs */
 extern Goroutine *main_goroutine;
 
 /* the functions of the other files, gathered by pymodule.c */

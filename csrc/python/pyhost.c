@@ -17,14 +17,16 @@ struct hooks hooks;
 static unsigned long main_ident; /* of the main thread */
 static pthread_t main_pthread;
 static PyObject *main_exc;
-static int64_t main_exc_when;    /* for sysmon; 0: none pending */
-static uint32_t poked;           /* the next SIGINT is our own */
+static int64_t main_exc_when; /* for sysmon; 0: none pending */
+static uint32_t poked;        /* the next SIGINT is our own */
 
 struct foreign {
     struct g g;
+    struct gwait wait;
     struct note note;
 };
 
+static struct gwait main_wait;
 static __thread struct foreign *tls_foreign;
 static pthread_key_t foreign_key;
 
@@ -44,6 +46,8 @@ struct g *host_foreign_g(void)
         pthread_setspecific(foreign_key, tls_foreign);
         tls_foreign->g.kind = GFOREIGN;
         tls_foreign->g.note = &tls_foreign->note;
+        tls_foreign->g.wait = &tls_foreign->wait;
+        tls_foreign->wait.sg.g = &tls_foreign->g;
         tls_foreign->g.status = Grunning;
     }
     if (tls_foreign == NULL)
@@ -66,7 +70,8 @@ bool host_attached(struct m *mp)
 #elif PY_VERSION_HEX >= 0x030C0000
     return ts->_status.active;
 #else
-    return _PyThreadState_UncheckedGet() == ts; /* up to 3.11 there is one current thread state, for all threads */
+    return _PyThreadState_UncheckedGet() ==
+           ts; /* up to 3.11 there is one current thread state, for all threads */
 #endif
 }
 
@@ -87,7 +92,10 @@ static void m_thread(void *arg)
     PyGILState_Release(state);
 }
 
-bool host_newthread(struct m *mp) { return PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID; }
+bool host_newthread(struct m *mp)
+{
+    return PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+}
 
 static void *sysmon_thread(void *arg)
 {
@@ -150,9 +158,8 @@ bool host_adopt_main(void)
         return false;
     }
     struct g *gp = sched.g1;
-    gp->lockedm = mp;
-    mp->nbound = 1;
-    mp->curg = gp;
+    mp->nbound = 0;
+    goroutine_start(mp, gp, &main_wait);
     m_init(mp);
     astore(&sched.main_adopted, 1);
     PyObject *r = hooks.adopt ? PyObject_CallNoArgs(hooks.adopt) : new_ref(Py_None);
@@ -196,7 +203,8 @@ void poke_main(void) { Py_AddPendingCall(deliver, NULL); }
 void interrupt_main(PyObject *exc)
 {
     Py_INCREF(exc);
-    if (!acas(&main_exc, (PyObject *)NULL, exc)) { /* the first one is on its way and ends the program already */
+    if (!acas(&main_exc, (PyObject *)NULL,
+              exc)) { /* the first one is on its way and ends the program already */
         Py_DECREF(exc);
         return;
     }
@@ -235,8 +243,9 @@ static PyObject *core_sigint(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyMethodDef sigint_def = {"sigint", core_sigint, METH_VARARGS,
-                          "sigint(signum, frame)\n--\n\nSIGINT handler: KeyboardInterrupt for the main goroutine."};
+PyMethodDef sigint_def = {
+    "sigint", core_sigint, METH_VARARGS,
+    "sigint(signum, frame)\n--\n\nSIGINT handler: KeyboardInterrupt for the main goroutine."};
 
 /* ---- what blocking calls share ---- */
 
@@ -285,7 +294,8 @@ int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
         return 0;
     PyNumberMethods *nb = Py_TYPE(o)->tp_as_number;
     if (nb == NULL || (nb->nb_float == NULL && nb->nb_index == NULL))
-        return type_error(name, strcmp(name, "timeout") ? "a number of seconds" : "a number of seconds or None", o);
+        return type_error(name,
+                          strcmp(name, "timeout") ? "a number of seconds" : "a number of seconds or None", o);
     double s = PyFloat_AsDouble(o);
     if (s == -1.0 && PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_OverflowError))
@@ -309,8 +319,8 @@ int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
     return 0;
 }
 
-int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames, const char *fn,
-                     int64_t *deadline)
+int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
+                     const char *fn, int64_t *deadline)
 {
     *deadline = NEVER;
     if (unlikely(nargs != most)) {

@@ -12,14 +12,14 @@ static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 static int add_all(PyObject *module)
 {
     if (stackful_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
-        add_type(module, "_ChanBase", &ChanBase_Type) < 0 || add_type(module, "SendChan", &SendChan_Type) < 0 ||
-        add_type(module, "RecvChan", &RecvChan_Type) < 0)
+        add_type(module, "_ChanBase", &ChanBase_Type) < 0 ||
+        add_type(module, "SendChan", &SendChan_Type) < 0 || add_type(module, "RecvChan", &RecvChan_Type) < 0)
         return -1;
     Chan_Type.tp_bases = PyTuple_Pack(2, &SendChan_Type, &RecvChan_Type);
     Chan_Type.tp_base = &SendChan_Type;
-    if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 || PyType_Ready(&ChanIter_Type) < 0 ||
-        add_type(module, "RecvCase", &RecvCase_Type) < 0 || add_type(module, "SendCase", &SendCase_Type) < 0 ||
-        add_type(module, "Default", &Default_Type) < 0)
+    if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 ||
+        PyType_Ready(&ChanIter_Type) < 0 || add_type(module, "RecvCase", &RecvCase_Type) < 0 ||
+        add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0)
         return -1;
     default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
     PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);

@@ -7,7 +7,8 @@ static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize
 {
     (void)self;
     if (nargs > 1) {
-        PyErr_Format(PyExc_TypeError, "GOMAXPROCS() takes at most 1 positional argument but %zd were given", nargs);
+        PyErr_Format(PyExc_TypeError, "GOMAXPROCS() takes at most 1 positional argument but %zd were given",
+                     nargs);
         return NULL;
     }
     long n = 0;
@@ -51,7 +52,8 @@ static PyObject *core_current(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct g *gp = current();
-    if (gp && gp->kind == GSYSTEM) /* a signal handler while everything is parked: that is the main goroutine's */
+    if (gp &&
+        gp->kind == GSYSTEM) /* a signal handler while everything is parked: that is the main goroutine's */
         gp = sched.g1;
     return gp ? new_ref((PyObject *)goroutine_of(gp)) : NULL;
 }
@@ -61,7 +63,8 @@ static PyObject *core_running_here(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct m *mp = getm();
-    return new_ref(mp && mp->curg && mp->curg->kind != GSYSTEM ? (PyObject *)goroutine_of(mp->curg) : Py_None);
+    return new_ref(mp && mp->curg && mp->curg->kind != GSYSTEM ? (PyObject *)goroutine_of(mp->curg)
+                                                               : Py_None);
 }
 
 static int by_id(const void *a, const void *b)
@@ -170,11 +173,12 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
         unlock(&s->lock);
     }
     runq += apeek(&sched.nglob);
-    return Py_BuildValue(
-        "{sisisisKsKsKsKsKsisKsKsKsKsKsisO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms", apeek(&sched.nm), "idle_ps",
-        apeek(&sched.npidle), "goroutines", num_goroutine(), "runq", runq, "runnable", runnable, "parked", parked,
-        "timers", timers, "netpoll", 0, "spawned", spawned, "switches", switches, "steals", steals, "stolen", stolen,
-        "handoffs", real_load(&sched.nhandoffs), "preemptions", 0, "gil", GOPY_THREADED ? Py_False : Py_True);
+    return Py_BuildValue("{sisisisKsKsKsKsKsisKsKsKsKsKsisO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms",
+                         apeek(&sched.nm), "idle_ps", apeek(&sched.npidle), "goroutines", num_goroutine(),
+                         "runq", runq, "runnable", runnable, "parked", parked, "timers", timers, "netpoll", 0,
+                         "spawned", spawned, "switches", switches, "steals", steals, "stolen", stolen,
+                         "handoffs", real_load(&sched.nhandoffs), "preemptions", 0, "gil",
+                         GOPY_THREADED ? Py_False : Py_True);
 }
 
 /* ---- for dumps ---- */
@@ -281,8 +285,8 @@ static PyObject *core_start(PyObject *self, PyObject *args)
     (void)self;
     int gomaxprocs;
     unsigned long main_ident;
-    if (!PyArg_ParseTuple(args, "ikOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock, &hooks.adopt,
-                          &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
+    if (!PyArg_ParseTuple(args, "ikOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
+                          &hooks.adopt, &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
         return NULL;
     for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
         Py_INCREF(*hook);
@@ -323,7 +327,8 @@ PyMethodDef runtime_functions[] = {
      "unlock_os_thread($module, /)\n--\n\nUndo one lock_os_thread(); without one, nothing."},
     {"stats", core_stats, METH_NOARGS,
      "stats($module, /)\n--\n\n"
-     "Counters since import and gauges of this moment. Looks at every live goroutine: 1 ms for 100,000 of them."},
+     "Counters since import and gauges of this moment. Looks at every live goroutine: 1 ms for 100,000 of "
+     "them."},
     {"os_thread_locked", core_os_thread_locked, METH_O, NULL},
     {"goroutine_info", core_goroutine_info, METH_O, NULL},
     {"greenlet_of", core_greenlet_of, METH_O, NULL},

@@ -65,7 +65,8 @@ static void case_dealloc(PyObject *self)
 static PyObject *case_repr(PyObject *self)
 {
     Case *k = (Case *)self;
-    return k->value ? PyUnicode_FromFormat("send(%R, %R)", k->ch, k->value) : PyUnicode_FromFormat("recv(%R)", k->ch);
+    return k->value ? PyUnicode_FromFormat("send(%R, %R)", k->ch, k->value)
+                    : PyUnicode_FromFormat("recv(%R)", k->ch);
 }
 
 static PyObject *core_recv(PyObject *self, PyObject *ch)
@@ -231,12 +232,13 @@ static PyMethodDef case_methods[] = {
     .tp_traverse = case_traverse, .tp_repr = case_repr, .tp_methods = case_methods,                          \
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION
 
-PyTypeObject RecvCase_Type = {PyVarObject_HEAD_INIT(NULL, 0) CASE("RecvCase", "A receive in a select; made by recv(ch).")};
-PyTypeObject SendCase_Type = {PyVarObject_HEAD_INIT(NULL, 0) CASE("SendCase", "A send in a select; made by send(ch, value).")};
+PyTypeObject RecvCase_Type = {PyVarObject_HEAD_INIT(NULL, 0)
+                                  CASE("RecvCase", "A receive in a select; made by recv(ch).")};
+PyTypeObject SendCase_Type = {PyVarObject_HEAD_INIT(NULL, 0)
+                                  CASE("SendCase", "A send in a select; made by send(ch, value).")};
 
 PyTypeObject Default_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "gopy.Default",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy.Default",
     .tp_doc = "The type of `default`, the case of a select that runs when no other can.",
     .tp_basicsize = sizeof(PyObject),
     .tp_repr = default_repr,
@@ -247,12 +249,15 @@ PyMethodDef select_functions[] = {
     {"recv", core_recv, METH_O,
      "recv($module, ch, /)\n--\n\nThe case of a select that receives from ch. Does nothing by itself."},
     {"send", (PyCFunction)(void (*)(void))core_send, METH_FASTCALL,
-     "send($module, ch, value, /)\n--\n\nThe case of a select that sends value to ch. Does nothing by itself."},
+     "send($module, ch, value, /)\n--\n\nThe case of a select that sends value to ch. Does nothing by "
+     "itself."},
     {"select", (PyCFunction)(void (*)(void))core_select, METH_FASTCALL | METH_KEYWORDS,
      "select($module, /, *cases, timeout=None)\n--\n\n"
      "Park until one case can run, run exactly that one, and return (index, value, ok).\n\n"
-     "value and ok are those of recv_ok() for a receive; None and True for a send or the default. Among ready\n"
-     "cases the choice is uniformly random. With `default` it never parks. A case may be built once and used\n"
+     "value and ok are those of recv_ok() for a receive; None and True for a send or the default. Among "
+     "ready\n"
+     "cases the choice is uniformly random. With `default` it never parks. A case may be built once and "
+     "used\n"
      "many times. select() with no cases parks for ever. TimeoutError after `timeout` seconds."},
     {0},
 };

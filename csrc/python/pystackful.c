@@ -26,6 +26,7 @@
 struct worker {
     PyGreenlet *glet;
     struct worker *next; /* idle */
+    struct gwait wait;   /* its goroutine's */
 };
 
 struct hostm {
@@ -163,12 +164,13 @@ static PyObject *call(Goroutine *go)
     PyObject *r;
     if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
         r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
-    else if (go->args == NULL)
-        r = PyObject_CallNoArgs(go->fn);
+    else if (go->nargs < 0)
+        r = PyObject_Vectorcall(
+            go->fn, &PyTuple_GET_ITEM(go->args, 0),
+            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
+            go->kwnames);
     else
-        r = PyObject_Vectorcall(go->fn, &PyTuple_GET_ITEM(go->args, 0),
-                                (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-                                go->kwnames);
+        r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
     NOT_UNWINDING;
     return r;
 }
@@ -224,7 +226,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     Goroutine *go = goroutine_of(gp);
     PyThreadState *ts = ((struct hostm *)mp->host)->ts;
     go->worker = w;
-    goroutine_start(mp, gp);
+    goroutine_start(mp, gp, &w->wait);
     set_context(ts, go->context);
     go->context = NULL;
     PyObject *r = call(go);
@@ -240,9 +242,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
             PyErr_Clear();
     }
     set_context(ts, NULL);
-    Py_CLEAR(go->args);
-    Py_CLEAR(go->kwnames);
-    Py_CLEAR(go->fn);
+    goroutine_clear(go);
     go->worker = NULL;
     goroutine_end(mp, gp);
     Py_DECREF(go);
@@ -252,12 +252,10 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
 static void stillborn(struct m *mp, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
-    goroutine_start(mp, gp);
+    struct gwait wait = {0}; /* of use to a panic handler that does not park */
+    goroutine_start(mp, gp, &wait);
     failed(go);
-    Py_CLEAR(go->args);
-    Py_CLEAR(go->kwnames);
-    Py_CLEAR(go->fn);
-    Py_CLEAR(go->context);
+    goroutine_clear(go);
     goroutine_end(mp, gp);
     Py_DECREF(go);
 }

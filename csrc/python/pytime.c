@@ -25,7 +25,8 @@ static PyObject *core_sleep(PyObject *self, PyObject *seconds)
 
 PyMethodDef time_functions[] = {
     {"sleep", core_sleep, METH_O,
-     "sleep($module, seconds, /)\n--\n\nPark this goroutine for at least so many seconds. Zero and less: return at once.\n\n"
+     "sleep($module, seconds, /)\n--\n\nPark this goroutine for at least so many seconds. Zero and less: "
+     "return at once.\n\n"
      "TypeError unless a number, ValueError for nan."},
     {0},
 };

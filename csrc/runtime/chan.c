@@ -40,15 +40,15 @@ static inline void buf_put(struct hchan *c, void *elem)
 
 static inline void wait_on(struct waitq *q, struct g *gp, uint8_t reason, void *elem)
 {
-    struct sudog *sg = &gp->sg;
-    sg->g = gp;
+    struct sudog *sg = &gp->wait->sg;
     sg->elem = elem;
     sg->success = false;
     wait_begin(gp, reason);
     enqueue(q, sg);
 }
 
-/* What chan_begin and select have in common: do it now if it can be done now. *woken: goready() it unlocked. */
+/* What chan_begin and select have in common: do it now if it can be done now. *woken: goready() it unlocked.
+ */
 static inline enum chan_result try_send_locked(struct hchan *c, void *elem, struct g **woken)
 {
     if (unlikely(c->closed))
@@ -126,9 +126,9 @@ static enum chan_result why(enum wake w)
 static enum chan_result finish(struct hchan *c, struct waitq *q, struct g *gp, enum wake w)
 {
     if (likely(w == WAKE_OP))
-        return gp->sg.success ? CHAN_OK : CHAN_CLOSED;
+        return gp->wait->sg.success ? CHAN_OK : CHAN_CLOSED;
     lock(&c->lock);
-    dequeue_sudog(q, &gp->sg);
+    dequeue_sudog(q, &gp->wait->sg);
     unlock(&c->lock);
     return why(w);
 }
@@ -141,8 +141,8 @@ enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w)
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem)
 {
     enum chan_result r = finish(c, &c->recvq, gp, w);
-    *elem = r == CHAN_OK ? gp->sg.elem : NULL;
-    gp->sg.elem = NULL;
+    *elem = r == CHAN_OK ? gp->wait->sg.elem : NULL;
+    gp->wait->sg.elem = NULL;
     return r;
 }
 
@@ -214,7 +214,8 @@ static void sort_lockorder(struct selectstate *s)
         for (uint32_t gap = gaps[k], i = gap; i < s->n; i++) {
             uint16_t o = s->lockorder[i];
             uint32_t j = i;
-            for (; j >= gap && (uintptr_t)s->cases[s->lockorder[j - gap]].c > (uintptr_t)s->cases[o].c; j -= gap)
+            for (; j >= gap && (uintptr_t)s->cases[s->lockorder[j - gap]].c > (uintptr_t)s->cases[o].c;
+                 j -= gap)
                 s->lockorder[j] = s->lockorder[j - gap];
             s->lockorder[j] = o;
         }
@@ -241,7 +242,7 @@ enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand
     enum chan_result r = CHAN_BLOCK;
     sellock(s);
     for (uint32_t i = 0; i < s->n && r == CHAN_BLOCK; i++) {
-        struct scase *k = &s->cases[*casei = s->pollorder[i]];
+        struct scase *k = &s->cases[ *casei = s->pollorder[i]];
         if (k->c)
             r = k->send ? try_send_locked(k->c, k->elem, &woken) : try_recv_locked(k->c, &k->elem, &woken);
     }

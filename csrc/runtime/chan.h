@@ -28,9 +28,9 @@ enum chan_result {
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
-void *chanpop(struct hchan *c);              /* when nobody refers to it: what is left in the buffer, or NULL */
+void *chanpop(struct hchan *c); /* when nobody refers to it: what is left in the buffer, or NULL */
 void chanfree(struct hchan *c);
-bool closechan(struct hchan *c);             /* false: it was closed already */
+bool closechan(struct hchan *c); /* false: it was closed already */
 
 /* gp NULL: do not wait. */
 enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem);

@@ -39,7 +39,8 @@ struct g *host_newsystem(bool signals);
 /* Whether an exception waits to be raised in the main goroutine. */
 bool host_interrupt_pending(void);
 
-/* Called once, on the main thread, when it first needs the scheduler: makes sched.g1. false: out of memory. */
+/* Called once, on the main thread, when it first needs the scheduler: makes sched.g1. false: out of memory.
+ */
 bool host_adopt_main(void);
 bool host_is_main_thread(void);
 

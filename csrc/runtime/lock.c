@@ -16,7 +16,10 @@ static int futex_wait(uint32_t *addr, uint32_t val, int64_t timeout)
     return errno;
 }
 
-static void futex_wake(uint32_t *addr, int n) { syscall(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+static void futex_wake(uint32_t *addr, int n)
+{
+    syscall(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
 
 #else
 #include <limits.h>

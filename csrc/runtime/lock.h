@@ -20,7 +20,8 @@ void unlock_slow(struct lock *l);
 static inline void lock(struct lock *l)
 {
     uint32_t free_ = 0;
-    if (unlikely(!__atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+    if (unlikely(
+            !__atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
         lock_slow(l);
 }
 

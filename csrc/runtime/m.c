@@ -14,7 +14,7 @@
 struct sched sched;
 __thread struct m *tls_m;
 
-#define DEADCHECK_FIRST 10000000    /* ns of nothing at all before the first look for a deadlock */
+#define DEADCHECK_FIRST 10000000 /* ns of nothing at all before the first look for a deadlock */
 #define DEADCHECK_MOST 2000000000
 
 /* ---- under sched.lock ---- */
@@ -146,7 +146,8 @@ static uint64_t total_ticks(void)
     return n;
 }
 
-/* Is it time to ask whether the program is deadlocked? mp is idle already. Moves *until to when it will be. */
+/* Is it time to ask whether the program is deadlocked? mp is idle already. Moves *until to when it will be.
+ */
 static bool deadcheck_locked(int64_t *until)
 {
     if (sched.nmidle != sched.nm || !sched.main_adopted || sched.nexternal || first_timer() != NEVER)
@@ -169,8 +170,8 @@ static bool deadcheck_locked(int64_t *until)
     return true;
 }
 
-/* For the system goroutine that looks for a deadlock, on the main thread: is there nothing beside it that runs,
- * is ready, or will be by a timer? */
+/* For the system goroutine that looks for a deadlock, on the main thread: is there nothing beside it that
+ * runs, is ready, or will be by a timer? */
 bool nothing_else_runs(void)
 {
     struct m *mp = &sched.m0;

@@ -72,8 +72,10 @@ void newproc(struct g *gp, uint8_t kind)
     sysmon_watch();
 }
 
-void goroutine_start(struct m *mp, struct g *gp)
+void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
 {
+    wait->sg.g = gp;
+    gp->wait = wait;
     gp->lockedm = mp;
     mp->nbound++;
     mp->curg = gp;
@@ -117,13 +119,12 @@ void goroutine_end(struct m *mp, struct g *gp)
 enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline)
 {
     struct allg *s = shard(gp);
-    struct sudog *sg = &self->sg;
+    struct sudog *sg = &self->wait->sg;
     lock(&s->lock);
     if (aload(&gp->status) == Gdead) {
         unlock(&s->lock);
         return WAKE_OP;
     }
-    sg->g = self;
     wait_begin(self, WAIT_JOIN);
     enqueue(&gp->joiners, sg);
     unlock(&s->lock);

@@ -23,9 +23,9 @@ static inline uint32_t runqlen(struct runq *q)
     return aload(&q->tail) - h;
 }
 
-bool runqput(struct runq *q, struct g *gp);                          /* owner; false: full */
-struct g *runqget(struct runq *q);                                   /* owner; NULL: empty */
-uint32_t runqgrab(struct runq *q, struct g **batch);                 /* any thief: half of it, at most 128 */
-uint32_t runqtake(struct runq *q, struct g **batch, uint32_t most);  /* owner: up to most from the head */
+bool runqput(struct runq *q, struct g *gp);                         /* owner; false: full */
+struct g *runqget(struct runq *q);                                  /* owner; NULL: empty */
+uint32_t runqgrab(struct runq *q, struct g **batch);                /* any thief: half of it, at most 128 */
+uint32_t runqtake(struct runq *q, struct g **batch, uint32_t most); /* owner: up to most from the head */
 
 #endif

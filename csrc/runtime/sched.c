@@ -4,8 +4,8 @@
  * sleeps there if nothing is ready. Sources, in order: due timers; every 61st time those that come last here,
  * so that a pair which keeps readying each other cannot starve the rest; runnext; this M's bound goroutines
  * and the P's ring, in turn; the global queue and this M's yieldq; other Ps' rings (threaded builds). */
-#include "runtime/host.h"
 #include "runtime/sched.h"
+#include "runtime/host.h"
 
 static inline struct g *unbound(uintptr_t next) { return (struct g *)(next & ~RUNNEXT_BOUND); }
 
@@ -153,13 +153,13 @@ static struct g *pick(struct m *mp, struct p *pp)
 }
 
 #if GOPY_THREADED
-/* One look at another P. A lone goroutine, and a runnext above all, is left to a P that makes progress: its
- * partner would have to follow it and cannot, once both have started. */
-static struct g *steal_from(struct p *pp, struct p *victim, uint64_t *seen)
+#define LOOKS 5
+#define BETWEEN_LOOKS 10000 /* ns */
+
+/* Look at another P, at its tick now and when the looking began. A lone goroutine, and a runnext above all, is
+ * left to a P that makes progress: its partner would have to follow it and cannot, once both have started. */
+static struct g *steal_from(struct p *pp, struct p *victim, bool stuck)
 {
-    uint64_t tick = real_peek(&victim->schedtick);
-    bool stuck = *seen == tick;
-    *seen = tick;
     if (runqlen(&victim->runq) >= 2 || (stuck && runqlen(&victim->runq))) {
         struct g *batch[RUNQ_SIZE / 2];
         uint32_t n = runqgrab(&victim->runq, batch);
@@ -180,6 +180,16 @@ static struct g *steal_from(struct p *pp, struct p *victim, uint64_t *seen)
     return NULL;
 }
 
+/* Run what is due on another P, whose M may compute: what becomes ready and bound to this M is found here. */
+static struct g *run_timers_of(struct m *mp, struct p *victim)
+{
+    int64_t first = real_peek(&victim->timers.first);
+    if (first == NEVER || first > nanotime())
+        return NULL;
+    timers_run(&victim->timers, nanotime());
+    return gq_pop(&mp->lockq);
+}
+
 static struct g *steal(struct m *mp, struct p *pp)
 {
     int n = apeek(&sched.gomaxprocs);
@@ -192,26 +202,26 @@ static struct g *steal(struct m *mp, struct p *pp)
         mp->spinning = true;
         aadd(&sched.nmspinning, 1);
     }
-    uint64_t seen[64];
-    for (int i = 0; i < 64; i++)
-        seen[i] = UINT64_MAX;
-    for (int round = 0; round < 5 && gp == NULL; round++) {
+    uint64_t seen[MAXPROCS]; /* the tick of each at the first look */
+    for (int look = 0; look < LOOKS && gp == NULL; look++) {
         uint32_t offset = cheaprandn(mp, (uint32_t)n);
         for (int i = 0; i < n && gp == NULL; i++) {
             struct p *victim = aload(&sched.allp[(offset + (uint32_t)i) % (uint32_t)n]);
-            if (victim == NULL || victim == pp)
+            if (victim == pp)
                 continue;
-            gp = steal_from(pp, victim, &seen[victim->id % 64]);
-            if (gp == NULL && real_peek(&victim->timers.first) <= nanotime()) {
-                timers_run(&victim->timers, nanotime());
-                gp = gq_pop(&mp->lockq);
-            }
+            uint64_t tick = real_peek(&victim->schedtick);
+            if (look == 0)
+                seen[victim->id] = tick;
+            gp = steal_from(pp, victim, look == LOOKS - 1 && seen[victim->id] == tick);
+            if (gp == NULL)
+                gp = run_timers_of(mp, victim);
         }
         if (gp == NULL && (gp = globrunqget(pp, RUNQ_SIZE / 2)) == NULL && aload(&mp->remote)) {
             take_remote(mp);
             gp = gq_pop(&mp->lockq);
         }
-        for (int64_t until = nanotime() + 10000; gp == NULL && nanotime() < until && !aload(&mp->remote);)
+        for (int64_t until = nanotime() + BETWEEN_LOOKS;
+             gp == NULL && nanotime() < until && !aload(&mp->remote);)
             cpu_relax();
     }
     return gp;
@@ -327,7 +337,7 @@ void gosched(struct m *mp, struct g *gp)
 
 static void wait_timeout(struct timer *t, int64_t now)
 {
-    struct g *gp = (struct g *)((char *)t - offsetof(struct g, timer));
+    struct g *gp = ((struct gwait *)((char *)t - offsetof(struct gwait, timer)))->sg.g;
     (void)now;
     if (wait_claim(gp)) {
         gp->wake = WAKE_TIMEOUT;
@@ -353,8 +363,8 @@ enum wake gowait(struct g *gp, int64_t deadline)
         return cancel_wait(gp, WAKE_INTERRUPT);
     if (deadline != NEVER) {
         struct p *pp = takep(mp);
-        gp->timer.fn = wait_timeout;
-        bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), &gp->timer, deadline);
+        gp->wait->timer.fn = wait_timeout;
+        bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), &gp->wait->timer, deadline);
         if (pp)
             givep(mp, pp);
         if (!ok && wait_claim(gp))
@@ -363,7 +373,7 @@ enum wake gowait(struct g *gp, int64_t deadline)
     gp->waitsince = nanotime_coarse();
     gopark(mp, gp);
     if (deadline != NEVER)
-        timer_del(&gp->timer);
+        timer_del(&gp->wait->timer);
     return gp->wake;
 }
 

@@ -12,9 +12,9 @@
 #include "runtime/gmp.h"
 
 /* proc.c: birth and death */
-void newproc(struct g *gp, uint8_t kind);   /* gp becomes runnable */
-void goroutine_start(struct m *mp, struct g *gp); /* the host is about to run its function on mp */
-void goroutine_end(struct m *mp, struct g *gp);   /* it has returned */
+void newproc(struct g *gp, uint8_t kind);                             /* gp becomes runnable */
+void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait); /* the host is about to run it on mp */
+void goroutine_end(struct m *mp, struct g *gp);                       /* it has returned */
 enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline);
 const char *waitreason_name(uint8_t reason);
 uint64_t num_goroutine(void);

@@ -28,7 +28,7 @@
 #define real_cas(p, old, new)                                                                                \
     ({                                                                                                       \
         __typeof__(*(p)) expected_ = (old);                                                                  \
-        __atomic_compare_exchange_n((p), &expected_, (new), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);       \
+        __atomic_compare_exchange_n((p), &expected_, (new), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);      \
     })
 
 #if GOPY_THREADED

@@ -1,0 +1,28 @@
+"""The program ends with main although goroutines compute on other threads.
+
+exit: 8
+within: 10
+"""
+
+import sys
+import time
+
+from gopy import go
+
+started = []
+
+
+def compute():
+    started.append(None)
+    time.sleep(0.05)  # where there is a GIL, the others start on other threads while this one blocks
+    n = 0
+    while True:
+        n += 1
+
+
+go(compute)
+go(compute)
+while len(started) < 2:
+    time.sleep(0.001)  # blocks this thread, so that the two start on others
+time.sleep(0.1)
+sys.exit(8)

@@ -1,0 +1,28 @@
+"""The program ends with main although other threads are stuck in C calls for long.
+
+exit: 6
+stdout: main ends
+within: 5
+"""
+
+import sys
+import time
+
+from gopy import Chan, go
+from gopy import time as gotime
+
+started = Chan()
+
+
+def stuck():
+    started.send(None)
+    time.sleep(30)
+
+
+for _ in range(3):
+    go(stuck)
+    gotime.sleep(0.001)
+for _ in range(3):
+    started.recv()
+print("main ends")
+sys.exit(6)

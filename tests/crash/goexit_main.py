@@ -1,0 +1,25 @@
+r"""goexit in the main goroutine lets the others go on; with the last one gone the program fails as a deadlock.
+
+exit: 1
+stdout: main's finally
+stdout: worker 0
+stdout: worker 1
+stdout: worker 2
+stderr: no goroutines \(main called runtime.goexit\) - deadlock!
+within: 5
+"""
+
+from gopy import go, runtime, time
+
+
+def work():
+    for i in range(3):
+        time.sleep(0.05)
+        print("worker", i)
+
+
+go(work)
+try:
+    runtime.goexit()
+finally:
+    print("main's finally")

@@ -1,0 +1,26 @@
+r"""The main goroutine may catch GoroutinePanic, which tells the cause and the goroutine, and go on.
+
+exit: 0
+stdout: GoroutinePanic KeyError('k') renamed dead
+stdout: the program goes on: 42
+stderr: panic in goroutine 2 \[renamed\]:
+stderr: KeyError: 'k'\n\Z
+"""
+
+from gopy import Chan, GoroutinePanic, go, runtime
+
+
+def boom():
+    runtime.current().name = "renamed"
+    raise KeyError("k")
+
+
+boomer = go(boom)
+try:
+    Chan().recv()
+except GoroutinePanic as panic:
+    assert panic.goroutine is boomer
+    print(type(panic).__name__, repr(panic.__cause__), boomer.name, boomer.state)
+values = Chan()
+go(values.send, 42)
+print("the program goes on:", values.recv())

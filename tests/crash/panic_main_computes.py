@@ -1,0 +1,22 @@
+r"""A panic ends the program also while the main goroutine computes.
+
+exit: 1
+stderr: panic in goroutine 2 \[boom\]:
+stderr: GoroutinePanic: goroutine 2
+within: 10
+"""
+
+import time
+
+from gopy import go
+
+
+def boom():
+    time.sleep(0.2)
+    raise ValueError("boom")
+
+
+go(boom)
+time.sleep(0.1)  # a blocked thread: boom starts on another one
+while True:
+    pass

@@ -1,0 +1,20 @@
+r"""An exception that leaves a goroutine's function ends the program, with its traceback, id and name.
+
+exit: 1
+stderr: panic in goroutine 2 \[frobnicate\]:
+stderr: in frobnicate
+stderr: ValueError: the cause
+stderr: direct cause
+stderr: GoroutinePanic: goroutine 2 \[frobnicate\]: ValueError: the cause\n\Z
+within: 5
+"""
+
+from gopy import Chan, go
+
+
+def frobnicate():
+    raise ValueError("the cause")
+
+
+go(frobnicate)
+Chan().recv()

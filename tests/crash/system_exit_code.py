@@ -1,0 +1,21 @@
+"""sys.exit(3) in a goroutine ends the program with that status, through main's finally blocks.
+
+exit: 3
+stdout: finally
+within: 5
+"""
+
+import sys
+
+from gopy import Chan, go
+
+
+def leave():
+    sys.exit(3)
+
+
+go(leave)
+try:
+    Chan().recv()
+finally:
+    print("finally")

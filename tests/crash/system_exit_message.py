@@ -1,0 +1,22 @@
+r"""sys.exit('so long') in a goroutine ends the program with that status, through main's finally blocks.
+
+exit: 1
+stderr: so long\n\Z
+stdout: finally
+within: 5
+"""
+
+import sys
+
+from gopy import Chan, go
+
+
+def leave():
+    sys.exit("so long")
+
+
+go(leave)
+try:
+    Chan().recv()
+finally:
+    print("finally")

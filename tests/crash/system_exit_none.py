@@ -1,0 +1,21 @@
+"""sys.exit() in a goroutine ends the program with that status, through main's finally blocks.
+
+exit: 0
+stdout: finally
+within: 5
+"""
+
+import sys
+
+from gopy import Chan, go
+
+
+def leave():
+    sys.exit()
+
+
+go(leave)
+try:
+    Chan().recv()
+finally:
+    print("finally")
