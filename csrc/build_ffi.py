@@ -35,6 +35,7 @@ ffi.set_source(
     extra_compile_args=[
         "-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden", "-flto=auto",
         "-Wno-missing-field-initializers",
+        "-U_CFFI_NO_LIMITED_API",  # on free-threaded builds cffi defines it twice, which warns
     ],
     extra_link_args=["-flto=auto", "-O3"],
     py_limited_api=False,  # our types are more than the limited API allows

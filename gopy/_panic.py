@@ -59,14 +59,20 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
 
 
 def _print_panic(goroutine: Goroutine, exc: BaseException) -> None:
-    text = "".join(traceback.format_exception(exc))
-    if sys.stderr is not None:
-        print(
-            f"panic in goroutine {goroutine.id} [{goroutine.name}]:\n{text}",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
+    try:
+        text = "".join(traceback.format_exception(exc))
+        if sys.stderr is not None:
+            print(f"panic in goroutine {goroutine.id} [{goroutine.name}]:\n{text}", end="", file=sys.stderr)
+            sys.stderr.flush()
+    except Exception:  # nobody left to tell; the panic itself must still reach the main goroutine
+        pass
+
+
+def _summary(exc: BaseException) -> str:
+    try:
+        return f"{type(exc).__name__}: {exc}"
+    except Exception:
+        return type(exc).__name__
 
 
 def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
@@ -85,7 +91,7 @@ def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
     _print_panic(goroutine, exc)
     if handler is None and os.environ.get("GOPY_PANIC") == "print":
         return
-    panic = GoroutinePanic(f"goroutine {goroutine.id} [{goroutine.name}]: {type(exc).__name__}: {exc}")
+    panic = GoroutinePanic(f"goroutine {goroutine.id} [{goroutine.name}]: {_summary(exc)}")
     panic.goroutine = goroutine
     panic.__cause__ = exc
     _core.interrupt_main(panic)
@@ -109,11 +115,17 @@ def _signals_can_wake() -> bool:
     return False
 
 
+def _all_asleep() -> bool:
+    ours = _core.thread_idents()
+    foreign = [ident for ident in sys._current_frames() if ident not in ours]
+    return _core.all_asleep(len(foreign))
+
+
 def _on_idle() -> None:
     """Called by the core, in a goroutine of its own on the main thread, when every goroutine has been parked
     for a while and there is no timer: raise Deadlock in the main goroutine unless something else may wake
     one."""
-    if _signals_can_wake():
+    if _signals_can_wake() or not _all_asleep():
         return
     if _main_has_exited:
         message = "no goroutines (main called runtime.goexit) - deadlock!"
@@ -122,9 +134,7 @@ def _on_idle() -> None:
     from gopy import runtime
 
     deadlock = Deadlock(f"{message}\n\n{runtime.stack(all=True)}")
-    ours = _core.thread_idents()
-    foreign = [ident for ident in sys._current_frames() if ident not in ours]
-    if _core.all_asleep(len(foreign)):
+    if _all_asleep():  # still, after all that Python
         _core.interrupt_main(deadlock)
 
 

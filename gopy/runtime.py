@@ -118,6 +118,8 @@ def stack(all: bool = False) -> str:
     Where no goroutine runs (on a plain thread), all=False gives the thread's own stack, without a header.
     """
     here = sys._getframe(1)
+    if not isinstance(all, bool):
+        raise TypeError(f"`all` must be a bool, got {type(all).__name__}")
     me = _core.running_here()
     if me is None and not all:
         return "".join(traceback.format_stack(here))

@@ -161,6 +161,42 @@ def until() -> Callable[..., None]:
     return until
 
 
+# Goroutines and settings.
+
+
+@pytest.fixture(scope="session")
+def in_goroutine() -> Callable[..., Any]:
+    """in_goroutine(fn, *args): what fn(*args) returns in a goroutine of its own, or what it raises there."""
+    from gopy import Chan, go
+
+    def in_goroutine(fn: Callable[..., object], *args: object) -> object:
+        result: Chan[object] = Chan()
+
+        def body() -> None:
+            try:
+                value = fn(*args)
+            except BaseException as exc:
+                value = exc
+            result.send(value)
+
+        goroutine = go(body)
+        value = result.recv()
+        goroutine.join()
+        return value
+
+    return in_goroutine
+
+
+@pytest.fixture
+def gomaxprocs() -> Iterator[Callable[..., int]]:
+    """runtime.GOMAXPROCS, whose setting is as before after the test."""
+    from gopy.runtime import GOMAXPROCS
+
+    before = GOMAXPROCS()
+    yield GOMAXPROCS
+    GOMAXPROCS(before)
+
+
 # Child programs.
 
 

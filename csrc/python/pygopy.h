@@ -77,11 +77,21 @@ void thaw_switches(void);
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
 void goroutine_clear(Goroutine *go); /* drop what it runs */
+void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyObject *default_case;
+
+/* Around what another thread may do to the same object at the same time; with a GIL, nothing. */
+#if GOPY_THREADED
+#define BEGIN_EXCLUSIVE(o) Py_BEGIN_CRITICAL_SECTION(o)
+#define END_EXCLUSIVE() Py_END_CRITICAL_SECTION()
+#else
+#define BEGIN_EXCLUSIVE(o) {
+#define END_EXCLUSIVE() }
+#endif
 
 static inline PyObject *new_ref(PyObject *o)
 {

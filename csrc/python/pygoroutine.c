@@ -18,12 +18,52 @@ Goroutine *goroutine_new(PyObject *fn)
 
 void goroutine_clear(Goroutine *go)
 {
+    PyObject *fn;
     go->nargs = 0;
     Py_CLEAR(go->args);
     Py_CLEAR(go->kwnames);
     Py_CLEAR(go->context);
-    Py_CLEAR(go->fn);
+    BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
+    fn = go->fn;
+    go->fn = NULL;
+    END_EXCLUSIVE();
+    Py_XDECREF(fn);
 }
+
+static PyObject *name_of(Goroutine *go) /* new reference, or NULL without an exception */
+{
+    PyObject *name, *fn;
+    BEGIN_EXCLUSIVE(go);
+    name = go->name;
+    fn = name ? NULL : go->fn;
+    Py_XINCREF(name);
+    Py_XINCREF(fn);
+    END_EXCLUSIVE();
+    if (fn) {
+        name = PyObject_GetAttrString(fn, "__qualname__");
+        if (name && !PyUnicode_Check(name))
+            Py_CLEAR(name);
+        if (name == NULL)
+            name = PyUnicode_FromString(Py_TYPE(fn)->tp_name);
+        PyErr_Clear();
+        Py_DECREF(fn);
+    }
+    return name;
+}
+
+static void replace_name(Goroutine *go, PyObject *name, bool only_if_unset) /* steals name */
+{
+    PyObject *was = name;
+    BEGIN_EXCLUSIVE(go);
+    if (!only_if_unset || go->name == NULL) {
+        was = go->name;
+        go->name = name;
+    }
+    END_EXCLUSIVE();
+    Py_XDECREF(was);
+}
+
+void goroutine_keep_name(Goroutine *go) { replace_name(go, name_of(go), true); }
 
 static void goroutine_dealloc(PyObject *self)
 {
@@ -105,43 +145,21 @@ static PyObject *get_id(PyObject *self, void *closure)
 
 static PyObject *get_name(PyObject *self, void *closure)
 {
-    Goroutine *go = (Goroutine *)self;
     (void)closure;
-    PyObject *name = NULL;
-#if GOPY_THREADED
-    Py_BEGIN_CRITICAL_SECTION(self);
-#endif
-    if (go->name)
-        name = new_ref(go->name);
-    else if (go->fn)
-        name = PyObject_GetAttrString(go->fn, "__qualname__");
-#if GOPY_THREADED
-    Py_END_CRITICAL_SECTION();
-#endif
-    if (name == NULL) {
-        PyErr_Clear();
-        name = PyUnicode_FromString("?");
-    }
-    return name;
+    PyObject *name = name_of((Goroutine *)self);
+    return name ? name : PyUnicode_FromString("?");
 }
 
 static int set_name(PyObject *self, PyObject *value, void *closure)
 {
-    Goroutine *go = (Goroutine *)self;
     (void)closure;
-    if (value == NULL || !PyUnicode_Check(value))
-        return value ? type_error("name", "a str", value)
-                     : (PyErr_SetString(PyExc_AttributeError, "a goroutine's name cannot be deleted"), -1);
-    PyObject *was;
-#if GOPY_THREADED
-    Py_BEGIN_CRITICAL_SECTION(self);
-#endif
-    was = go->name;
-    go->name = new_ref(value);
-#if GOPY_THREADED
-    Py_END_CRITICAL_SECTION();
-#endif
-    Py_XDECREF(was);
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "a goroutine's name cannot be deleted");
+        return -1;
+    }
+    if (!PyUnicode_Check(value))
+        return type_error("name", "a str", value);
+    replace_name((Goroutine *)self, new_ref(value), false);
     return 0;
 }
 

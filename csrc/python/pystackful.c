@@ -51,7 +51,7 @@ static PyObject *worker_function, *empty_tuple;
 PyThreadState *m_tstate(struct m *mp)
 {
     struct hostm *hm = real_load(&mp->host);
-    return hm ? hm->ts : NULL;
+    return hm ? real_load(&hm->ts) : NULL;
 }
 
 unsigned long m_thread_ident(struct m *mp)
@@ -86,8 +86,11 @@ void freeze_switches(void)
     aadd(&frozen, 1);
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
         struct hostm *hm = real_load(&mp->host);
-        while (hm && mp != getm() && aload_sc(&hm->switching))
-            cpu_relax();
+        while (hm && mp != getm() && aload_sc(&hm->switching)) {
+            void *left = host_leave(); /* a new worker's first instruction may stop the world */
+            usleep(20);
+            host_enter(left);
+        }
     }
 }
 
@@ -236,11 +239,8 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
         Py_DECREF(r);
     else
         failed(go);
-    if (go->name == NULL && Py_REFCNT(go) > 1) { /* somebody may ask for it when fn is gone */
-        go->name = PyObject_GetAttrString(go->fn, "__qualname__");
-        if (go->name == NULL)
-            PyErr_Clear();
-    }
+    if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
+        goroutine_keep_name(go);
     set_context(ts, NULL);
     goroutine_clear(go);
     go->worker = NULL;
@@ -429,12 +429,14 @@ bool host_tidy(struct m *mp, int64_t *until)
     return true;
 }
 
-static struct hostm *hostm_new(void)
+/* Like its M it is never freed: others look at it without a lock. */
+static struct hostm *hostm_new(struct m *mp)
 {
-    struct hostm *hm = calloc(1, sizeof(*hm));
+    struct hostm *hm = mp->host ? mp->host : calloc(1, sizeof(*hm));
     if (hm) {
-        hm->ts = PyThreadState_Get();
+        hm->quit = false;
         hm->ident = PyThread_get_thread_ident();
+        real_store(&hm->ts, PyThreadState_Get());
     }
     return hm;
 }
@@ -442,15 +444,14 @@ static struct hostm *hostm_new(void)
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
-    struct hostm *hm = hostm_new();
+    struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
         Py_FatalError("gopy: out of memory while starting a thread");
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
-    real_store(&mp->host, NULL);
-    Py_DECREF(hm->g0);
-    free(hm);
+    real_store(&hm->ts, NULL);
+    Py_CLEAR(hm->g0);
 }
 
 /* The main thread's g0: born when the main goroutine is adopted, resumed whenever it is needed. */
@@ -487,7 +488,7 @@ static int recursion_limit(PyThreadState *ts)
 
 bool stackful_adopt_main(struct m *mp)
 {
-    struct hostm *hm = hostm_new();
+    struct hostm *hm = hostm_new(mp);
     PyObject *fn = PyCFunction_New(&g0_def, NULL);
     main_worker.glet = PyGreenlet_GetCurrent();
     if (hm == NULL || fn == NULL || main_worker.glet == NULL)
@@ -506,7 +507,6 @@ bool stackful_adopt_main(struct m *mp)
     return ok;
 fail:
     Py_XDECREF(fn);
-    free(hm);
     return false;
 }
 

@@ -117,6 +117,7 @@ struct m {
     uint32_t nbound; /* live goroutines bound to it */
     uint32_t state;  /* enum mstate */
     uint32_t rand;
+    bool listed;          /* is in sched.midle; idle ones that take no new goroutines are not */
     bool spinning, dying; /* dying: takes no new goroutines, ends with its last bound one */
     bool entering;        /* between leave and enter on the runtime's own behalf; sysmon reads it */
     struct p *nextp;      /* comes with the wake-up */

@@ -58,8 +58,11 @@ static void pwaitput_locked(struct m *mp)
 
 static void midleput_locked(struct m *mp)
 {
-    mp->idlenext = sched.midle;
-    sched.midle = mp;
+    mp->listed = !mp->lockedg && !mp->dying;
+    if (mp->listed) {
+        mp->idlenext = sched.midle;
+        sched.midle = mp;
+    }
     sched.nmidle++;
     astore_sc(&mp->state, Midle);
 }
@@ -69,6 +72,7 @@ static struct m *midleget_locked(void)
     struct m *mp = sched.midle;
     if (mp) {
         sched.midle = mp->idlenext;
+        mp->listed = false;
         sched.nmidle--;
     }
     return mp;
@@ -78,10 +82,13 @@ static struct m *midleget_locked(void)
 static void unlist_locked(struct m *mp)
 {
     if (mp->state == Midle) {
-        struct m **at = &sched.midle;
-        while (*at != mp)
-            at = &(*at)->idlenext;
-        *at = mp->idlenext;
+        if (mp->listed) {
+            struct m **at = &sched.midle;
+            while (*at != mp)
+                at = &(*at)->idlenext;
+            *at = mp->idlenext;
+        }
+        mp->listed = false;
         sched.nmidle--;
     } else if (mp->state == Mwaitp) {
         struct m *prev = NULL;
@@ -507,8 +514,6 @@ int procresize(int n)
     while (*at) { /* idle ones past the end retire at once, running ones when they next schedule */
         if ((*at)->id >= n) {
             (*at)->status = Pretired;
-            if (GOPY_THREADED)
-                timers_move(&sched.allp[0]->timers, &(*at)->timers);
             *at = (*at)->idlenext;
             astore_sc(&sched.npidle, sched.npidle - 1);
         } else {
@@ -518,7 +523,10 @@ int procresize(int n)
     for (int i = 0; i < n; i++)
         if (sched.allp[i]->status == Pretired)
             releasep_locked(sched.allp[i]);
+    int nprocs = sched.nprocs;
     unlock(&sched.lock);
+    for (int i = n; GOPY_THREADED && i < nprocs; i++) /* after the lock: a heap's comes before it */
+        timers_move(&sched.allp[0]->timers, &sched.allp[i]->timers);
 #if GOPY_THREADED
     if (n > was && was > 0)
         wakep();

@@ -10,9 +10,9 @@ import time
 
 atexit.register(time.sleep, 0.1)  # registered before gopy's own: runs after it
 
-from gopy import Chan, go  # noqa: E402
+from gopy import go  # noqa: E402
 
-started = Chan(20)
+started = []
 
 
 class Slow:
@@ -20,20 +20,17 @@ class Slow:
         sleep(0.1)
 
 
-def stuck(seconds):
-    started.send(None)
-    time.sleep(seconds)
-    started.send(None, timeout=1)
-    raise ValueError("too late to matter")
+def stuck(phase):
+    started.append(phase)
+    time.sleep(0.001 * phase)
+    while True:
+        time.sleep(0.02)
 
 
-slow = Slow()  # module globals go last of all
-go(stuck, 0.35)
-time.sleep(0.05)
-go(stuck, 0.35)
-time.sleep(0.05)
-go(stuck, 0.40)
-for _ in range(3):
-    started.recv()
+slow = Slow()  # module globals go late
+for i in range(5):
+    go(stuck, i)
+    while len(started) <= i:
+        time.sleep(0.001)  # blocks this thread, so that it starts on another
 time.sleep(0.05)
 sys.exit(7)

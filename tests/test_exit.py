@@ -1,0 +1,216 @@
+"""The end of a program: with its main goroutine, with main's exit status, and without a word."""
+
+import time
+
+import pytest
+
+ENDS = {
+    "falls off the end": ("", 0, ""),
+    "sys.exit": ("sys.exit(5)", 5, ""),
+    "sys.exit with a message": ("sys.exit('farewell')", 1, "farewell\n"),
+    "sys.exit without a status": ("sys.exit()", 0, ""),
+    "os._exit": ("os._exit(4)", 4, ""),
+    "sys.exit in a function": ("def f():\n    sys.exit(6)\nf()", 6, ""),
+    "sys.exit of a goroutine": ("go(sys.exit, 7)\nChan().recv()", 7, ""),
+    "sys.exit of a nested goroutine": ("go(go, sys.exit, 8)\nChan().recv()", 8, ""),
+    "a raised SystemExit": ("raise SystemExit(9)", 9, ""),
+}
+PARKED = """
+import os, sys, threading
+import time as pytime
+import gopy
+from gopy import Chan, go, recv, runtime, select, time
+
+def wait(fn, *args):
+    try:
+        fn(*args)
+    finally:
+        del fn
+
+def park(n):
+    stuck = Chan()
+    goroutines = [go(wait, stuck.recv) for _ in range(n // 2)]
+    goroutines += [go(wait, time.sleep, 1000) for _ in range(n // 4)]
+    goroutines += [go(wait, select, recv(stuck), recv(Chan())) for _ in range(n // 4)]
+    while runtime.stats()["parked"] < n // 4 * 4:
+        runtime.gosched()
+
+def elsewhere(fn, *args):
+    '''go(fn, *args), on another thread than this one.'''
+    def body():
+        idents.append(threading.get_ident())
+        started.set()
+        fn(*args)
+    started, idents = threading.Event(), []
+    goroutine = go(body)
+    started.wait()  # in C: another M starts it
+    assert idents[0] != threading.get_ident()
+    return goroutine
+"""
+
+
+def test_exit_status_and_silence(run_programs):
+    """With goroutines parked on this thread and on another one, whichever way main ends."""
+    setup = PARKED + "park(100)\nelsewhere(park, 40)\n"
+    programs = [(setup + end, {"env": {"GOMAXPROCS": n}}) for end, _, _ in ENDS.values() for n in "14"]
+    wanted = [(status, "", stderr) for _, status, stderr in ENDS.values() for n in "14"]
+    results = run_programs(programs)
+    assert [(result.returncode, result.stdout, result.stderr) for result in results] == wanted
+
+
+@pytest.mark.parametrize("gomaxprocs", ["1", "2"])
+def test_exit_with_ten_thousand_parked_goroutines_takes_under_100_ms(gomaxprocs, run_program):
+    """From the last line of main to the end of the process; the best of a few: machines have other work."""
+    source = PARKED + "park(10_000)\nprint(pytime.monotonic(), flush=True)\nsys.exit(5)\n"
+    took = []
+    for _ in range(5):
+        result = run_program(source, env={"GOMAXPROCS": gomaxprocs})
+        assert (result.returncode, result.stderr) == (5, "")
+        took.append(result.ended - float(result.stdout))
+        if took[-1] < 0.1:
+            return
+    pytest.fail(f"took {took} s")
+
+
+def test_exit_while_a_goroutine_is_in_a_c_call_on_another_thread(run_programs):
+    source = PARKED + "park(100)\nelsewhere(pytime.sleep, 1000)\nsys.exit(5)\n"
+    for result in run_programs((source, {"env": {"GOMAXPROCS": n}, "timeout": 10}) for n in "124"):
+        assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
+
+
+def test_exit_while_a_goroutine_is_in_a_c_call_on_the_main_thread(run_programs):
+    """main waits behind it; the SystemExit or panic of another goroutine must still end the program."""
+    source = PARKED + (
+        "def other(how):\n"
+        "    while not stuck:\n"
+        "        time.sleep(0.001)\n"
+        "    time.sleep(0.05)\n"
+        "    if how == 'exits':\n"
+        "        sys.exit(5)\n"
+        "    1 / 0\n"
+        "def block():\n"
+        "    assert threading.current_thread() is threading.main_thread()\n"
+        "    stuck.append(1)\n"
+        "    pytime.sleep(1000)\n"
+        "stuck = []\n"
+        "elsewhere(other, HOW)\n"
+        "go(block)\n"
+        "Chan().recv()\n"
+    )
+    exits, panics = run_programs(
+        (source.replace("HOW", repr(how)), {"env": {"GOMAXPROCS": "1"}, "timeout": 10})
+        for how in ("exits", "panics")
+    )
+    assert (exits.returncode, exits.stdout) == (5, "")
+    assert panics.returncode == 1
+    assert "ZeroDivisionError" in panics.stderr
+
+
+def test_exit_while_goroutines_compute_on_other_threads(run_programs):
+    source = PARKED + (
+        "def compute():\n"
+        "    while True:\n"
+        "        pass\n"
+        "for _ in range(1 if runtime.stats()['gil'] else 3):\n"
+        "    elsewhere(compute)\n"
+        "sys.exit(5)\n"
+    )
+    for result in run_programs((source, {"env": {"GOMAXPROCS": "4"}, "timeout": 20}) for _ in range(4)):
+        assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
+
+
+def test_exit_flushes_and_runs_what_atexit_was_told(run_programs):
+    source = (
+        "import atexit\n"
+        "atexit.register(print, 'registered first, runs last')\n"
+        + PARKED
+        + "park(100)\n"
+        + "atexit.register(print, 'registered last, runs first')\n"
+        + "go(lambda: sys.stdout.write('by a goroutine\\n')).join()\n"
+        + "try:\n    HOW\nfinally:\n    print('finally')\n"
+    )
+    ends = ["sys.exit(5)", "go(sys.exit, 5).join(); Chan().recv()"]
+    for result in run_programs(
+        (source.replace("HOW", end), {"env": {"PYTHONUNBUFFERED": None}}) for end in ends
+    ):
+        assert result.stdout.splitlines() == [
+            "by a goroutine",
+            "finally",
+            "registered last, runs first",
+            "registered first, runs last",
+        ]
+        assert (result.returncode, result.stderr) == (5, "")
+
+
+def test_exit_again_and_again_while_goroutines_run(run_programs):
+    """Each time the end comes at another moment of what the others do."""
+    source = PARKED + (
+        "def ping(a, b):\n"
+        "    while True:\n"
+        "        a.send(b.recv())\n"
+        "def spawn():\n"
+        "    while True:\n"
+        "        go(int)\n"
+        "        time.sleep(0.0001)\n"
+        "a, b = Chan(), Chan()\n"
+        "elsewhere(ping, a, b)\n"
+        "go(ping, b, a)\n"
+        "go(b.send, 1)\n"
+        "elsewhere(spawn)\n"
+        "go(spawn)\n"
+        "time.sleep(0.001 * MOMENT)\n"
+        "sys.exit(5)\n"
+    )
+    results = run_programs(
+        (source.replace("MOMENT", str(i)), {"env": {"GOMAXPROCS": "124"[i % 3]}}) for i in range(20)
+    )
+    for result in results:
+        assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
+
+
+def test_exit_does_not_wait_for_a_daemon_thread_but_for_a_plain_one(run_program):
+    """As without gopy; and the thread may still use what needs no goroutine to run."""
+    result = run_program(
+        PARKED
+        + "def plain():\n"
+        + "    ch = Chan(1)\n"
+        + "    pytime.sleep(0.1)\n"
+        + "    ch.send('from the thread')\n"
+        + "    print(ch.recv())\n"
+        + "park(10)\n"
+        + "threading.Thread(target=plain).start()\n"
+        + "threading.Thread(target=Chan().recv, daemon=True).start()\n"
+        + "sys.exit(5)\n"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (5, "from the thread\n", "")
+
+
+def test_what_a_finalizer_may_do_at_the_end(run_program):
+    """Objects that die in the interpreter's shutdown meet a gopy that raises but never hangs or crashes."""
+    result = run_program(
+        PARKED
+        + "class Last:\n"
+        + "    def __del__(self, Chan=Chan, go=go, runtime=runtime, time=time):\n"
+        + "        for call in (Chan(1).send, go, time.sleep, runtime.gosched, runtime.num_goroutine):\n"
+        + "            try:\n"
+        + "                call(*{'send': (1,), 'go': (int,), 'sleep': (0.001,)}.get(call.__name__, ()))\n"
+        + "            except RuntimeError:\n"
+        + "                pass\n"
+        + "last = [Last()]\n"
+        + "last.append(last)\n"
+        + "park(10)\n"
+        + "sys.exit(5)\n",
+        timeout=10,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
+
+
+def test_a_short_program_starts_and_ends_quickly(run_programs):
+    """gopy adds little to a program's life; the best of a few, next to the same without it."""
+    with_gopy = "from gopy import Chan, go\nch = Chan()\ngo(ch.send, 1)\nch.recv()\n"
+    begun = time.monotonic()
+    best = {
+        source: min(run_programs([(source, {})])[0].elapsed for _ in range(5))
+        for source in ("pass\n", with_gopy)
+    }
+    assert best[with_gopy] - best["pass\n"] < 0.25, (best, time.monotonic() - begun)

@@ -1,0 +1,179 @@
+"""sysmon: a blocked thread delays nobody but those bound to it, and whoever has nothing to do costs nothing."""
+
+import json
+import statistics
+
+import pytest
+
+@pytest.mark.parametrize("gomaxprocs", [1, 2])
+def test_blocked_main_delays_nobody(gomaxprocs, run_program):
+    """The main goroutine in the standard library's time.sleep: what it started runs within 20 ms elsewhere."""
+    program = """
+        import json
+        import time as pytime
+        from gopy import Chan, go
+
+        def note(begun):
+            lateness.append(pytime.monotonic() - begun)
+
+        lateness = []
+        for _ in range(7):
+            started = [go(note, pytime.monotonic()) for _ in range(5)]
+            pytime.sleep(0.15)
+            assert len(lateness) % 5 == 0
+        print(json.dumps(lateness))
+    """
+    done = run_program(program, env={"GOMAXPROCS": str(gomaxprocs)})
+    assert (done.returncode, done.stderr) == (0, "")
+    lateness = json.loads(done.stdout)
+    assert len(lateness) == 35
+    assert statistics.median(lateness) < 0.020, lateness
+
+
+@pytest.mark.parametrize("gomaxprocs", [1, 2])
+def test_blocked_goroutine_delays_nobody(gomaxprocs, run_program):
+    """A goroutine in the standard library's time.sleep(1): goroutines on other threads go on, within 20 ms.
+
+    The ticker lives on a thread of its own (main's), the blocker on another; what the ticker starts while the
+    blocker holds a P may not wait for it either.
+    """
+    program = """
+        import json, threading
+        import time as pytime
+        from gopy import Chan, go, time
+
+        def block():
+            threads.append(threading.get_ident())
+            pytime.sleep(1)
+            ended.append(pytime.monotonic())
+
+        def note(begun):
+            lateness.append(pytime.monotonic() - begun)
+
+        threads, ended, lateness, gaps = [], [], [], []
+        blocker = go(block)
+        while not threads:
+            pytime.sleep(0.001)  # blocks this thread, so that it starts on another
+        assert threads[0] != threading.get_ident()
+        while not ended:
+            begun = pytime.monotonic()
+            go(note, begun).join()
+            time.sleep(0.002)
+            gaps.append(pytime.monotonic() - begun)
+        blocker.join()
+        print(json.dumps([lateness, gaps]))
+    """
+    done = run_program(program, env={"GOMAXPROCS": str(gomaxprocs)})
+    assert (done.returncode, done.stderr) == (0, "")
+    lateness, gaps = json.loads(done.stdout)
+    assert len(gaps) > 40, "it waited for the blocked one"
+    lateness.sort()
+    gaps.sort()
+    assert statistics.median(lateness) < 0.020
+    assert statistics.median(gaps) < 0.020
+    assert gaps[len(gaps) * 9 // 10] < 0.030, gaps[-10:]
+
+
+@pytest.mark.parametrize("gomaxprocs", [1, 2])
+def test_blocked_goroutine_on_mains_thread(gomaxprocs, run_program):
+    """A goroutine blocks main's own thread: main must wait, but what is bound to other threads need not."""
+    program = """
+        import json, threading
+        import time as pytime
+        from gopy import Chan, go, runtime, time
+
+        def tick():
+            threads.append(threading.get_ident())
+            last = pytime.monotonic()
+            while not over:
+                time.sleep(0.002)
+                now = pytime.monotonic()
+                if blocking:
+                    gaps.append(now - last)
+                last = now
+
+        def block():
+            threads.append(threading.get_ident())
+            blocking.append(1)
+            pytime.sleep(1)
+            blocking.clear()
+            over.append(1)
+
+        threads, gaps, over, blocking = [], [], [], []
+        ticker = go(tick)
+        while not threads:
+            pytime.sleep(0.001)  # blocks this thread, so that it starts on another
+        assert threads[0] != threading.get_ident()
+        go(block).join()
+        ticker.join()
+        print(json.dumps(gaps))
+    """
+    done = run_program(program, env={"GOMAXPROCS": str(gomaxprocs)})
+    assert (done.returncode, done.stderr) == (0, "")
+    gaps = sorted(json.loads(done.stdout))
+    assert len(gaps) > 40, "it waited for the blocked one"
+    assert statistics.median(gaps) < 0.020
+    assert gaps[len(gaps) * 9 // 10] < 0.030, gaps[-10:]
+
+
+@pytest.mark.parametrize("gomaxprocs", [1, 2])
+def test_many_blocked_goroutines_overlap(gomaxprocs, run_program):
+    """Twenty goroutines in time.sleep(0.3) each get a thread: together they take little more than one."""
+    program = """
+        import time as pytime
+        from gopy import go
+
+        begun = pytime.monotonic()
+        for goroutine in [go(pytime.sleep, 0.5) for _ in range(20)]:
+            goroutine.join()
+        print(pytime.monotonic() - begun)
+    """
+    done = run_program(program, env={"GOMAXPROCS": str(gomaxprocs)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 0.5 <= float(done.stdout) < 2.5
+
+
+@pytest.mark.parametrize("gomaxprocs", [1, 4])
+def test_parked_goroutines_use_no_cpu(gomaxprocs, run_program):
+    """With every goroutine parked, some of them on far timers, the process sleeps: no busy waiting."""
+    program = """
+        import time as pytime
+        from gopy import Chan, go, recv, runtime, select, time
+
+        ch = Chan()
+        goroutines = [go(ch.recv) for _ in range(1000)]
+        goroutines += [go(select, recv(ch), recv(Chan())) for _ in range(100)]
+        goroutines += [go(time.sleep, 100) for _ in range(100)]
+        while any(g.state in ("runnable", "running") for g in goroutines):
+            time.sleep(0.001)
+        time.sleep(0.5)  # sysmon and the idle threads come to rest, spare workers are freed
+        used = pytime.process_time()
+        time.sleep(1)
+        print(pytime.process_time() - used)
+    """
+    done = run_program(program, env={"GOMAXPROCS": str(gomaxprocs)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout) < 0.020
+
+
+def test_main_parked_with_a_live_thread_uses_no_cpu(run_program):
+    """The look for deadlock is no busy waiting either, while a plain thread keeps the program from being one."""
+    program = """
+        import threading
+        import time as pytime
+        from gopy import Chan
+
+        ch = Chan()
+
+        def plain():
+            pytime.sleep(0.5)
+            used = pytime.process_time()
+            pytime.sleep(1)
+            ch.send(pytime.process_time() - used)
+
+        threading.Thread(target=plain).start()
+        print(ch.recv())
+    """
+    done = run_program(program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout) < 0.020
