@@ -69,7 +69,11 @@ def walker(
 def digester(
     jobs: RecvChan[bytes], results: SendChan[Result], done: RecvChan[None], finished: SendChan[None]
 ) -> None:
-    """Digest one file after the other. hashlib lets go of the GIL: digesters on several threads overlap."""
+    """Digest one file after the other.
+
+    Reading and hashing happen in C without the GIL, so digesters on several OS threads overlap. A goroutine
+    stays on the thread on which it started; while one there is in C, the others on that thread wait.
+    """
     for path in jobs:
         try:
             with open(path, "rb", buffering=0) as file:

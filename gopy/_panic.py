@@ -149,11 +149,34 @@ def _at_exit() -> None:
         try:
             _core.park_forever()
         except SystemExit as exc:
-            _leave(exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1)
+            _leave(_status(exc))
         except BaseException:
             traceback.print_exc()
             _leave(1)
     _core.shutdown()
+
+
+def _status(exc: SystemExit) -> int:
+    if exc.code is None or isinstance(exc.code, int):
+        return exc.code or 0
+    print(exc.code, file=sys.stderr)
+    return 1
+
+
+def _on_forked_exit(exc: BaseException | None) -> NoReturn:
+    """Called by the core when the goroutine that forked has ended, in the child: what the interpreter does
+    when the main module has ended, except for what cannot be done on this stack."""
+    status = 0
+    if isinstance(exc, SystemExit):
+        status = _status(exc)
+    elif exc is not None:
+        traceback.print_exception(exc)
+        status = 1
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    finally:
+        _leave(status)
 
 
 def _leave(status: int) -> NoReturn:
@@ -166,6 +189,7 @@ def _leave(status: int) -> NoReturn:
 
 def _start(gomaxprocs: int) -> None:
     main = threading.main_thread().ident
-    _core.start(gomaxprocs, main, _on_panic, _on_idle, _on_adopt, Panic, ClosedChannelError, _Goexit)
-    os.register_at_fork(after_in_child=_core.fork_child)
+    hooks = (_on_panic, _on_idle, _on_adopt, _on_forked_exit)
+    _core.start(gomaxprocs, main, *hooks, Panic, ClosedChannelError, _Goexit)
+    os.register_at_fork(before=_core.before_fork, after_in_child=_core.fork_child)
     atexit.register(_at_exit)

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import textwrap
 import threading
 import time
@@ -300,13 +301,15 @@ def start_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     are errors in it, as they are here.
     """
 
+    base = tmp_path_factory.mktemp("programs")
+
     def start_program(
         program: str | Path,
         *args: object,
         env: Mapping[str, str | None] | None = None,
         flags: Iterable[str] = (),
     ) -> Program:
-        directory = tmp_path_factory.mktemp("program")
+        directory = Path(tempfile.mkdtemp(dir=base))  # mktemp() is not for several threads at once
         path = program if isinstance(program, Path) else directory / "program.py"
         if not isinstance(program, Path):
             path.write_text(textwrap.dedent(program))

@@ -321,10 +321,11 @@ def test_md5all_stops_at_its_limit(tmp_path: Path, procs: int) -> None:
 
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_md5all_does_not_wait_for_a_digester_once_it_has_enough(tmp_path: Path, procs: int) -> None:
+    """One digester, since of two on one OS thread either may have to wait for the other's file."""
     for name in "abc":
         (tmp_path / name).touch()
     sparse(tmp_path / "d")
-    lines = lines_of("md5all", ".", "-n2", "--limit", 3, cwd=tmp_path, env=gomaxprocs(procs))
+    lines = lines_of("md5all", ".", "-n1", "--limit", 3, cwd=tmp_path, env=gomaxprocs(procs))
     assert [line.split()[1] for line in lines] == [b"./a", b"./b", b"./c"]
 
 
@@ -501,24 +502,20 @@ def test_ping_pong_explains_its_usage() -> None:
 
 
 def test_thousand_requests() -> None:
-    lines = lines_of("thousand_requests", "-s0.5")
-    text = b"".join(lines).decode()
-    assert text.startswith("1000 requests, each waiting 0.5 s; memory in KiB\n")
-    number = r" +([\d.]+)"
-    rows = {
-        half: [float(figure) for figure in re.search(rf"{half}{number * 6} +([\d.]+) s\n", text).groups()]
-        for half in ("goroutines", "OS threads")
-    }
-    for _, resident, _, _, _, waiting, elapsed in rows.values():
-        assert resident > 0
-        assert waiting == 1000
-        assert elapsed > 0.5
-    _, goroutine_resident, _, goroutine_address, goroutine_threads, _, _ = rows["goroutines"]
-    _, thread_resident, _, thread_address, thread_threads, _, _ = rows["OS threads"]
-    assert thread_threads >= 1000
-    assert goroutine_threads < 20
-    assert goroutine_resident < 0.75 * thread_resident
-    assert goroutine_address < 0.02 * thread_address
+    text = b"".join(lines_of("thousand_requests", "-s0.25")).decode()
+    assert text.startswith("1000 requests, all waiting at once; memory in KiB\n")
+    rows = {}
+    for half in "goroutines", "OS threads":
+        row = re.search(rf"^{half}" + r" +([\d.]+)" * 6 + r" s +([\d.]+) s$", text, re.MULTILINE)
+        assert row is not None, text
+        _, resident, _, address, threads, wait, elapsed = map(float, row.groups())
+        assert elapsed >= wait >= 0.25
+        rows[half] = resident, address, threads
+    goroutine, thread = rows["goroutines"], rows["OS threads"]
+    assert 0 < goroutine[0] < 0.75 * thread[0]
+    assert goroutine[1] < 0.05 * thread[1]
+    assert goroutine[2] < 20
+    assert thread[2] >= 1000
     assert re.search(
         r"All goroutines together hold [\d.]+ MiB; a single OS thread reserves [\d.]+ MiB\.\n", text
     )
@@ -527,5 +524,5 @@ def test_thousand_requests() -> None:
 def test_thousand_requests_measures_a_half_in_this_process() -> None:
     cost = json.loads(run("thousand_requests", "-n10", "-s0.2", "--half=goroutines").stdout)
     assert set(cost) == {"waiting", "resident", "address", "threads", "elapsed"}
-    assert cost["elapsed"] > 0.2
+    assert cost["elapsed"] >= 0.2
     assert run("thousand_requests", "-n0").returncode == 2

@@ -56,11 +56,11 @@ def works():
     threading.Thread(target=from_thread.send, args=("thread",)).start()
     assert from_thread.recv() == "thread"
 
-def fork_and_check(status=23):
+def fork_and_check(status=23, leave=sys.exit):
     pid = os.fork()
     if pid == 0:
         works()
-        sys.exit(status)  # the way of every program: through atexit and finalization
+        leave(status)  # sys.exit: the way of every program, through atexit and finalization
     wait(pid, status)
 
 def wait(pid, status):
@@ -119,7 +119,7 @@ PROGRAMS = {
         failed = []
         def run():
             try:
-                fork_and_check()
+                fork_and_check(leave=os._exit)  # sys.exit would only end the thread, as in any program
             except BaseException as exc:
                 failed.append(exc)
                 raise

@@ -1,15 +1,12 @@
-"""Life and death: panics, deadlock, Ctrl-C, SystemExit, signals, exit.
+"""Life and death: the programs of tests/crash/, and memory that runs out.
 
-The programs of tests/crash/ say in their docstrings what must come of them: `exit:` the status, `stdout:` its lines,
-`stderr:` regular expressions that must match one after the other (without one, stderr must be empty), `within:` the
-most seconds it may take, `env:` a setting.
+The programs say in their docstrings what must come of them: `exit:` the status, `stdout:` its lines,
+`stderr:` regular expressions that must match one after the other (without one, stderr must be empty),
+`within:` the most seconds it may take, `env:` a setting. Interrupts and exits have tests of their own.
 """
 
-import os
 import re
-import signal
-import statistics
-import time
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +45,103 @@ def test_crash(program, gomaxprocs, run_program):
         assert done.stderr == ""
     for seconds in wanted["within"]:
         assert done.elapsed < float(seconds)
+
+
+needs_limits = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's RLIMIT_AS")
+# Free-threaded Python would reserve 1 GiB of addresses, within any limit.
+RESERVE = {"MIMALLOC_ARENA_RESERVE": "0"}
+LIMIT = """
+import resource
+from gopy import Chan, go, runtime
+
+def limit(mebibytes):
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + mebibytes * 2**20, resource.RLIM_INFINITY))
+
+def no_limit():
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+@needs_limits
+def test_no_memory_for_go(run_programs):
+    """go raises MemoryError and starts nothing; what it did start runs once there is room."""
+    program = (
+        LIMIT
+        + """
+def count():
+    global ran
+    ran += 1
+
+ran, n = 0, 0
+go(int).join()
+before = runtime.num_goroutine()
+kept = [None] * 3_000_000
+limit(48)
+try:
+    while True:
+        kept[n] = go(count)
+        n += 1
+except MemoryError:
+    failed = True
+no_limit()
+assert failed and n > 1000
+for _ in range(3):
+    kept[n] = go(count)
+    n += 1
+for goroutine in kept[:n]:
+    goroutine.join()
+assert runtime.num_goroutine() == before
+assert runtime.stats()["spawned"] == n + 1
+assert ran == n, (ran, n)
+"""
+    )
+    for done in run_programs((program, {"env": RESERVE | {"GOMAXPROCS": n}}) for n in "1"):
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_limits
+def test_no_memory_for_goroutines_that_park(run_programs):
+    """A goroutine that cannot wait, or not even begin, for want of memory has a MemoryError: none is lost."""
+    program = (
+        LIMIT
+        + """
+stuck, ended, n = Chan(), [], 0
+
+def wait():
+    try:
+        stuck.recv()
+    except MemoryError:
+        ended.append("no memory to wait")
+    else:
+        ended.append("waited")
+
+def handler(goroutine, exc):
+    ended.append("no memory to begin")
+    return isinstance(exc, MemoryError)
+
+runtime.set_panic_handler(handler)
+go(int).join()
+limit(48)
+started = [None] * 200_000
+try:
+    while n < 200_000 and "waited" not in ended and len(ended) < 10:
+        started[n] = go(wait)
+        n += 1
+        runtime.gosched()
+except MemoryError:
+    pass
+no_limit()
+stuck.close()
+for goroutine in started[:n]:
+    goroutine.join()
+assert len(ended) == n, (len(ended), n)
+ch = Chan()
+go(ch.send, "alive")
+assert ch.recv() == "alive"
+assert runtime.num_goroutine() == 1
+"""
+    )
+    for done in run_programs((program, {"env": RESERVE | {"GOMAXPROCS": n}}) for n in "12"):
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

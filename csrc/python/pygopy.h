@@ -42,9 +42,10 @@ extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
-    PyObject *panic;    /* (goroutine, exception): it left the goroutine's function */
-    PyObject *deadlock; /* (): nothing runs; raise in the main goroutine if nothing ever will */
-    PyObject *adopt;    /* (): the main thread has joined */
+    PyObject *panic;       /* (goroutine, exception): it left the goroutine's function */
+    PyObject *deadlock;    /* (): nothing runs; raise in the main goroutine if nothing ever will */
+    PyObject *adopt;       /* (): the main thread has joined */
+    PyObject *exit_forked; /* (exception or None): the end of a child forked by another goroutine than main */
     PyObject *Panic, *ClosedChannelError, *Goexit;
 } hooks;
 
@@ -54,6 +55,7 @@ int raise_chan(enum chan_result r); /* -1, with the exception that r stands for 
 int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
 void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main goroutine as soon as can be */
 void poke_main(void);
+void pyhost_before_fork(void);
 void pyhost_fork_child(void);
 extern PyMethodDef sigint_def;
 struct g *getg_or_raise(void);

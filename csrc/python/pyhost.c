@@ -20,6 +20,8 @@ static PyObject *main_exc;
 static int64_t main_exc_when; /* for sysmon; 0: none pending */
 static uint32_t poked;        /* the next SIGINT is our own */
 
+static PyObject *core_sigint(PyObject *self, PyObject *args);
+
 struct foreign {
     struct g g;
     struct gwait wait;
@@ -200,6 +202,20 @@ static int deliver(void *arg)
 
 void poke_main(void) { Py_AddPendingCall(deliver, NULL); }
 
+/* Only then may SIGINT be used to end a system call: any other handler is the program's. */
+static bool sigint_is_ours(void)
+{
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyObject *module = PyImport_ImportModule("signal");
+    PyObject *handler = module ? PyObject_CallMethod(module, "getsignal", "i", SIGINT) : NULL;
+    bool ours = handler && PyCFunction_Check(handler) && PyCFunction_GET_FUNCTION(handler) == core_sigint;
+    Py_XDECREF(module);
+    Py_XDECREF(handler);
+    PyErr_Restore(type, exc, tb);
+    return ours;
+}
+
 void interrupt_main(PyObject *exc)
 {
     Py_INCREF(exc);
@@ -208,12 +224,15 @@ void interrupt_main(PyObject *exc)
         Py_DECREF(exc);
         return;
     }
-    real_store(&main_exc_when, nanotime());
+    bool ours = sigint_is_ours();
+    if (ours)
+        real_store(&main_exc_when, nanotime());
     sysmon_watch();
     if (gointerrupt(sched.g1))
         return;
     poke_main();
-    if (sched.main_adopted && !main_runs_here() && sched.m0.curg == sched.g1) { /* perhaps in a system call */
+    if (ours && sched.main_adopted && !main_runs_here() &&
+        sched.m0.curg == sched.g1) { /* perhaps in a system call */
         real_store(&poked, 1);
         pthread_kill(main_pthread, SIGINT);
     }
@@ -245,7 +264,7 @@ static PyObject *core_sigint(PyObject *self, PyObject *args)
 
 PyMethodDef sigint_def = {
     "sigint", core_sigint, METH_VARARGS,
-    "sigint(signum, frame)\n--\n\nSIGINT handler: KeyboardInterrupt for the main goroutine."};
+    "sigint(signum, frame, /)\n--\n\nSIGINT handler: KeyboardInterrupt for the main goroutine."};
 
 /* ---- what blocking calls share ---- */
 
@@ -338,6 +357,18 @@ int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, P
             return -1;
     }
     return 0;
+}
+
+/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
+ * lock for that locked in the child. So let those that have been started attach first. */
+void pyhost_before_fork(void)
+{
+    for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
+        while (real_load(&mp->entering) && m_tstate(mp) == NULL) {
+            void *left = host_leave();
+            usleep(50);
+            host_enter(left);
+        }
 }
 
 /* After a fork, in the child: see rt_fork_child. */

@@ -273,6 +273,13 @@ static PyObject *core_park_forever(PyObject *self, PyObject *noargs)
     return NULL;
 }
 
+static PyObject *core_before_fork(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    pyhost_before_fork();
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
@@ -285,8 +292,9 @@ static PyObject *core_start(PyObject *self, PyObject *args)
     (void)self;
     int gomaxprocs;
     unsigned long main_ident;
-    if (!PyArg_ParseTuple(args, "ikOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
-                          &hooks.adopt, &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
+    if (!PyArg_ParseTuple(args, "ikOOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
+                          &hooks.adopt, &hooks.exit_forked, &hooks.Panic, &hooks.ClosedChannelError,
+                          &hooks.Goexit))
         return NULL;
     for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
         Py_INCREF(*hook);
@@ -340,6 +348,7 @@ PyMethodDef runtime_functions[] = {
     {"interrupt_main", core_interrupt_main, METH_O, NULL},
     {"shutdown", core_shutdown, METH_NOARGS, NULL},
     {"park_forever", core_park_forever, METH_NOARGS, NULL},
+    {"before_fork", core_before_fork, METH_NOARGS, NULL},
     {"fork_child", core_fork_child, METH_NOARGS, NULL},
     {"start", core_start, METH_VARARGS, NULL},
     {0},

@@ -21,6 +21,7 @@
 
 #define KEEP_IDLE 64
 #define TRIM_EVERY 100000000 /* ns */
+#define MOST_NOMEM 1000      /* one a millisecond */
 #define TRIM_BATCH 500       /* takes about 2 ms */
 
 struct worker {
@@ -41,6 +42,7 @@ struct hostm {
     struct g *handoff;
     struct worker *starting; /* tells a new worker who it is */
     struct worker *dead;     /* has just ended; g0 frees it */
+    uint32_t nomem;          /* workers that could not be made since the last that could */
     bool quit;               /* idle workers: end */
     uint32_t switching;      /* see freeze_switches */
 };
@@ -204,13 +206,17 @@ static void failed(Goroutine *go)
 }
 
 /* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
-static void end_of_forked_main(bool ok)
+static void end_of_forked_main(void)
 {
-    if (!ok) {
-        PyErr_Print(); /* exits for SystemExit */
-        Py_Exit(1);
-    }
-    Py_Exit(0);
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    if (tb)
+        PyException_SetTraceback(exc, tb);
+    /* Not Py_Exit, which goes back to a thread state that the fork has freed if this was not the main thread. */
+    PyObject_CallOneArg(hooks.exit_forked, exc ? exc : Py_None);
+    PyErr_Print();
+    _exit(1);
 }
 
 static void set_context(PyThreadState *ts, PyObject *context)
@@ -234,7 +240,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     go->context = NULL;
     PyObject *r = call(go);
     if (unlikely(gp == sched.g1))
-        end_of_forked_main(r != NULL);
+        end_of_forked_main();
     if (likely(r != NULL))
         Py_DECREF(r);
     else
@@ -319,7 +325,8 @@ static struct worker *new_worker(struct hostm *hm)
     return w;
 }
 
-/* Start gp, or a worker for it. A collection in here could run a __del__ that blocks, where nothing can. */
+/* Start gp, or a worker for it. If there is no memory for one, gp waits for its turn again, MOST_NOMEM times;
+ * others may end in the meantime and leave theirs. A collection in here could run a __del__ that blocks, where nothing can. */
 static void start(struct m *mp, struct hostm *hm, struct g *gp)
 {
     int gc = PyGC_Disable();
@@ -334,6 +341,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
         ok = switch_to(hm, w->glet);
         if (ok || hm->handoff == NULL) {
             PyErr_Clear();
+            hm->nomem = 0;
             return;
         }
     } else if (gc) {
@@ -346,7 +354,16 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
         free(w);
     }
     if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        stillborn(mp, gp);
+        if (++hm->nomem > MOST_NOMEM) {
+            hm->nomem = 0;
+            stillborn(mp, gp);
+            return;
+        }
+        PyErr_Clear();
+        gq_push(&mp->yieldq, gp);
+        void *left = host_leave();
+        usleep(1000);
+        host_enter(left);
         return;
     }
     PyObject *type, *exc, *tb; /* a signal handler raised in the worker's first instruction */

@@ -32,6 +32,7 @@ static struct p *pidleget_locked(void)
 
 static void wake_with_locked(struct m *mp, struct p *pp)
 {
+    pp->status = Prunning;
     mp->nextp = pp;
     astore_sc(&mp->state, Mrunning);
     note_wakeup(&mp->park);
@@ -140,7 +141,7 @@ static bool has_bound_work(struct m *mp)
         return mp->lockq.head != NULL || mp->yieldq.head != NULL;
     for (int i = 0; i < 2; i++)
         for (struct g *gp = (i ? &mp->yieldq : &mp->lockq)->head; gp; gp = gp->schedlink)
-            if (gp == mp->lockedg)
+            if (runs_on_locked(mp, gp))
                 return true;
     return false;
 }
@@ -327,6 +328,11 @@ struct p *idle(struct m *mp, struct p *pp)
     if (pp == NULL)
         pp = pidleget_locked();
     unlock(&sched.lock);
+#if GOPY_THREADED
+    if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
+        for (int i = 0; i < apeek(&sched.nprocs); i++)
+            timers_run(&sched.allp[i]->timers, nanotime());
+#endif
     if (r == NOTE_INTERRUPTED)
         start_system(mp, true);
     return pp;
@@ -528,7 +534,7 @@ int procresize(int n)
     for (int i = n; GOPY_THREADED && i < nprocs; i++) /* after the lock: a heap's comes before it */
         timers_move(&sched.allp[0]->timers, &sched.allp[i]->timers);
 #if GOPY_THREADED
-    if (n > was && was > 0)
+    if (n > was && work_anywhere())
         wakep();
 #endif
     return was;

@@ -27,8 +27,10 @@ static struct g *globrunqget(struct p *pp, uint32_t most)
     if (n > most)
         n = most;
     struct g *gp = gq_pop(&sched.globq);
-    while (--n > 0 && sched.globq.head && runqput(&pp->runq, sched.globq.head))
-        gq_pop(&sched.globq);
+    uint32_t room = RUNQ_SIZE - runqlen(&pp->runq); /* may grow meanwhile, as others steal; never shrinks */
+    for (; n > 1 && room > 0 && sched.globq.head; n--, room--)
+        runqput(&pp->runq,
+                gq_pop(&sched.globq)); /* off the one list before anybody can take it off the other */
     apoke(&sched.nglob, sched.globq.n);
     unlock(&sched.lock);
     return gp;
@@ -90,7 +92,7 @@ static struct g *pick_bound(struct m *mp, struct p *pp)
     struct gqueue others = {0};
     struct g *found = NULL;
     for (struct g *gp; (gp = gq_pop(&mp->lockq)) != NULL;) {
-        if (gp == mp->lockedg)
+        if (found == NULL && runs_on_locked(mp, gp))
             found = gp;
         else
             gq_push(&others, gp);
@@ -192,7 +194,7 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
 
 static struct g *steal(struct m *mp, struct p *pp)
 {
-    int n = apeek(&sched.gomaxprocs);
+    int n = apeek(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
     struct g *gp = NULL;
     if (n == 1)
         return NULL;

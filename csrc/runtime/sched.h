@@ -54,6 +54,12 @@ enum wake gowait(struct g *gp, int64_t deadline);
 bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
 enum wake gosleep(struct g *gp, int64_t deadline);
 
+/* May gp run on mp, which is locked to one goroutine? The runtime's own may: they are the thread's signals. */
+static inline bool runs_on_locked(struct m *mp, struct g *gp)
+{
+    return gp == mp->lockedg || gp->kind == GSYSTEM;
+}
+
 /* m.c: Ms, Ps and who sleeps */
 struct p *acquirep(void); /* an idle P, or NULL */
 struct p *idle(struct m *mp, struct p *pp);

@@ -1,4 +1,4 @@
-r"""goexit in the main goroutine lets the others go on; with the last one gone the program fails as a deadlock.
+r"""goexit in the main goroutine lets the others go on; when the last is gone it is a deadlock.
 
 exit: 1
 stdout: main's finally

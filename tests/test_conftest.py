@@ -1,0 +1,76 @@
+"""What conftest.py promises: a hung or leaking test fails with every stack, and a fine one is left alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+HANGS = {
+    "parked": "def test():\n    go(Chan().recv)\n    Chan().recv()\n",
+    "c_call": "def test():\n    go(Chan().recv)\n    runtime.gosched()\n    time.sleep(60)\n",
+    "computing": "def test():\n    go(Chan().recv)\n    runtime.gosched()\n    while True:\n        pass\n",
+}
+PRELUDE = "import ctypes, time\nimport pytest\nfrom gopy import Chan, go, runtime\n\n"
+
+
+@pytest.fixture
+def run_pytest(tmp_path):
+    """run_pytest(source) -> what pytest made of this test file beside our conftest.py."""
+
+    def run_pytest(source):
+        (tmp_path / "conftest.py").write_text((HERE / "conftest.py").read_text())
+        (tmp_path / "test_it.py").write_text(PRELUDE + source)
+        command = [sys.executable, "-m", "pytest", "-q", "-c", str(HERE.parent / "pyproject.toml")]
+        command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(tmp_path / "test_it.py")]
+        env = dict(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=40)
+
+    return run_pytest
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_a_hung_test_ends_with_every_stack(name, run_pytest):
+    """Parked, stuck in C or computing: every thread and every goroutine is shown, and the run fails."""
+    done = run_pytest("@pytest.mark.timeout(1)\n" + HANGS[name])
+    assert done.returncode == 1
+    assert "test_it.py::test hangs: not over after 1 s" in done.stderr
+    assert "Every thread:" in done.stderr
+    assert "goroutine 1 [" in done.stderr
+    assert "[chan receive]:" in done.stderr
+
+
+def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
+    """Where no Python code can run any more, faulthandler's own thread ends the run."""
+    done = run_pytest("@pytest.mark.timeout(1)\ndef test():\n    ctypes.PyDLL(None).sleep(60)\n")
+    assert done.returncode == 1
+    assert "test_it.py" in done.stderr and "most recent call first" in done.stderr
+
+
+def test_a_leak_fails_and_what_is_fine_passes(run_pytest):
+    """A goroutine left behind fails its test alone; a failure is reported as itself."""
+    done = run_pytest(
+        """
+def test_leaks():
+    go(Chan().recv)
+
+@pytest.mark.leaks
+def test_leaks_on_purpose():
+    go(Chan().recv)
+
+@pytest.mark.timeout(5)
+def test_fine():
+    go(time.sleep, 0.05)
+
+def test_fails_itself():
+    go(Chan().recv)
+    raise AssertionError("itself")
+"""
+    )
+    assert done.returncode == 1
+    assert "1 failed, 3 passed, 1 error" in done.stdout
+    assert "1 goroutines were left behind" in done.stdout
+    assert done.stderr == ""
