@@ -336,12 +336,16 @@ def test_join_does_not_raise_what_the_goroutine_raised():
     def panics():
         raise ZeroDivisionError
 
+    def handler(goroutine, exc):
+        handled.append(exc)
+        return True
+
     handled = []
-    before = runtime.set_panic_handler(lambda goroutine, exc: handled.append(exc) or True)
+    before = runtime.set_panic_handler(handler)
     try:
         go(panics).join()
     finally:
-        runtime.set_panic_handler(before)
+        assert runtime.set_panic_handler(before) is handler
     assert [type(exc) for exc in handled] == [ZeroDivisionError]
 
 

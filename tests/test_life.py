@@ -2,7 +2,8 @@
 
 The programs say in their docstrings what must come of them: `exit:` the status, `stdout:` its lines,
 `stderr:` regular expressions that must match one after the other (without one, stderr must be empty),
-`within:` the most seconds it may take, `env:` a setting. Interrupts and exits have tests of their own.
+`never:` one that must not match in it, `within:` the most seconds it may take, `env:` a setting.
+Interrupts and exits have tests of their own.
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 CRASH = sorted((Path(__file__).parent / "crash").glob("*.py"))
-KEYS = {"exit", "stdout", "stderr", "within", "env"}
+KEYS = {"exit", "stdout", "stderr", "never", "within", "env"}
 
 
 def expectation(path):
@@ -43,6 +44,8 @@ def test_crash(program, gomaxprocs, run_program):
         at = match.end()
     if not wanted["stderr"]:
         assert done.stderr == ""
+    for pattern in wanted["never"]:
+        assert not re.search(pattern, done.stderr), done.stderr
     for seconds in wanted["within"]:
         assert done.elapsed < float(seconds)
 

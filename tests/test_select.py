@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -98,7 +99,6 @@ def test_default_runs_if_nothing_else_can(at):
     cases = [recv(Chan()), send(Chan(), 1), send(full(0), 1)]
     cases.insert(at, default)
     assert select(*cases) == (at, None, True)
-    assert all(nobody_waits(ch) for ch in (Chan(),))
 
 
 def test_default_alone():
@@ -170,7 +170,6 @@ def test_close_fails_a_parked_send(parked):
 def test_close_wakes_every_select(until):
     ch = Chan(zero=0)
     started = [start(select, recv(Chan()), recv(ch)) for _ in range(100)]
-    started += [start(select, send(ch, 1), recv(Chan())) for _ in range(0)]
     until(lambda: all(g.state == "select" for g, _ in started))
     ch.close()
     assert [result.recv() for _, result in started] == [(1, 0, False)] * 100
@@ -304,24 +303,27 @@ def test_send_and_receive_on_one_unbuffered_channel_do_not_meet(parked):
     assert nobody_waits(ch)
 
 
-def test_selects_that_both_send_and_receive_on_one_channel_meet(gomaxprocs):
-    """Whoever sent, the other one received."""
-    for procs in (1, 2, 8):
-        gomaxprocs(procs)
-        ch, log = Chan(), Chan(64)
+@pytest.mark.parametrize("procs", [1, 2, 8])
+def test_selects_that_both_send_and_receive_on_one_channel_meet(gomaxprocs, procs):
+    """Whoever sent, one other received: each meeting has two sides, and both know it."""
+    gomaxprocs(procs)
+    ch, stop, first = Chan(), Chan(), Chan(1)
 
-        def party(name):
-            for i in range(300):
-                index, value, ok = select(send(ch, (name, i)), recv(ch))
-                assert ok
-                log.send((name, i) if index == 0 else value)
+    def party(name):
+        met = []
+        while len(met) < 500:
+            index, value, _ = select(send(ch, (name, len(met))), recv(ch), recv(stop))
+            if index == 2:
+                return met
+            met.append((name, len(met)) if index == 0 else value)
+        if select(send(first, name), default)[0] == 0:
+            stop.close()
+        return met
 
-        parties = [go(party, name) for name in ("a", "b", "c", "d")]
-        met = [log.recv() for _ in range(4 * 300)]
-        for g in parties:
-            g.join()
-        assert all(met.count(pair) == 2 for pair in set(met))
-        assert len(set(met)) == 600
+    results = [start(party, name)[1] for name in "abcd"]
+    met = Counter(pair for result in results for pair in result.recv())
+    assert met.total() >= 1000
+    assert set(met.values()) == {2}
 
 
 def test_send_and_receive_on_one_buffered_channel():
@@ -487,11 +489,8 @@ def test_the_choice_is_uniform_between_sends_and_receives():
     counts = [0] * 4
     for _ in range(10_000):
         a, b = full(1), Chan(1)
-        counts[select(recv(a), send(b, 1), recv(a), default, send(b, 2))[0] % 4] += 1
-    # The fourth case is the default, which never runs: the last one counts as the first.
-    assert counts[3] == 0
-    assert chi_square([counts[1], counts[2]]) < bound(2)
-    assert chi_square([counts[0] / 2, counts[1], counts[2]]) < bound(3)
+        counts[select(recv(a), send(b, 1), recv(a), send(b, 2), default)[0]] += 1
+    assert chi_square(counts) < bound(4)
 
 
 def test_the_choice_among_waiting_senders_is_uniform(until):
@@ -651,7 +650,8 @@ def test_a_thousand_cases_that_need_not_wait():
     for i, ch in enumerate(chans):
         ch.send(i)
         assert select(*map(recv, chans)) == (i, i, True)
-        assert select(*map(recv, chans), default) == (1000, None, True) if i % 100 == 0 else True
+        if i % 100 == 0:
+            assert select(*map(recv, chans), default) == (1000, None, True)
 
 
 def test_a_thousand_cases_on_one_channel(parked):
@@ -732,7 +732,7 @@ def test_an_interrupted_select_leaves_no_waiter(run_program):
         """
         import os, signal
         from gopy import Chan, default, go, recv, runtime, select, send
-        a, b, main = Chan(), Chan(), runtime.current() if False else None
+        a, b = Chan(), Chan()
         def interrupt():
             while "[select]" not in runtime.stack(all=True):
                 runtime.gosched()

@@ -73,13 +73,14 @@ static void chan_dealloc(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
     PyObject_GC_UnTrack(self);
-    if (ch->weakrefs)
-        PyObject_ClearWeakRefs(self);
+    Py_TRASHCAN_BEGIN(self, chan_dealloc) /* channels in channels may nest deeper than the C stack */
+        if (ch->weakrefs) PyObject_ClearWeakRefs(self);
     chan_clear(self);
     chanfree(&ch->own);
     if (ch->owner != ch)
         Py_DECREF(ch->owner);
     Py_TYPE(self)->tp_free(self);
+    Py_TRASHCAN_END
 }
 
 /* ---- sending ---- */
@@ -279,9 +280,11 @@ typedef struct {
 
 static PyObject *chan_iter(PyObject *self)
 {
-    ChanIter *it = PyObject_New(ChanIter, &ChanIter_Type);
-    if (it)
+    ChanIter *it = PyObject_GC_New(ChanIter, &ChanIter_Type);
+    if (it) {
         it->ch = (PyChan *)new_ref(self);
+        PyObject_GC_Track(it);
+    }
     return (PyObject *)it;
 }
 
@@ -294,8 +297,16 @@ static PyObject *iter_next(PyObject *self)
 
 static void iter_dealloc(PyObject *self)
 {
-    Py_DECREF(((ChanIter *)self)->ch);
-    PyObject_Free(self);
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, iter_dealloc) Py_DECREF(((ChanIter *)self)->ch);
+    PyObject_GC_Del(self);
+    Py_TRASHCAN_END
+}
+
+static int iter_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((ChanIter *)self)->ch);
+    return 0;
 }
 
 #define FASTKW(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
@@ -406,8 +417,9 @@ PyTypeObject Chan_Type = {
 PyTypeObject ChanIter_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy._core._ChanIter",
     .tp_basicsize = sizeof(ChanIter),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = iter_dealloc,
+    .tp_traverse = iter_traverse,
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = iter_next,
 };

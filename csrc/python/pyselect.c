@@ -51,15 +51,15 @@ static void case_dealloc(PyObject *self)
 {
     Case *k = (Case *)self;
     PyObject_GC_UnTrack(self);
-    Py_DECREF(k->ch);
+    Py_TRASHCAN_BEGIN(self, case_dealloc) Py_DECREF(k->ch);
     Py_XDECREF(k->value);
 #if !GOPY_THREADED
-    if (nspare < MOST_SPARE) {
+    if (nspare < MOST_SPARE)
         spare[nspare++] = k;
-        return;
-    }
+    else
 #endif
-    PyObject_GC_Del(k);
+        PyObject_GC_Del(k);
+    Py_TRASHCAN_END
 }
 
 static PyObject *case_repr(PyObject *self)

@@ -110,7 +110,7 @@ bool timer_del(struct timer *t)
         if (ts == NULL)
             return false;
         lock(&ts->lock);
-        bool here = t->heap == ts;
+        bool here = aload(&t->heap) == ts;
         if (here) {
             remove_locked(ts, t->index);
             publish_first(ts);

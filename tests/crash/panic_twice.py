@@ -2,7 +2,9 @@ r"""Of several panics at once, one reaches the main goroutine; every one is prin
 
 exit: 1
 stderr: panic in goroutine \d+ \[boom\]:
-stderr: GoroutinePanic: goroutine \d+ \[boom\]: ValueError: boom\n\Z
+stderr: GoroutinePanic: goroutine \d+ \[boom\]: ValueError: boom\n
+never: Exception ignored
+never: (?s)GoroutinePanic: goroutine.*GoroutinePanic: goroutine
 within: 5
 """
 
