@@ -1,4 +1,4 @@
-"""Wrong arguments and hostile objects: a clear error, nothing half done, and the runtime is none the worse."""
+"""Wrong arguments and hostile objects: a clear error, nothing half done, and all goes on as before."""
 
 import gc
 import sys
@@ -9,8 +9,8 @@ import gopy
 from gopy import (
     Chan,
     ClosedChannelError,
-    Default,
     Deadlock,
+    Default,
     Goroutine,
     GoroutinePanic,
     Panic,
@@ -130,9 +130,9 @@ def test_a_case_takes_a_channel(ch):
 
 
 def test_a_case_takes_a_channel_of_its_direction():
-    with pytest.raises(TypeError, match="`ch` must be a Chan or RecvChan, got gopy.SendChan"):
+    with pytest.raises(TypeError, match=r"`ch` must be a Chan or RecvChan, got gopy.SendChan"):
         recv(Chan().send_only())
-    with pytest.raises(TypeError, match="`ch` must be a Chan or SendChan, got gopy.RecvChan"):
+    with pytest.raises(TypeError, match=r"`ch` must be a Chan or SendChan, got gopy.RecvChan"):
         send(Chan().recv_only(), 1)
 
 
@@ -163,7 +163,7 @@ def test_select_takes_cases_and_does_nothing_if_one_is_wrong(case):
 def test_select_takes_one_default():
     ch = Chan(1)
     for cases in ([default, default], [send(ch, 1), default, default], [default, send(ch, 1), default]):
-        with pytest.raises(ValueError, match="^`cases` must have at most one `default`$"):
+        with pytest.raises(ValueError, match=r"^`cases` must have at most one `default`$"):
             select(*cases)
     assert len(ch) == 0
 
@@ -186,7 +186,7 @@ def test_a_wrong_timeout_does_nothing(timeout):
         lambda: dead.join(timeout),
     ):
         dead = go(int)
-        with pytest.raises(error, match="^`timeout` must be a number of seconds"):
+        with pytest.raises(error, match=r"^`timeout` must be a number of seconds"):
             call()
         dead.join()
     assert len(ch) == 1
@@ -273,7 +273,7 @@ def test_send_on_a_closed_channel():
             lambda: ch.send_only().send(1),
             lambda: select(send(ch, 1)),
         ):
-            with pytest.raises(ClosedChannelError, match="^send on closed channel$"):
+            with pytest.raises(ClosedChannelError, match=r"^send on closed channel$"):
                 call()
         assert len(ch) == 0
 
@@ -283,7 +283,7 @@ def test_close_of_a_closed_channel():
     ch.send("left")
     ch.send_only().close()
     for close in (ch.close, ch.send_only().close):
-        with pytest.raises(ClosedChannelError, match="^close of closed channel$"):
+        with pytest.raises(ClosedChannelError, match=r"^close of closed channel$"):
             close()
     assert ch.recv_ok() == ("left", True)
     assert ch.recv_ok() == (None, False)
@@ -291,7 +291,7 @@ def test_close_of_a_closed_channel():
 
 def test_close_of_the_nil_channel():
     for close in (nilchan.close, nilchan.send_only().close):
-        with pytest.raises(Panic, match="^close of nil channel$"):
+        with pytest.raises(Panic, match=r"^close of nil channel$"):
             close()
 
 
@@ -523,7 +523,7 @@ def test_channels_do_not_compare_or_hash_their_values(hostile, procs):
 def test_an_object_whose_eq_calls_into_gopy_beside_a_channel(hostile, procs):
     """A channel compared with it asks it, as Python does, and survives what it does."""
     ch, thing = Chan(), hostile()
-    assert not ch == thing
+    assert (ch == thing) is False
     assert ch != thing
     assert {thing: 1, ch: 2}[ch] == 2
     assert {ch: 2, thing: 1}[thing] == 1
@@ -581,6 +581,8 @@ def test_a_del_that_parks_until_another_goroutine_acts(until):
     g.join()
     assert order == ["gate", "dropped"]
 
+    if not runtime.stats()["gil"]:
+        return  # without a GIL, __del__ runs on the thread that made the object: main would wait for itself
     # The same at the end of a goroutine, when its argument and its function go.
     g = go(lambda value: None, Value())
     until(lambda: gate_has_receiver(gate))
@@ -626,9 +628,7 @@ def test_a_name_that_calls_into_gopy():
             runtime.gosched()
 
     goroutines = [go(Function()) for _ in range(20)]
-    assert {g.name for g in goroutines} <= {"Function", "test_bad_input.Function"} | {
-        g.name for g in goroutines if "Function" in g.name
-    }
+    assert all(g.name == "Function" for g in goroutines)
     assert all(repr(g) for g in goroutines)
     for g in goroutines:
         g.join()
@@ -647,21 +647,22 @@ def test_deeply_nested_channels_are_freed(kind, run_program):
         "view": "c = Chan(1); c.send(x); x = c.recv_only()",
         "iterator": "c = Chan(1); c.send(x); x = iter(c)",
     }[kind]
-    program = f"""
-from gopy import Chan, go, send
+    done = run_program(
+        f"""
+        from gopy import Chan, go, send
 
-def deep():
-    ch, x = Chan(), None
-    for _ in range(1_000_000):
-        {step}
-    del x, c
-    print("freed")
+        def deep():
+            ch, c, x = Chan(), None, None
+            for _ in range(1_000_000):
+                {step}
+            c = x = None
+            print("freed")
 
-c = None
-deep = type(deep)(deep.__code__, globals())
-""".replace("    del x, c\n", "    c = x = None\n")
-    program += "deep()\ngo(deep).join()\n"
-    done = run_program(program, timeout=60)
+        deep()
+        go(deep).join()
+        """,
+        timeout=60,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "freed\nfreed\n", "")
 
 
@@ -797,7 +798,7 @@ def test_an_exception_thrown_by_a_value_on_its_way_out(procs):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's RLIMIT_AS")
 def test_no_memory_for_parked_goroutines_channels_and_selects(run_program):
-    """MemoryError wherever it strikes; what was done before stays done, and all goes on once there is room."""
+    """MemoryError wherever it strikes; what was done stays done, and all goes on once there is room."""
     done = run_program(
         """
         import resource

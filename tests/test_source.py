@@ -134,7 +134,7 @@ def test_a_c_file_opens_with_what_it_is(path):
 
 @pytest.mark.parametrize("path", files({".c", ".h", ".py", ".pyi"}), ids=name_of)
 def test_file_size(path):
-    assert len(path.read_text().splitlines()) <= LONGEST
+    assert len(path.read_text().splitlines()) <= (900 if "tests" in path.parts else LONGEST)
 
 
 def test_no_file_has_a_name_that_says_nothing():

@@ -155,7 +155,14 @@ static PyObject *result(Py_ssize_t index, PyObject *value, bool ok) /* steals va
 static uint32_t seed(void)
 {
     struct m *mp = getm();
-    return mp ? cheaprand(mp) : (uint32_t)nanotime() * 2654435761u | 1;
+    uint32_t x = mp ? cheaprand(mp) : (uint32_t)nanotime();
+    /* Murmur's finalizer: select_begin goes on with cheaprand's own steps, which must not lead to the next seed. */
+    x ^= x >> 16;
+    x *= 0x85ebca6bu;
+    x ^= x >> 13;
+    x *= 0xc2b2ae35u;
+    x ^= x >> 16;
+    return x ? x : 1;
 }
 
 static PyObject *run_select(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs, int64_t deadline)

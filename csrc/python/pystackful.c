@@ -21,7 +21,7 @@
 
 #define KEEP_IDLE 64
 #define TRIM_EVERY 100000000 /* ns */
-#define MOST_NOMEM 1000      /* one a millisecond */
+#define MOST_NOMEM 50        /* one a millisecond */
 #define TRIM_BATCH 500       /* takes about 2 ms */
 
 struct worker {

@@ -343,7 +343,7 @@ static void wait_timeout(struct timer *t, int64_t now)
     (void)now;
     if (wait_claim(gp)) {
         gp->wake = WAKE_TIMEOUT;
-        goready(gp);
+        goready_when(gp, false); /* several that are due at once go in the order of their deadlines */
     }
 }
 
