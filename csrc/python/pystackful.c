@@ -16,6 +16,9 @@
 #include "pygopy.h"
 
 #include <greenlet.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -442,6 +445,10 @@ bool host_tidy(struct m *mp, int64_t *until)
             hm->surplus = 0;
         }
     }
+#ifdef __GLIBC__
+    if (hm->surplus == 0)
+        malloc_trim(0); /* their stacks were there, in pieces */
+#endif
     Py_XDECREF(self);
     return true;
 }
