@@ -118,6 +118,32 @@ def test_interrupt_of_each_wait(run_programs):
     )
 
 
+def test_interrupt_at_the_very_moment_when_main_goes_to_sleep(run_programs):
+    """main is parked a little before its thread sleeps: what comes in between must wake it too."""
+    source = program(
+        """
+        def body():
+            while main.state != "chan receive":
+                pass
+            os.kill(os.getpid(), signal.SIGINT)
+
+        ch = Chan()
+        go(int).join()
+        for i in range(200):
+            thread = threading.Thread(target=body)
+            thread.start()
+            try:
+                ch.recv(timeout=10)
+            except KeyboardInterrupt:
+                pass
+            except TimeoutError:
+                raise AssertionError(f"lost in round {i}")
+            thread.join()
+        """
+    )
+    all_fine(run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "14"))
+
+
 def test_interrupt_that_nobody_catches(start_program):
     """From outside, with every goroutine parked: the main thread itself must notice."""
     source = program(

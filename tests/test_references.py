@@ -717,7 +717,9 @@ def wrapped_buffer_cycle(value):
 
 
 def finished_goroutine_cycle(value):
-    value.g = go(lambda: value.g)
+    gate = Chan()
+    value.g = go(lambda: (gate.recv(), value.g))  # not before it is there
+    gate.close()
     value.g.join()
 
 

@@ -170,6 +170,8 @@ struct sched {
     uint64_t goidgen, nhandoffs, nspawned;
     int64_t deadcheck_at, deadcheck_delay;
     uint64_t deadcheck_tick;
+    int64_t look_delay; /* M0's, see signal_look */
+    uint64_t look_tick;
     uint32_t nexternal; /* things beside timers and threads that can still ready a goroutine */
     uint32_t nforeign_parked;
     struct m m0;  /* the main thread's */

@@ -16,6 +16,9 @@ __thread struct m *tls_m;
 
 #define DEADCHECK_FIRST 10000000 /* ns of nothing at all before the first look for a deadlock */
 #define DEADCHECK_MOST 2000000000
+#define LOOK_FIRST 1000000 /* ns, see signal_look */
+#define LOOK_MOST 1000000000
+#define LOOK_TICKS 4 /* scheduling decisions that a look takes at most */
 
 /* ---- under sched.lock ---- */
 
@@ -75,6 +78,8 @@ static struct m *midleget_locked(void)
         sched.midle = mp->idlenext;
         mp->listed = false;
         sched.nmidle--;
+        if (sched.keeper == mp)
+            sched.keeper = NULL;
     }
     return mp;
 }
@@ -82,6 +87,8 @@ static struct m *midleget_locked(void)
 /* Take mp, which sleeps no more, off whichever list it is still on. */
 static void unlist_locked(struct m *mp)
 {
+    if (sched.keeper == mp)
+        sched.keeper = NULL;
     if (mp->state == Midle) {
         if (mp->listed) {
             struct m **at = &sched.midle;
@@ -132,6 +139,9 @@ static int64_t first_timer(void)
     return first;
 }
 
+/* Will some idle M wake up for the first timer? */
+static bool kept_locked(int64_t first) { return first == NEVER || (sched.keeper && sched.keep_until <= first); }
+
 /* Does mp have a ready goroutine that only it can run? */
 static bool has_bound_work(struct m *mp)
 {
@@ -176,6 +186,23 @@ static bool deadcheck_locked(int64_t *until)
     sched.deadcheck_at = now + sched.deadcheck_delay;
     sched.deadcheck_tick = ticks;
     return true;
+}
+
+/* M0 is about to sleep. Of a signal that came after its last bytecode it knows nothing, and one that the kernel
+ * gave to another thread does not wake it: so it looks for signals after 1 ms, 2 ms, and so on up to a second.
+ * -> when to look next. */
+static int64_t signal_look(void)
+{
+    uint64_t passed = total_ticks() - sched.look_tick;
+    if (passed > LOOK_TICKS)
+        sched.look_delay = LOOK_FIRST;
+    else { /* only the last look */
+        sched.deadcheck_tick += passed;
+        if (sched.look_delay < LOOK_MOST)
+            sched.look_delay *= 2;
+    }
+    sched.look_tick = (uint64_t)-1000;
+    return nanotime() + sched.look_delay;
 }
 
 /* For the system goroutine that looks for a deadlock, on the main thread: is there nothing beside it that
@@ -241,6 +268,13 @@ static struct p *recheck(struct m *mp)
 }
 #endif
 
+/* Is there anything to do with pp for an M that has no goroutines of its own? */
+static bool has_free_work(struct p *pp)
+{
+    return runqlen(&pp->runq) || apeek(&pp->runnext) || apeek(&sched.nglob) ||
+           real_peek(&ptimers(pp)->first) <= nanotime();
+}
+
 /* Queue a system goroutine on the main thread's M, which alone may run it. */
 static void start_system(struct m *mp, bool signals)
 {
@@ -259,11 +293,11 @@ static void start_system(struct m *mp, bool signals)
 /* Nothing to run: give up pp (NULL: there is none) and sleep. -> a P, or NULL: look again. */
 struct p *idle(struct m *mp, struct p *pp)
 {
-    int64_t until = NEVER, tidy = NEVER;
+    int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
     if (host_tidy(mp, &tidy))
         return pp;
-    if (mp->lockedg && pp) { /* others may go on with it */
-        handoffp(pp);
+    if (mp->lockedg && pp && has_free_work(pp)) { /* for others */
+        startm(pp, false);
         pp = NULL;
     }
     lock(&sched.lock);
@@ -285,13 +319,11 @@ struct p *idle(struct m *mp, struct p *pp)
             return pp;
         }
         pwaitput_locked(mp);
-    } else if (sched.npidle && (until = first_timer()) != NEVER) {
-        if (sched.keeper && sched.keep_until <= until)
-            until = NEVER; /* somebody watches it already */
-        else {
-            sched.keeper = mp;
-            sched.keep_until = until;
-        }
+    } else if (sched.npidle && !kept_locked(until = first_timer())) {
+        sched.keeper = mp;
+        sched.keep_until = until;
+    } else {
+        until = NEVER;
     }
     bool check = deadcheck_locked(&until);
     if (check)
@@ -309,6 +341,8 @@ struct p *idle(struct m *mp, struct p *pp)
 #endif
     if (tidy < until)
         until = tidy;
+    if (look < until)
+        until = look;
     enum note_result r = NOTE_INTERRUPTED;
     real_store(&mp->entering, true);
     void *left = host_leave();
@@ -323,8 +357,6 @@ struct p *idle(struct m *mp, struct p *pp)
     pp = mp->state == Mrunning ? mp->nextp : NULL;
     mp->nextp = NULL;
     unlist_locked(mp);
-    if (sched.keeper == mp)
-        sched.keeper = NULL;
     if (pp == NULL)
         pp = pidleget_locked();
     unlock(&sched.lock);
@@ -333,8 +365,10 @@ struct p *idle(struct m *mp, struct p *pp)
         for (int i = 0; i < apeek(&sched.nprocs); i++)
             timers_run(&sched.allp[i]->timers, nanotime());
 #endif
-    if (r == NOTE_INTERRUPTED)
+    if (r == NOTE_INTERRUPTED || (r == NOTE_TIMEOUT && until == look)) {
+        sched.look_tick = total_ticks();
         start_system(mp, true);
+    }
     return pp;
 }
 
@@ -429,17 +463,17 @@ void wake_anyone(void)
     sysmon_watch();
 }
 
-/* pp's M cannot go on with it: let another, if there is anything to do. */
+/* pp's M cannot go on with it: let another, if there is anything to do, or to wait for. */
 void handoffp(struct p *pp)
 {
-    if (runqlen(&pp->runq) || apeek(&pp->runnext) || apeek(&sched.nglob) ||
-        real_peek(&ptimers(pp)->first) <= nanotime()) {
-        startm(pp, false);
-        return;
-    }
+    bool work = has_free_work(pp);
     lock(&sched.lock);
-    releasep_locked(pp);
+    work = work || !kept_locked(first_timer());
+    if (!work)
+        releasep_locked(pp);
     unlock(&sched.lock);
+    if (work)
+        startm(pp, false);
 }
 
 /* gp is ready and bound to mp, which is not this thread's. */
