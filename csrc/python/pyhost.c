@@ -3,7 +3,8 @@
  *
  * An exception for the main goroutine (Ctrl-C, a panic elsewhere, deadlock, SystemExit) is kept in main_exc.
  * If the main goroutine waits, its wait ends and it raises; if it runs, it is poked: a pending call raises in
- * its next bytecode, a signal ends a system call; otherwise it raises at its next wait. */
+ * its next bytecode, a signal ends a system call; otherwise it raises at its next wait. While a panic takes it
+ * down nothing more is raised in it: it is not poked again before it has waited again. */
 #include "pygopy.h"
 
 #include <math.h>
@@ -19,6 +20,7 @@ static pthread_t main_pthread;
 static PyObject *main_exc;
 static int64_t main_exc_when; /* for sysmon; 0: none pending */
 static uint32_t poked;        /* the next SIGINT is our own */
+static uint32_t unwinding;    /* a panic was raised, and the main goroutine has not waited since */
 
 static PyObject *core_sigint(PyObject *self, PyObject *args);
 
@@ -173,7 +175,13 @@ bool host_adopt_main(void)
 
 /* ---- exceptions for the main goroutine ---- */
 
-bool host_interrupt_pending(void) { return aload(&main_exc) != NULL; }
+static bool pending(void) { return aload(&main_exc) != NULL; }
+
+bool host_interrupt_pending(void)
+{
+    real_store(&unwinding, 0);
+    return pending();
+}
 
 int raise_main_exception(void)
 {
@@ -183,6 +191,7 @@ int raise_main_exception(void)
         PyErr_SetString(PyExc_InterruptedError, "gopy: the wait was interrupted");
         return -1;
     }
+    real_store(&unwinding, !PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt));
     PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
     Py_DECREF(exc);
     return -1;
@@ -197,7 +206,7 @@ static bool main_runs_here(void)
 static int deliver(void *arg)
 {
     (void)arg;
-    return main_runs_here() && host_interrupt_pending() ? raise_main_exception() : 0;
+    return main_runs_here() && pending() ? raise_main_exception() : 0;
 }
 
 void poke_main(void) { Py_AddPendingCall(deliver, NULL); }
@@ -228,7 +237,7 @@ void interrupt_main(PyObject *exc)
     if (ours)
         real_store(&main_exc_when, nanotime());
     sysmon_watch();
-    if (gointerrupt(sched.g1))
+    if (gointerrupt(sched.g1) || real_load(&unwinding))
         return;
     poke_main();
     if (ours && sched.main_adopted && !main_runs_here() &&
@@ -244,13 +253,13 @@ static PyObject *core_sigint(PyObject *self, PyObject *args)
 {
     (void)self, (void)args;
     struct m *mp = getm();
-    bool pending = host_interrupt_pending();
-    if (real_xchg(&poked, 0) || (pending && main_runs_here())) {
+    bool is_pending = pending();
+    if (real_xchg(&poked, 0) || (is_pending && main_runs_here())) {
         if (deliver(NULL) < 0)
             return NULL;
         Py_RETURN_NONE;
     }
-    if (mp == NULL || mp->curg == sched.g1 || (pending && mp->curg)) {
+    if (mp == NULL || mp->curg == sched.g1 || (is_pending && mp->curg)) {
         PyErr_SetNone(PyExc_KeyboardInterrupt);
         return NULL;
     }
@@ -380,7 +389,7 @@ void pyhost_fork_child(void)
     main_pthread = pthread_self();
     main_exc = NULL; /* what it was belongs to the parent */
     main_exc_when = 0;
-    poked = 0;
+    poked = unwinding = 0;
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);

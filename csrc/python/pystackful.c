@@ -20,6 +20,7 @@
 #include <malloc.h>
 #endif
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define KEEP_IDLE 64
@@ -199,8 +200,10 @@ static void failed(Goroutine *go)
         interrupt_main(exc);
     } else {
         PyObject *r = PyObject_CallFunctionObjArgs(hooks.panic, go, exc, NULL);
-        if (r == NULL)
+        if (r == NULL) { /* out of memory, most likely: no panic may get lost */
             PyErr_WriteUnraisable(go->fn);
+            interrupt_main(exc);
+        }
         Py_XDECREF(r);
     }
     Py_DECREF(type);
@@ -257,13 +260,35 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     Py_DECREF(go);
 }
 
+/* Addresses to give back when there are none left: a panic for want of memory needs some to be told. */
+#define RESERVE_SIZE (2u << 20)
+static void *reserve;
+
+static void reserve_fill(void)
+{
+    void *mem = mmap(NULL, RESERVE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *none = NULL;
+    if (mem != MAP_FAILED &&
+        !__atomic_compare_exchange_n(&reserve, &none, mem, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        munmap(mem, RESERVE_SIZE);
+}
+
+static void reserve_spend(void)
+{
+    void *mem = real_xchg(&reserve, (void *)NULL);
+    if (mem)
+        munmap(mem, RESERVE_SIZE);
+}
+
 /* gp cannot be started: that is its panic. The exception is set. */
 static void stillborn(struct m *mp, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
     struct gwait wait = {0}; /* of use to a panic handler that does not park */
     goroutine_start(mp, gp, &wait);
+    reserve_spend();
     failed(go);
+    reserve_fill();
     goroutine_clear(go);
     goroutine_end(mp, gp);
     Py_DECREF(go);
@@ -557,6 +582,7 @@ PyObject *goroutine_greenlet(Goroutine *go)
 
 int stackful_init(void)
 {
+    reserve_fill();
     PyGreenlet_Import();
     if (_PyGreenlet_API == NULL)
         return -1;

@@ -36,7 +36,7 @@ bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called ag
  * program is deadlocked and, if so, interrupt the main goroutine. NULL: out of memory. */
 struct g *host_newsystem(bool signals);
 
-/* Whether an exception waits to be raised in the main goroutine. */
+/* Asked by the main goroutine whenever it waits: does an exception wait to be raised in it? */
 bool host_interrupt_pending(void);
 
 /* Called once, on the main thread, when it first needs the scheduler: makes sched.g1. false: out of memory.

@@ -140,7 +140,10 @@ static int64_t first_timer(void)
 }
 
 /* Will some idle M wake up for the first timer? */
-static bool kept_locked(int64_t first) { return first == NEVER || (sched.keeper && sched.keep_until <= first); }
+static bool kept_locked(int64_t first)
+{
+    return first == NEVER || (sched.keeper && sched.keep_until <= first);
+}
 
 /* Does mp have a ready goroutine that only it can run? */
 static bool has_bound_work(struct m *mp)
