@@ -18,7 +18,7 @@ __thread struct m *tls_m;
 #define DEADCHECK_MOST 2000000000
 #define LOOK_FIRST 1000000 /* ns, see signal_look */
 #define LOOK_MOST 1000000000
-#define LOOK_TICKS 4 /* scheduling decisions that a look takes at most */
+#define LOOK_TICKS 2 /* scheduling decisions: for the look, and for nothing after it */
 
 /* ---- under sched.lock ---- */
 
