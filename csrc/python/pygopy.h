@@ -52,18 +52,24 @@ extern struct hooks {
 /* pyhost.c */
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
-int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
-void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main goroutine as soon as can be */
-void poke_main(void);
 void pyhost_before_fork(void);
 void pyhost_fork_child(void);
-extern PyMethodDef sigint_def;
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
 int type_error(const char *arg, const char *wanted, PyObject *got);
 #define DEADLINE_PAST ((int64_t)0)
+
+/* pypanic.c */
+int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
+void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main goroutine as soon as can be */
+void poke_main(void);
+void goroutine_failed(Goroutine *go, bool for_memory);
+void panic_thread(void);
+void panic_forget(void);
+void panic_reserve(void);
+extern PyMethodDef sigint_def;
 
 /* pystackful.c */
 int stackful_init(void);

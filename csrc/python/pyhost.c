@@ -1,10 +1,5 @@
 /* pyhost.c: CPython as a host of the runtime (runtime/host.h), and what all blocking calls share: deadlines
- * from seconds, exceptions from results, and the delivery of exceptions to the main goroutine.
- *
- * An exception for the main goroutine (Ctrl-C, a panic elsewhere, deadlock, SystemExit) is kept in main_exc.
- * If the main goroutine waits, its wait ends and it raises; if it runs, it is poked: a pending call raises in
- * its next bytecode, a signal ends a system call; otherwise it raises at its next wait. While a panic takes it
- * down nothing more is raised in it: it is not poked again before it has waited again. */
+ * from seconds and exceptions from results. */
 #include "pygopy.h"
 
 #include <math.h>
@@ -16,13 +11,6 @@
 struct hooks hooks;
 
 static unsigned long main_ident; /* of the main thread */
-static pthread_t main_pthread;
-static PyObject *main_exc;
-static int64_t main_exc_when; /* for sysmon; 0: none pending */
-static uint32_t poked;        /* the next SIGINT is our own */
-static uint32_t unwinding;    /* a panic was raised, and the main goroutine has not waited since */
-
-static PyObject *core_sigint(PyObject *self, PyObject *args);
 
 struct foreign {
     struct g g;
@@ -38,7 +26,8 @@ int host_init(unsigned long ident)
 {
     main_ident = ident;
     if (ident == PyThread_get_thread_ident())
-        main_pthread = pthread_self();
+        panic_thread();
+    panic_reserve();
     return pthread_key_create(&foreign_key, free);
 }
 
@@ -130,18 +119,6 @@ void host_sysmon_enter(void) { sysmon_state = PyGILState_Ensure(); }
 
 void host_sysmon_leave(void) { PyGILState_Release(sysmon_state); }
 
-/* A KeyboardInterrupt that the main goroutine cannot be given, because another one computes or blocks on its
- * thread, is raised there instead after a while. */
-bool host_sysmon_tick(int64_t now)
-{
-    int64_t when = real_load(&main_exc_when);
-    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg)) {
-        real_store(&main_exc_when, now);
-        pthread_kill(main_pthread, SIGINT);
-    }
-    return when != 0;
-}
-
 struct g *host_newsystem(bool signals)
 {
     Goroutine *go = goroutine_new(signals ? Py_None : hooks.deadlock);
@@ -156,7 +133,7 @@ bool host_adopt_main(void)
 {
     struct m *mp = &sched.m0;
     tls_m = mp;
-    main_pthread = pthread_self();
+    panic_thread();
     if (!stackful_adopt_main(mp)) {
         tls_m = NULL;
         return false;
@@ -172,108 +149,6 @@ bool host_adopt_main(void)
     Py_XDECREF(r);
     return true;
 }
-
-/* ---- exceptions for the main goroutine ---- */
-
-static bool pending(void) { return aload(&main_exc) != NULL; }
-
-bool host_interrupt_pending(void)
-{
-    real_store(&unwinding, 0);
-    return pending();
-}
-
-int raise_main_exception(void)
-{
-    PyObject *exc = axchg(&main_exc, (PyObject *)NULL);
-    real_store(&main_exc_when, 0);
-    if (exc == NULL) { /* somebody else has raised it meanwhile */
-        PyErr_SetString(PyExc_InterruptedError, "gopy: the wait was interrupted");
-        return -1;
-    }
-    real_store(&unwinding, !PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt));
-    PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-    Py_DECREF(exc);
-    return -1;
-}
-
-static bool main_runs_here(void)
-{
-    struct m *mp = getm();
-    return mp == &sched.m0 && mp->curg == sched.g1;
-}
-
-static int deliver(void *arg)
-{
-    (void)arg;
-    return main_runs_here() && pending() ? raise_main_exception() : 0;
-}
-
-void poke_main(void) { Py_AddPendingCall(deliver, NULL); }
-
-/* Only then may SIGINT be used to end a system call: any other handler is the program's. */
-static bool sigint_is_ours(void)
-{
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyObject *module = PyImport_ImportModule("signal");
-    PyObject *handler = module ? PyObject_CallMethod(module, "getsignal", "i", SIGINT) : NULL;
-    bool ours = handler && PyCFunction_Check(handler) && PyCFunction_GET_FUNCTION(handler) == core_sigint;
-    Py_XDECREF(module);
-    Py_XDECREF(handler);
-    PyErr_Restore(type, exc, tb);
-    return ours;
-}
-
-void interrupt_main(PyObject *exc)
-{
-    Py_INCREF(exc);
-    if (!acas(&main_exc, (PyObject *)NULL,
-              exc)) { /* the first one is on its way and ends the program already */
-        Py_DECREF(exc);
-        return;
-    }
-    bool ours = sigint_is_ours();
-    if (ours)
-        real_store(&main_exc_when, nanotime());
-    sysmon_watch();
-    if (gointerrupt(sched.g1) || real_load(&unwinding))
-        return;
-    poke_main();
-    if (ours && sched.main_adopted && !main_runs_here() &&
-        sched.m0.curg == sched.g1) { /* perhaps in a system call */
-        real_store(&poked, 1);
-        pthread_kill(main_pthread, SIGINT);
-    }
-}
-
-/* The SIGINT handler, on the main thread. In the main goroutine it raises, as Python's does; if another one
- * runs there, the main goroutine gets the exception; only if it cannot take it for a while does the other. */
-static PyObject *core_sigint(PyObject *self, PyObject *args)
-{
-    (void)self, (void)args;
-    struct m *mp = getm();
-    bool is_pending = pending();
-    if (real_xchg(&poked, 0) || (is_pending && main_runs_here())) {
-        if (deliver(NULL) < 0)
-            return NULL;
-        Py_RETURN_NONE;
-    }
-    if (mp == NULL || mp->curg == sched.g1 || (is_pending && mp->curg)) {
-        PyErr_SetNone(PyExc_KeyboardInterrupt);
-        return NULL;
-    }
-    PyObject *exc = PyObject_CallNoArgs(PyExc_KeyboardInterrupt);
-    if (exc == NULL)
-        return NULL;
-    interrupt_main(exc);
-    Py_DECREF(exc);
-    Py_RETURN_NONE;
-}
-
-PyMethodDef sigint_def = {
-    "sigint", core_sigint, METH_VARARGS,
-    "sigint(signum, frame, /)\n--\n\nSIGINT handler: KeyboardInterrupt for the main goroutine."};
 
 /* ---- what blocking calls share ---- */
 
@@ -386,10 +261,8 @@ void pyhost_fork_child(void)
     struct m *mp = getm();
     struct g *self = mp ? mp->curg : NULL;
     main_ident = PyThread_get_thread_ident();
-    main_pthread = pthread_self();
-    main_exc = NULL; /* what it was belongs to the parent */
-    main_exc_when = 0;
-    poked = unwinding = 0;
+    panic_thread();
+    panic_forget();
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);

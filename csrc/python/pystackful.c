@@ -20,7 +20,6 @@
 #include <malloc.h>
 #endif
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define KEEP_IDLE 64
@@ -184,33 +183,6 @@ static PyObject *call(Goroutine *go)
     return r;
 }
 
-/* An exception has left go's function: a panic, unless it is goexit or the program's end. */
-static void failed(Goroutine *go)
-{
-    if (PyErr_ExceptionMatches(hooks.Goexit)) {
-        PyErr_Clear();
-        return;
-    }
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
-    if (go->g.kind == GSYSTEM) {
-        interrupt_main(exc);
-    } else {
-        PyObject *r = PyObject_CallFunctionObjArgs(hooks.panic, go, exc, NULL);
-        if (r == NULL) { /* out of memory, most likely: no panic may get lost */
-            PyErr_WriteUnraisable(go->fn);
-            interrupt_main(exc);
-        }
-        Py_XDECREF(r);
-    }
-    Py_DECREF(type);
-    Py_DECREF(exc);
-    Py_XDECREF(tb);
-}
-
 /* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
 static void end_of_forked_main(void)
 {
@@ -250,7 +222,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     if (likely(r != NULL))
         Py_DECREF(r);
     else
-        failed(go);
+        goroutine_failed(go, false);
     if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
         goroutine_keep_name(go);
     set_context(ts, NULL);
@@ -260,35 +232,13 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     Py_DECREF(go);
 }
 
-/* Addresses to give back when there are none left: a panic for want of memory needs some to be told. */
-#define RESERVE_SIZE (2u << 20)
-static void *reserve;
-
-static void reserve_fill(void)
-{
-    void *mem = mmap(NULL, RESERVE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    void *none = NULL;
-    if (mem != MAP_FAILED &&
-        !__atomic_compare_exchange_n(&reserve, &none, mem, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-        munmap(mem, RESERVE_SIZE);
-}
-
-static void reserve_spend(void)
-{
-    void *mem = real_xchg(&reserve, (void *)NULL);
-    if (mem)
-        munmap(mem, RESERVE_SIZE);
-}
-
 /* gp cannot be started: that is its panic. The exception is set. */
 static void stillborn(struct m *mp, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
     struct gwait wait = {0}; /* of use to a panic handler that does not park */
     goroutine_start(mp, gp, &wait);
-    reserve_spend();
-    failed(go);
-    reserve_fill();
+    goroutine_failed(go, true);
     goroutine_clear(go);
     goroutine_end(mp, gp);
     Py_DECREF(go);
@@ -582,7 +532,6 @@ PyObject *goroutine_greenlet(Goroutine *go)
 
 int stackful_init(void)
 {
-    reserve_fill();
     PyGreenlet_Import();
     if (_PyGreenlet_API == NULL)
         return -1;

@@ -1,0 +1,200 @@
+/* pypanic.c: exceptions that must reach the main goroutine: panics elsewhere, Ctrl-C, deadlock, SystemExit.
+ *
+ * Such an exception is kept in main_exc. If the main goroutine waits, its wait ends and it raises; if it runs,
+ * it is poked: a pending call raises in its next bytecode, a signal ends a system call; otherwise it raises at
+ * its next wait. While a panic takes it down nothing more is raised in it: it is not poked again before it has
+ * waited again. */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "pygopy.h"
+
+static pthread_t main_pthread;
+static PyObject *main_exc;
+static int64_t main_exc_when; /* for sysmon; 0: none pending */
+static uint32_t poked;        /* the next SIGINT is our own */
+static uint32_t unwinding;    /* a panic was raised, and the main goroutine has not waited since */
+
+static PyObject *core_sigint(PyObject *self, PyObject *args);
+
+/* This is the main thread. */
+void panic_thread(void) { main_pthread = pthread_self(); }
+
+/* In the child of a fork: what was on its way belongs to the parent. */
+void panic_forget(void)
+{
+    main_exc = NULL;
+    main_exc_when = 0;
+    poked = unwinding = 0;
+}
+
+/* A KeyboardInterrupt that the main goroutine cannot be given, because another one computes or blocks on its
+ * thread, is raised there instead after a while. */
+bool host_sysmon_tick(int64_t now)
+{
+    int64_t when = real_load(&main_exc_when);
+    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg)) {
+        real_store(&main_exc_when, now);
+        pthread_kill(main_pthread, SIGINT);
+    }
+    return when != 0;
+}
+
+static bool pending(void) { return aload(&main_exc) != NULL; }
+
+bool host_interrupt_pending(void)
+{
+    real_store(&unwinding, 0);
+    return pending();
+}
+
+int raise_main_exception(void)
+{
+    PyObject *exc = axchg(&main_exc, (PyObject *)NULL);
+    real_store(&main_exc_when, 0);
+    if (exc == NULL) { /* somebody else has raised it meanwhile */
+        PyErr_SetString(PyExc_InterruptedError, "gopy: the wait was interrupted");
+        return -1;
+    }
+    real_store(&unwinding, !PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt));
+    PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+    Py_DECREF(exc);
+    return -1;
+}
+
+static bool main_runs_here(void)
+{
+    struct m *mp = getm();
+    return mp == &sched.m0 && mp->curg == sched.g1;
+}
+
+static int deliver(void *arg)
+{
+    (void)arg;
+    return main_runs_here() && pending() ? raise_main_exception() : 0;
+}
+
+void poke_main(void) { Py_AddPendingCall(deliver, NULL); }
+
+/* Only then may SIGINT be used to end a system call: any other handler is the program's. */
+static bool sigint_is_ours(void)
+{
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyObject *module = PyImport_ImportModule("signal");
+    PyObject *handler = module ? PyObject_CallMethod(module, "getsignal", "i", SIGINT) : NULL;
+    bool ours = handler && PyCFunction_Check(handler) && PyCFunction_GET_FUNCTION(handler) == core_sigint;
+    Py_XDECREF(module);
+    Py_XDECREF(handler);
+    PyErr_Restore(type, exc, tb);
+    return ours;
+}
+
+void interrupt_main(PyObject *exc)
+{
+    Py_INCREF(exc);
+    if (!acas(&main_exc, (PyObject *)NULL,
+              exc)) { /* the first one is on its way and ends the program already */
+        Py_DECREF(exc);
+        return;
+    }
+    bool ours = sigint_is_ours();
+    if (ours)
+        real_store(&main_exc_when, nanotime());
+    sysmon_watch();
+    if (gointerrupt(sched.g1) || real_load(&unwinding))
+        return;
+    poke_main();
+    if (ours && sched.main_adopted && !main_runs_here() &&
+        sched.m0.curg == sched.g1) { /* perhaps in a system call */
+        real_store(&poked, 1);
+        pthread_kill(main_pthread, SIGINT);
+    }
+}
+
+/* The SIGINT handler, on the main thread. In the main goroutine it raises, as Python's does; if another one
+ * runs there, the main goroutine gets the exception; only if it cannot take it for a while does the other. */
+static PyObject *core_sigint(PyObject *self, PyObject *args)
+{
+    (void)self, (void)args;
+    struct m *mp = getm();
+    bool is_pending = pending();
+    if (real_xchg(&poked, 0) || (is_pending && main_runs_here())) {
+        if (deliver(NULL) < 0)
+            return NULL;
+        Py_RETURN_NONE;
+    }
+    if (mp == NULL || mp->curg == sched.g1 || (is_pending && mp->curg)) {
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        return NULL;
+    }
+    PyObject *exc = PyObject_CallNoArgs(PyExc_KeyboardInterrupt);
+    if (exc == NULL)
+        return NULL;
+    interrupt_main(exc);
+    Py_DECREF(exc);
+    Py_RETURN_NONE;
+}
+
+PyMethodDef sigint_def = {
+    "sigint", core_sigint, METH_VARARGS,
+    "sigint(signum, frame, /)\n--\n\nSIGINT handler: KeyboardInterrupt for the main goroutine."};
+
+/* ---- goroutines that fail ---- */
+
+/* Addresses to give back when there are none left: a panic for want of memory needs some to be told. */
+#define RESERVE_SIZE (2u << 20)
+static void *reserve;
+
+void panic_reserve(void)
+{
+    void *mem = mmap(NULL, RESERVE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *none = NULL;
+    if (mem != MAP_FAILED &&
+        !__atomic_compare_exchange_n(&reserve, &none, mem, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        munmap(mem, RESERVE_SIZE);
+}
+
+static void reserve_spend(void)
+{
+    void *mem = real_xchg(&reserve, (void *)NULL);
+    if (mem)
+        munmap(mem, RESERVE_SIZE);
+}
+
+static void report(Goroutine *go)
+{
+    if (PyErr_ExceptionMatches(hooks.Goexit)) {
+        PyErr_Clear();
+        return;
+    }
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    if (tb)
+        PyException_SetTraceback(exc, tb);
+    if (go->g.kind == GSYSTEM) {
+        interrupt_main(exc);
+    } else {
+        PyObject *r = PyObject_CallFunctionObjArgs(hooks.panic, go, exc, NULL);
+        if (r == NULL) { /* out of memory, most likely: no panic may get lost */
+            PyErr_WriteUnraisable(go->fn);
+            interrupt_main(exc);
+        }
+        Py_XDECREF(r);
+    }
+    Py_DECREF(type);
+    Py_DECREF(exc);
+    Py_XDECREF(tb);
+}
+
+/* An exception has left go's function: a panic, unless it is goexit or the program's end. */
+void goroutine_failed(Goroutine *go, bool for_memory)
+{
+    if (for_memory)
+        reserve_spend();
+    report(go);
+    if (for_memory)
+        panic_reserve();
+}
