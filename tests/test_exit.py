@@ -90,11 +90,14 @@ def test_exit_while_a_goroutine_is_in_a_c_call_on_the_main_thread(run_programs):
         "    1 / 0\n"
         "def block():\n"
         "    assert threading.current_thread() is threading.main_thread()\n"
+        "    begin.recv()\n"
         "    stuck.append(1)\n"
         "    pytime.sleep(1000)\n"
-        "stuck = []\n"
-        "elsewhere(other, HOW)\n"
+        "stuck, begin = [], Chan()\n"
         "go(block)\n"
+        "runtime.gosched()\n"  # it starts here, while there is no other thread
+        "elsewhere(other, HOW)\n"
+        "begin.close()\n"
         "Chan().recv()\n"
     )
     exits, panics = run_programs(

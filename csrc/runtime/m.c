@@ -62,7 +62,7 @@ static void pwaitput_locked(struct m *mp)
 
 static void midleput_locked(struct m *mp)
 {
-    mp->listed = !mp->lockedg && !mp->dying;
+    mp->listed = takes_new(mp);
     if (mp->listed) {
         mp->idlenext = sched.midle;
         sched.midle = mp;
@@ -256,7 +256,7 @@ static struct p *recheck(struct m *mp)
         mp->spinning = false;
         aadd(&sched.nmspinning, -1);
     }
-    if (!work_anywhere() || mp->lockedg || mp->dying)
+    if (!work_anywhere() || !takes_new(mp))
         return NULL;
     lock(&sched.lock);
     struct p *pp = NULL;
@@ -299,12 +299,12 @@ struct p *idle(struct m *mp, struct p *pp)
     int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
     if (host_tidy(mp, &tidy))
         return pp;
-    if (mp->lockedg && pp && has_free_work(pp)) { /* for others */
+    if (pp && !takes_new(mp) && has_free_work(pp)) { /* for others */
         startm(pp, false);
         pp = NULL;
     }
     lock(&sched.lock);
-    if (pp && sched.globq.n && !mp->lockedg && !mp->dying) {
+    if (pp && sched.globq.n && takes_new(mp)) {
         unlock(&sched.lock);
         return pp;
     }
@@ -314,7 +314,7 @@ struct p *idle(struct m *mp, struct p *pp)
     note_clear(&mp->park);
     midleput_locked(mp);
     bool bound = has_bound_work(mp);
-    if (bound || (sched.globq.n && sched.npidle && !mp->lockedg && !mp->dying)) {
+    if (bound || (sched.globq.n && sched.npidle && takes_new(mp))) {
         unlist_locked(mp);
         pp = pidleget_locked();
         if (pp) {

@@ -16,7 +16,8 @@ struct g *getg(void)
 
 enum wake foreign_wait(struct g *gp, int64_t deadline)
 {
-    aadd(&sched.nforeign_parked, 1);
+    bool for_ever = deadline == NEVER; /* only those count for a deadlock */
+    aadd(&sched.nforeign_parked, for_ever);
     gp->waitsince = nanotime_coarse();
     for (;;) {
         void *left = host_leave();
@@ -33,7 +34,7 @@ enum wake foreign_wait(struct g *gp, int64_t deadline)
         deadline = NEVER; /* a waker has claimed the wait: its wake-up is on its way */
     }
     note_clear(gp->note);
-    aadd(&sched.nforeign_parked, -1);
+    aadd(&sched.nforeign_parked, -(uint32_t)for_ever);
     gp->status = Grunning;
     return gp->wake;
 }

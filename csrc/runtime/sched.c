@@ -134,7 +134,7 @@ static struct g *pick(struct m *mp, struct p *pp)
     struct g *gp;
     real_poke(&pp->schedtick, tick);
     run_timers(ptimers(pp));
-    if (unlikely(mp->lockedg != NULL || mp->dying))
+    if (unlikely(!takes_new(mp)))
         return pick_bound(mp, pp);
     if (aload(&mp->remote))
         take_remote(mp);
@@ -269,7 +269,7 @@ struct g *findrunnable(struct m *mp)
         }
         struct g *gp = pick(mp, pp);
 #if GOPY_THREADED
-        if (gp == NULL && mp->lockedg == NULL && !mp->dying)
+        if (gp == NULL && takes_new(mp))
             gp = steal(mp, pp);
         if (gp != NULL)
             stop_spinning(mp);

@@ -54,6 +54,9 @@ enum wake gowait(struct g *gp, int64_t deadline);
 bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
 enum wake gosleep(struct g *gp, int64_t deadline);
 
+/* Does mp run goroutines that are not bound to it yet? */
+static inline bool takes_new(struct m *mp) { return mp->lockedg == NULL && !mp->dying; }
+
 /* May gp run on mp, which is locked to one goroutine? The runtime's own may: they are the thread's signals. */
 static inline bool runs_on_locked(struct m *mp, struct g *gp)
 {

@@ -146,9 +146,13 @@ static void test_timers(uint32_t seed)
     CHECK(timers_run(&other_heap, INT64_MAX) == npending);
     free(heap.slots);
     free(other_heap.slots);
+}
+
+/* One thread adds, runs and moves while two others delete: each add ends exactly one way. */
+static void test_timer_threads(uint32_t seed)
+{
     timers_init(&heap);
     timers_init(&other_heap);
-    /* One thread adds, runs and moves while two others delete: each add ends exactly one way. */
     pthread_t d[2];
     uint32_t added = 0;
     nfired = 0;
@@ -361,6 +365,8 @@ int main(int argc, char **argv)
     test_timers(seed);
     puts("ok timers");
     if (GOPY_THREADED) {
+        test_timer_threads(seed);
+        puts("ok timers between threads");
         test_runq();
         puts("ok runq");
         test_locks();
