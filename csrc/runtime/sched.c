@@ -150,7 +150,7 @@ static struct g *pick(struct m *mp, struct p *pp)
     if ((gp = runqget(&pp->runq)) != NULL || (gp = gq_pop(&mp->lockq)) != NULL)
         return gp;
     /* Stackless ones yield to the global queue where others may take them from there: not always before ours. */
-    if (GOPY_THREADED && tick % 8 == 0 && (gp = gq_pop(&mp->yieldq)) != NULL)
+    if (GOPY_THREADED && tick % 4 == 0 && (gp = gq_pop(&mp->yieldq)) != NULL)
         return gp;
     if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
         return gp;
