@@ -106,6 +106,29 @@ void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;
 
+/* pyframes.c: the frames of a suspended greenlet, for a collector that does not find them by itself. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#define GOPY_VISIT_FRAMES 1
+struct frames {
+    struct frames *next, *prev;
+    void *top; /* NULL while it runs */
+};
+int frames_init(void);
+void frames_add(struct frames *f);
+void frames_remove(struct frames *f);
+void frames_suspend(struct frames *f, PyThreadState *ts);
+void frames_fork_child(struct frames *running);
+#else
+#define GOPY_VISIT_FRAMES 0
+struct frames {
+    char none[0];
+};
+static inline int frames_init(void) { return 0; }
+static inline void frames_add(struct frames *f) { (void)f; }
+static inline void frames_remove(struct frames *f) { (void)f; }
+static inline void frames_fork_child(struct frames *running) { (void)running; }
+#endif
+
 /* pystackful.c */
 int stackful_init(void);
 bool stackful_adopt_main(struct m *mp);

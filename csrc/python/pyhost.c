@@ -270,6 +270,7 @@ void pyhost_fork_child(void)
         stackful_fork_child();
         return;
     }
+    frames_fork_child(NULL);
     tls_m = NULL; /* a plain thread forked: it is the main one, and will be adopted when it needs us */
     main_goroutine->worker = NULL;
     main_goroutine->g = (struct g){.status = Grunning, .epoch = sched.epoch, .id = 1};
