@@ -162,6 +162,10 @@ struct g *getg_or_raise(void)
             PyErr_NoMemory();
     }
     if (unlikely(real_load(&sched.exiting)) && gp) {
+        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0) { /* it ends with the program, without a panic */
+            host_leave();
+            host_hang();
+        }
         PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
         return NULL;
     }

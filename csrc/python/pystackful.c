@@ -467,6 +467,7 @@ static struct hostm *hostm_new(struct m *mp)
     struct hostm *hm = mp->host ? mp->host : calloc(1, sizeof(*hm));
     if (hm) {
         hm->quit = false;
+        hm->on = NULL;
         hm->ident = PyThread_get_thread_ident();
         real_store(&hm->ts, PyThreadState_Get());
     }
@@ -491,6 +492,7 @@ static PyObject *g0_run(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct hostm *hm = getm()->host;
+    hm->on = NULL;
     if (!switch_to(hm, main_worker.glet))
         return NULL;
     for (;;)
