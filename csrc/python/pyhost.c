@@ -74,6 +74,12 @@ void host_hang(void)
         pause();
 }
 
+void stop_for_good(void)
+{
+    host_leave();
+    host_hang();
+}
+
 static void m_thread(void *arg)
 {
     struct m *mp = arg;
@@ -162,10 +168,8 @@ struct g *getg_or_raise(void)
             PyErr_NoMemory();
     }
     if (unlikely(real_load(&sched.exiting)) && gp) {
-        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0) { /* it ends with the program, without a panic */
-            host_leave();
-            host_hang();
-        }
+        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0)
+            stop_for_good(); /* it ends with the program, without a panic */
         PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
         return NULL;
     }

@@ -478,8 +478,11 @@ static struct hostm *hostm_new(struct m *mp)
 void stackful_m_main(struct m *mp)
 {
     struct hostm *hm = hostm_new(mp);
-    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
+    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
+        if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
+            stop_for_good();
         Py_FatalError("gopy: out of memory while starting a thread");
+    }
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
