@@ -14,7 +14,7 @@ def warn_if_unchecked() -> None:
         return
     warnings.warn(
         f"gopy has not been checked on free-threaded Python {version[0]}.{version[1]}: whether its garbage "
-        "collector sees all that parked goroutines refer to is unknown; where it does not, a program may call "
+        "collector sees all that parked goroutines refer to is unknown; if it does not, a program may call "
         "the wrong function or crash. Python with a GIL, of any version, has no such risk.",
         RuntimeWarning,
         stacklevel=3,
