@@ -28,7 +28,7 @@ from gopy._core import (
 )
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
-_free_threading.warn_if_unchecked()
+_free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
 
 __version__ = "0.1.0"
