@@ -21,8 +21,8 @@ def start() -> None:
     if sys.version_info[:2] not in CHECKED:  # a warning and no refusal: what is unknown may well be right
         warnings.warn(
             f"gopy has not been checked on free-threaded Python {version}: whether its garbage collector "
-            "sees all that parked goroutines refer to is unknown; if it does not, a program may call the wrong "
-            "function or crash. Python with a GIL, of any version, has no such risk.",
+            "sees all that parked goroutines refer to is unknown; if it does not, a program may call the "
+            "wrong function or crash. Python with a GIL, of any version, has no such risk.",
             RuntimeWarning,
             stacklevel=3,
         )
