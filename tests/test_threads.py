@@ -443,3 +443,29 @@ def test_asyncio_in_a_goroutine_and_on_a_thread(run_programs):
     """
     for result in run_programs((program, {"env": {"GOMAXPROCS": n}}) for n in "12"):
         assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+def test_a_thread_that_has_the_id_of_an_ended_one_of_gopys_is_no_deadlock(run_program):
+    """Thread ids are used again: a plain thread must not be taken for the M that had its id."""
+    done = run_program(
+        """
+        import threading, time
+        from gopy import Chan, go, runtime
+        from gopy import time as gotime
+
+        def ends_with_its_thread():
+            runtime.lock_os_thread()
+            gotime.sleep(0.001)
+
+        runtime.lock_os_thread()  # so that none of them runs on this thread
+        for _ in range(8):
+            go(ends_with_its_thread).join()
+        while runtime.stats()["ms"] > 1:
+            gotime.sleep(0.001)
+        runtime.unlock_os_thread()
+        ch = Chan()
+        threading.Thread(target=lambda: (time.sleep(1.5), ch.send(8))).start()
+        print(ch.recv())
+        """
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "8\n")
