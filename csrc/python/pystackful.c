@@ -455,9 +455,29 @@ static struct hostm *hostm_new(struct m *mp)
     return hm;
 }
 
+/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
+ * first allocation of a thread is a big one: wait until there is some. */
+static void wait_for_memory(void)
+{
+    for (bool enough = false; !enough;) {
+        PyObject *list = PyList_New(0);
+        void *mem = PyObject_Malloc(512);
+        enough = list && mem;
+        PyErr_Clear();
+        Py_XDECREF(list);
+        PyObject_Free(mem);
+        if (!enough) {
+            void *left = host_leave();
+            usleep(1000);
+            host_enter(left);
+        }
+    }
+}
+
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
+    wait_for_memory();
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
         Py_FatalError("gopy: out of memory while starting a thread");
