@@ -87,7 +87,7 @@ def test_select_meets_select(kinds, one, other):
 
     async def receives(how):
         for _ in range(60):
-            _, value, ok = await how.select(recv(a), recv(b))
+            _, _, ok = await how.select(recv(a), recv(b))
             assert ok
             counts["received"] += 1
         await how.select(send(stop, None))
@@ -188,7 +188,7 @@ def test_random_programs_of_all_kinds_lose_nothing(kinds, gomaxprocs, procs):
 
         async def consume(how, rand, chans=chans, got=got, quit_=quit_):
             while True:
-                i, value, ok = await how.select(recv(quit_), *(recv(ch) for ch in chans))
+                i, value, _ = await how.select(recv(quit_), *(recv(ch) for ch in chans))
                 if i == 0:
                     return
                 got.send(value)
@@ -198,13 +198,11 @@ def test_random_programs_of_all_kinds_lose_nothing(kinds, gomaxprocs, procs):
         async def take_one(how, rand, chans=chans, got=got, quit_=quit_):
             got.send(await how.recv(rand.choice(chans)))
 
-        consumers = 0
         for kind in rand.choices(KINDS, k=rand.randint(2, 6)):
             kinds.start(kind, produce, values, random.Random(rand.random()))
             values += n
         for kind in rand.choices(KINDS, k=rand.randint(2, 6)):
             kinds.start(kind, consume, random.Random(rand.random()))
-            consumers += 1
         received = []
         for _ in range(values):
             if rand.random() < 0.2:
