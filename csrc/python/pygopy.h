@@ -117,6 +117,7 @@ unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
 void thaw_switches(void);
 
+PyObject *goroutine_call(Goroutine *go);
 void set_context(PyThreadState *ts, PyObject *context); /* steals context */
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
 void end_of_forked_main(void);
@@ -170,6 +171,7 @@ uint32_t select_seed(void);
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
 void goroutine_clear(Goroutine *go); /* drop what it runs */
+void goroutine_replace(Goroutine *go, PyObject *fn);
 void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
 

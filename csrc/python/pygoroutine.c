@@ -16,18 +16,24 @@ Goroutine *goroutine_new(PyObject *fn)
     return go;
 }
 
-void goroutine_clear(Goroutine *go)
+/* What it runs is from now on fn, without arguments; steals fn. */
+void goroutine_replace(Goroutine *go, PyObject *fn)
 {
-    PyObject *fn;
+    PyObject *was;
     go->nargs = 0;
     Py_CLEAR(go->args);
     Py_CLEAR(go->kwnames);
-    Py_CLEAR(go->context);
     BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
-    fn = go->fn;
-    go->fn = NULL;
+    was = go->fn;
+    go->fn = fn;
     END_EXCLUSIVE();
-    Py_XDECREF(fn);
+    Py_XDECREF(was);
+}
+
+void goroutine_clear(Goroutine *go)
+{
+    Py_CLEAR(go->context);
+    goroutine_replace(go, NULL);
 }
 
 static PyObject *name_of(Goroutine *go) /* new reference, or NULL without an exception */
@@ -118,20 +124,6 @@ fail:
     return NULL;
 }
 
-static PyObject *start_stackless(PyObject *coro) /* steals coro */
-{
-    Goroutine *go = coro ? goroutine_new(coro) : NULL;
-    PyObject *r = go ? start(go, GSTACKLESS) : NULL;
-    if (r == NULL && coro && PyCoro_CheckExact(coro)) { /* out of memory: without a word about coroutines */
-        PyObject *type, *exc, *tb;
-        PyErr_Fetch(&type, &exc, &tb);
-        Py_XDECREF(PyObject_CallMethod(coro, "close", NULL));
-        PyErr_Restore(type, exc, tb);
-    }
-    Py_XDECREF(coro);
-    return r;
-}
-
 static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
@@ -142,24 +134,16 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     PyObject *fn = args[0];
     Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (unlikely(!PyCallable_Check(fn))) {
-        if (is_coroutine(fn))
-            return check_coroutine(fn, n) < 0 ? NULL : start_stackless(new_ref(fn));
+        if (is_coroutine(fn)) {
+            Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
+            return go ? start(go, GSTACKLESS) : NULL;
+        }
         type_error("fn", "callable, a coroutine or a generator", fn);
         return NULL;
     }
     int stackless = stackless_function(fn);
     if (unlikely(stackless < 0))
         return NULL;
-    if (stackless) { /* calling it only makes the coroutine */
-        PyObject *coro =
-            PyObject_Vectorcall(fn, args + 1, (size_t)(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
-        if (coro == NULL || is_coroutine(coro))
-            return start_stackless(coro);
-        type_error("fn", "a function whose result can be run",
-                   coro); /* a partial of something that has changed */
-        Py_DECREF(coro);
-        return NULL;
-    }
     Goroutine *go = goroutine_new(fn);
     if (unlikely(go == NULL))
         return NULL;
@@ -175,7 +159,7 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         if (kwnames)
             go->kwnames = new_ref(kwnames);
     }
-    return start(go, GSTACKFUL);
+    return start(go, stackless ? GSTACKLESS : GSTACKFUL);
 fail:
     Py_DECREF(go);
     return NULL;

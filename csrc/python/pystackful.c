@@ -166,7 +166,7 @@ static void stop_unwinding(char *unwinds)
 #define NOT_UNWINDING (void)0
 #endif
 
-static PyObject *call(Goroutine *go)
+PyObject *goroutine_call(Goroutine *go)
 {
     STOP_UNWINDING;
     PyObject *r;
@@ -228,7 +228,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     Goroutine *go = goroutine_of(gp);
     PyThreadState *ts = ((struct hostm *)mp->host)->ts;
     worker_takes(mp, w, go);
-    PyObject *r = call(go);
+    PyObject *r = goroutine_call(go);
     if (unlikely(gp == sched.g1))
         end_of_forked_main();
     if (likely(r != NULL))
