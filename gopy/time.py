@@ -1,8 +1,9 @@
 """Go's package time, the part that schedules. Durations are seconds."""
 
+from gopy._core import asleep as asleep
 from gopy._core import sleep as sleep
 
-__all__ = ["Hour", "Microsecond", "Millisecond", "Minute", "Nanosecond", "Second", "sleep"]
+__all__ = ["Hour", "Microsecond", "Millisecond", "Minute", "Nanosecond", "Second", "asleep", "sleep"]
 
 Nanosecond: float = 1e-9
 Microsecond: float = 1e-6

@@ -28,5 +28,8 @@ PyMethodDef time_functions[] = {
      "sleep($module, seconds, /)\n--\n\nPark this goroutine for at least so many seconds. Zero and less: "
      "return at once.\n\n"
      "TypeError unless a number, ValueError for nan."},
+    {"asleep", core_asleep, METH_O,
+     "asleep($module, seconds, /)\n--\n\nAn awaitable: sleep() for `async def` and generator goroutines, and "
+     "asyncio. The time counts from this call."},
     {0},
 };

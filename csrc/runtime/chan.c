@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "runtime/host.h"
 #include "runtime/sudog.h"
 
 bool chaninit(struct hchan *c, size_t size)
@@ -19,10 +20,8 @@ bool chaninit(struct hchan *c, size_t size)
     return size == 0 || (c->buf = calloc(size, sizeof(void *))) != NULL;
 }
 
-void *chanpop(struct hchan *c)
+static inline void *buf_get(struct hchan *c)
 {
-    if (c->count == 0)
-        return NULL;
     void *elem = c->buf[c->recvx];
     c->recvx = c->recvx + 1 == c->size ? 0 : c->recvx + 1;
     c->count--;
@@ -71,7 +70,7 @@ static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, str
 {
     struct sudog *sg;
     if (c->count > 0) {
-        *elem = chanpop(c);
+        *elem = buf_get(c);
         if (c->sendq.first && (sg = dequeue(&c->sendq)) != NULL) {
             buf_put(c, sg->elem);
             sg->success = true;
@@ -158,6 +157,65 @@ enum chan_result chanrecv(struct hchan *c, struct g *gp, void **elem, int64_t de
     return r == CHAN_PARK ? chanrecv_finish(c, gp, gowait(gp, deadline), elem) : r;
 }
 
+static void put_first(struct hchan *c, struct sudog *sg)
+{
+    wait_begin(sg->g, WAIT_CHAN_SEND);
+    sg->next = c->sendq.first;
+    sg->prev = NULL;
+    sg->q = &c->sendq;
+    if (sg->next)
+        sg->next->prev = sg;
+    else
+        c->sendq.last = sg;
+    c->sendq.first = sg;
+}
+
+bool chanunrecv(struct hchan *c, struct g *gp, void *elem)
+{
+    struct sudog *sg;
+    struct g *woken = NULL;
+    bool used = false;
+    lock(&c->lock);
+    if (c->recvq.first && (sg = dequeue(&c->recvq)) != NULL) {
+        sg->elem = elem;
+        sg->success = true;
+        woken = sg->g;
+    } else {
+        bool full = c->count == c->size;
+        if (full && c->size) { /* it goes to the front, and the youngest has to leave */
+            c->sendx = (c->sendx ? c->sendx : c->size) - 1;
+            void *youngest = c->buf[c->sendx];
+            c->recvx = c->sendx;
+            c->buf[c->recvx] = elem;
+            elem = youngest;
+        } else if (!full) {
+            c->recvx = (c->recvx ? c->recvx : c->size) - 1;
+            c->buf[c->recvx] = elem;
+            c->count++;
+        }
+        if ((used = full)) {
+            gp->wait->sg = (struct sudog){.g = gp, .elem = elem, .given_back = true};
+            put_first(c, &gp->wait->sg);
+        }
+    }
+    unlock(&c->lock);
+    if (woken)
+        goready(woken);
+    return used;
+}
+
+void *chandrop(struct hchan *c)
+{
+    struct sudog *sg;
+    if (c->count > 0)
+        return buf_get(c);
+    if ((sg = dequeue(&c->sendq)) == NULL)
+        return NULL;
+    void *elem = sg->elem;
+    host_wake_task(sg->g);
+    return elem;
+}
+
 bool closechan(struct hchan *c)
 {
     struct gqueue woken = {0};
@@ -165,9 +223,19 @@ bool closechan(struct hchan *c)
     lock(&c->lock);
     bool was_open = !c->closed;
     c->closed = true;
+    struct sudog *given_back = NULL; /* to be received still, and first of all */
     while (was_open && ((sg = dequeue(&c->recvq)) != NULL || (sg = dequeue(&c->sendq)) != NULL)) {
+        if (sg->given_back) {
+            sg->next = given_back;
+            given_back = sg;
+            continue;
+        }
         sg->success = false;
         gq_push(&woken, sg->g);
+    }
+    while ((sg = given_back) != NULL) {
+        given_back = sg->next;
+        put_first(c, sg);
     }
     unlock(&c->lock);
     for (struct g *gp; (gp = gq_pop(&woken)) != NULL;)
@@ -194,12 +262,15 @@ static void sellock(struct selectstate *s)
     }
 }
 
+/* With the last unlock a stackless goroutine that has begun to wait may be resumed elsewhere, and s be gone. */
 static void selunlock(struct selectstate *s)
 {
-    for (uint32_t i = s->n; GOPY_THREADED && i-- > 0;) {
-        struct hchan *c = s->cases[s->lockorder[i]].c;
-        if (c && (i == 0 || c != s->cases[s->lockorder[i - 1]].c))
+    struct hchan *c = GOPY_THREADED && s->n ? s->cases[s->lockorder[s->n - 1]].c : NULL;
+    for (uint32_t i = s->n; c;) {
+        struct hchan *next = --i ? s->cases[s->lockorder[i - 1]].c : NULL;
+        if (c != next)
             unlock(&c->lock);
+        c = next;
     }
 }
 

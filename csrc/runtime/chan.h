@@ -28,9 +28,14 @@ enum chan_result {
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
-void *chanpop(struct hchan *c); /* when nobody refers to it: what is left in the buffer, or NULL */
+void *chandrop(struct hchan *c); /* when nobody refers to it: a value that is left in it, or NULL */
 void chanfree(struct hchan *c);
 bool closechan(struct hchan *c); /* false: it was closed already */
+
+/* A receiver that was given elem is cancelled before it has taken it: the next to receive gets it. gp, of kind
+ * GTASK, is the receiver's G. -> true: the channel keeps it, as if it were sending, and has host_wake_task() called
+ * with it when the value is taken. */
+bool chanunrecv(struct hchan *c, struct g *gp, void *elem);
 
 /* gp NULL: do not wait. */
 enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem);
