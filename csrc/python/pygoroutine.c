@@ -18,11 +18,19 @@ Goroutine *goroutine_new(PyObject *fn)
 
 void goroutine_clear(Goroutine *go)
 {
-    PyObject *fn;
+    PyObject *fn, *group = NULL;
+    if (unlikely(go->grouped))
+        group = new_ref(PyTuple_GET_ITEM(go->args, PyTuple_GET_SIZE(go->args) - 1));
     go->nargs = 0;
+    go->grouped = false;
     Py_CLEAR(go->args);
     Py_CLEAR(go->kwnames);
     Py_CLEAR(go->context);
+    if (unlikely(group != NULL)) {
+        if (waitgroup_done(group) < 0)
+            goroutine_failed(go, false);
+        Py_DECREF(group);
+    }
     BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
     fn = go->fn;
     go->fn = NULL;
@@ -114,13 +122,20 @@ static PyObject *start(Goroutine *go, uint8_t kind) /* steals go */
     newproc(&go->g, kind);
     return (PyObject *)go;
 fail:
+    go->grouped = false;
     Py_DECREF(go);
     return NULL;
 }
 
-static PyObject *start_stackless(PyObject *coro) /* steals coro */
+static PyObject *start_stackless(PyObject *coro, PyObject *group) /* steals coro */
 {
     Goroutine *go = coro ? goroutine_new(coro) : NULL;
+    if (go && group) {
+        go->args = PyTuple_Pack(1, group);
+        go->grouped = go->args != NULL;
+        if (go->args == NULL)
+            Py_CLEAR(go);
+    }
     PyObject *r = go ? start(go, GSTACKLESS) : NULL;
     if (r == NULL && coro && PyCoro_CheckExact(coro)) { /* out of memory: without a word about coroutines */
         PyObject *type, *exc, *tb;
@@ -132,9 +147,9 @@ static PyObject *start_stackless(PyObject *coro) /* steals coro */
     return r;
 }
 
-static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group)
 {
-    (void)self;
     if (unlikely(nargs < 1)) {
         PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
         return NULL;
@@ -143,7 +158,7 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (unlikely(!PyCallable_Check(fn))) {
         if (is_coroutine(fn))
-            return check_coroutine(fn, n) < 0 ? NULL : start_stackless(new_ref(fn));
+            return check_coroutine(fn, n) < 0 ? NULL : start_stackless(new_ref(fn), group);
         type_error("fn", "callable, a coroutine or a generator", fn);
         return NULL;
     }
@@ -154,7 +169,7 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         PyObject *coro =
             PyObject_Vectorcall(fn, args + 1, (size_t)(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
         if (coro == NULL || is_coroutine(coro))
-            return start_stackless(coro);
+            return start_stackless(coro, group);
         type_error("fn", "a function whose result can be run",
                    coro); /* a partial of something that has changed */
         Py_DECREF(coro);
@@ -163,15 +178,19 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     Goroutine *go = goroutine_new(fn);
     if (unlikely(go == NULL))
         return NULL;
-    if (n == 1 && kwnames == NULL) { /* without a tuple it is a third faster */
+    if (n == 1 && kwnames == NULL && group == NULL) { /* without a tuple it is a third faster */
         go->nargs = 1;
         go->args = new_ref(args[1]);
-    } else if (n > 0) {
+    } else if (n > 0 || group) {
         go->nargs = -1;
-        if ((go->args = PyTuple_New(n)) == NULL)
+        if ((go->args = PyTuple_New(n + (group != NULL))) == NULL)
             goto fail;
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
+        if (group) {
+            PyTuple_SET_ITEM(go->args, n, new_ref(group));
+            go->grouped = true;
+        }
         if (kwnames)
             go->kwnames = new_ref(kwnames);
     }
@@ -179,6 +198,12 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 fail:
     Py_DECREF(go);
     return NULL;
+}
+
+static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    return goroutine_go(args, nargs, kwnames, NULL);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)

@@ -173,10 +173,10 @@ static PyObject *call(Goroutine *go)
     if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
         r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
     else if (go->nargs < 0)
-        r = PyObject_Vectorcall(
-            go->fn, &PyTuple_GET_ITEM(go->args, 0),
-            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-            go->kwnames);
+        r = PyObject_Vectorcall(go->fn, &PyTuple_GET_ITEM(go->args, 0),
+                                (size_t)(PyTuple_GET_SIZE(go->args) - go->grouped -
+                                         (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
+                                go->kwnames);
     else
         r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
     NOT_UNWINDING;

@@ -68,10 +68,16 @@ static PyObject *waitgroup_go(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (group_add(self, 1) < 0)
         return NULL;
     PyObject *go = goroutine_go(args, nargs, kwnames, self);
-    if (go == NULL)
-        return NULL;
-    Py_DECREF(go);
-    Py_RETURN_NONE;
+    if (go) {
+        Py_DECREF(go);
+        Py_RETURN_NONE;
+    }
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    if (group_add(self, -1) < 0)
+        PyErr_Clear();
+    PyErr_Restore(type, exc, tb);
+    return NULL;
 }
 
 static PyObject *waitgroup_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -92,7 +92,7 @@ struct waitq {
 struct gwait {
     struct sudog sg;    /* for waits on one queue; its g is set from the start */
     struct timer timer; /* for sleep and timeouts */
-    int64_t since;      /* nanotime() when it began to wait for a mutex; it may be parked several times since */
+    int64_t since; /* nanotime() when it began to wait for a mutex; it may be parked several times since */
 };
 
 struct g {

@@ -55,7 +55,8 @@ enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w)
     if (likely(w == WAKE_OP))
         return aload(&wg->state) ? SYNC_REUSED : SYNC_OK;
     lock(&wg->lock);
-    if (gp->wait->sg.q == &wg->q) { /* else the counter fell to zero at the same time, and it is not counted */
+    if (gp->wait->sg.q ==
+        &wg->q) { /* else the counter fell to zero at the same time, and it is not counted */
         dequeue_sudog(&wg->q, &gp->wait->sg);
         aadd(&wg->state, (uint64_t)-1);
     }
