@@ -5,7 +5,7 @@ typedef struct {
     PyObject_HEAD
     struct mutex mu;
     PyObject *weakrefs;
-} PyMutex;
+} SyncMutex;
 
 /* tp_new of types without parameters: as object's, a subclass with an __init__ of its own may have some. */
 PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -62,14 +62,14 @@ static int mutex_release(struct mutex *mu)
 
 static void mutex_dealloc(PyObject *self)
 {
-    if (((PyMutex *)self)->weakrefs)
+    if (((SyncMutex *)self)->weakrefs)
         PyObject_ClearWeakRefs(self);
     Py_TYPE(self)->tp_free(self);
 }
 
 static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    struct mutex *mu = &((PyMutex *)self)->mu;
+    struct mutex *mu = &((SyncMutex *)self)->mu;
     int64_t deadline = NEVER;
     if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "lock", &deadline) < 0)
         return NULL;
@@ -80,7 +80,7 @@ static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t na
 
 static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)
 {
-    struct mutex *mu = &((PyMutex *)self)->mu;
+    struct mutex *mu = &((SyncMutex *)self)->mu;
     (void)noargs;
     if (likely(mutexunlock_fast(mu)) || mutex_release(mu) == 0)
         Py_RETURN_NONE;
@@ -90,18 +90,18 @@ static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)
 static PyObject *mutex_try_lock(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return PyBool_FromLong(mutextrylock(&((PyMutex *)self)->mu));
+    return PyBool_FromLong(mutextrylock(&((SyncMutex *)self)->mu));
 }
 
 static PyObject *mutex_locked(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return PyBool_FromLong(aload(&((PyMutex *)self)->mu.state) & MUTEX_LOCKED);
+    return PyBool_FromLong(aload(&((SyncMutex *)self)->mu.state) & MUTEX_LOCKED);
 }
 
 static PyObject *mutex_enter(PyObject *self, PyObject *noargs)
 {
-    struct mutex *mu = &((PyMutex *)self)->mu;
+    struct mutex *mu = &((SyncMutex *)self)->mu;
     (void)noargs;
     if (likely(mutexlock_fast(mu)) || mutex_acquire(mu, NEVER) == 0)
         Py_RETURN_NONE;
@@ -116,7 +116,7 @@ static PyObject *mutex_exit(PyObject *self, PyObject *const *args, Py_ssize_t na
 
 static PyObject *mutex_repr(PyObject *self)
 {
-    bool locked = aload(&((PyMutex *)self)->mu.state) & MUTEX_LOCKED;
+    bool locked = aload(&((SyncMutex *)self)->mu.state) & MUTEX_LOCKED;
     return PyUnicode_FromFormat("<%s %p%s>", Py_TYPE(self)->tp_name, self, locked ? " locked" : "");
 }
 
@@ -144,12 +144,12 @@ PyTypeObject Mutex_Type = {
               "A mutual exclusion lock for goroutines and threads, as in Go. Also a context manager.\n\n"
               "Not reentrant. Whoever comes when it is free gets it, until a waiter has waited for 1 ms in\n"
               "vain; then it is handed from waiter to waiter in the order in which they came.",
-    .tp_basicsize = sizeof(PyMutex),
+    .tp_basicsize = sizeof(SyncMutex),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = new_without_arguments,
     .tp_dealloc = mutex_dealloc,
     .tp_repr = mutex_repr,
-    .tp_weaklistoffset = offsetof(PyMutex, weakrefs),
+    .tp_weaklistoffset = offsetof(SyncMutex, weakrefs),
     .tp_methods = mutex_methods,
 };
 
@@ -160,18 +160,18 @@ typedef struct {
     uint32_t done;
     struct mutex mu; /* held by the one who calls the function */
     PyObject *weakrefs;
-} PyOnce;
+} SyncOnce;
 
 static void once_dealloc(PyObject *self)
 {
-    if (((PyOnce *)self)->weakrefs)
+    if (((SyncOnce *)self)->weakrefs)
         PyObject_ClearWeakRefs(self);
     Py_TYPE(self)->tp_free(self);
 }
 
 static PyObject *once_do(PyObject *self, PyObject *fn)
 {
-    PyOnce *o = (PyOnce *)self;
+    SyncOnce *o = (SyncOnce *)self;
     if (unlikely(!PyCallable_Check(fn))) {
         type_error("fn", "callable", fn);
         return NULL;
@@ -207,10 +207,10 @@ static PyMethodDef once_methods[] = {
 PyTypeObject Once_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy.sync.Once",
     .tp_doc = "Once()\n--\n\nDoes one thing exactly once, whoever asks for it and however often.",
-    .tp_basicsize = sizeof(PyOnce),
+    .tp_basicsize = sizeof(SyncOnce),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = new_without_arguments,
     .tp_dealloc = once_dealloc,
-    .tp_weaklistoffset = offsetof(PyOnce, weakrefs),
+    .tp_weaklistoffset = offsetof(SyncOnce, weakrefs),
     .tp_methods = once_methods,
 };

@@ -5,18 +5,18 @@ typedef struct {
     PyObject_HEAD
     struct waitgroup wg;
     PyObject *weakrefs;
-} PyWaitGroup;
+} SyncWaitGroup;
 
 static void group_dealloc(PyObject *self)
 {
-    if (((PyWaitGroup *)self)->weakrefs)
+    if (((SyncWaitGroup *)self)->weakrefs)
         PyObject_ClearWeakRefs(self);
     Py_TYPE(self)->tp_free(self);
 }
 
 static int group_add(PyObject *self, int32_t delta)
 {
-    struct waitgroup *wg = &((PyWaitGroup *)self)->wg;
+    struct waitgroup *wg = &((SyncWaitGroup *)self)->wg;
     if (likely(wgadd_fast(wg, delta)))
         return 0;
     enum sync_result r = wgadd(wg, delta);
@@ -82,7 +82,7 @@ static PyObject *waitgroup_go(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyObject *waitgroup_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    struct waitgroup *wg = &((PyWaitGroup *)self)->wg;
+    struct waitgroup *wg = &((SyncWaitGroup *)self)->wg;
     int64_t deadline = NEVER;
     if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "wait", &deadline) < 0)
         return NULL;
@@ -101,7 +101,7 @@ static PyObject *waitgroup_wait(PyObject *self, PyObject *const *args, Py_ssize_
 
 static PyObject *waitgroup_repr(PyObject *self)
 {
-    uint64_t s = aload(&((PyWaitGroup *)self)->wg.state);
+    uint64_t s = aload(&((SyncWaitGroup *)self)->wg.state);
     return PyUnicode_FromFormat("<%s %p counter=%d>", Py_TYPE(self)->tp_name, self, (int)WG_COUNT(s));
 }
 
@@ -128,11 +128,11 @@ static PyMethodDef waitgroup_methods[] = {
 PyTypeObject WaitGroup_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy.sync.WaitGroup",
     .tp_doc = "WaitGroup()\n--\n\nWaits for a number of goroutines to finish, as in Go.",
-    .tp_basicsize = sizeof(PyWaitGroup),
+    .tp_basicsize = sizeof(SyncWaitGroup),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = new_without_arguments,
     .tp_dealloc = group_dealloc,
     .tp_repr = waitgroup_repr,
-    .tp_weaklistoffset = offsetof(PyWaitGroup, weakrefs),
+    .tp_weaklistoffset = offsetof(SyncWaitGroup, weakrefs),
     .tp_methods = waitgroup_methods,
 };
