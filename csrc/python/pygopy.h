@@ -18,8 +18,9 @@ typedef struct {
     PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
     PyObject *args, *kwnames;
-    int nargs;      /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
-    PyObject *name; /* NULL: fn's __qualname__ */
+    int nargs;       /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
+    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;  /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
 
@@ -70,6 +71,7 @@ static inline Goroutine *goroutine_of(struct g *gp)
 }
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
+extern PyTypeObject Mutex_Type, Once_Type, WaitGroup_Type;
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
@@ -170,10 +172,19 @@ uint32_t select_seed(void);
 
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group);
 void goroutine_clear(Goroutine *go); /* drop what it runs */
 void goroutine_replace(Goroutine *go, PyObject *fn);
 void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
+
+/* pymutex.c */
+PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* a tp_new */
+int raise_sync(enum sync_result r);                    /* -1, with the exception that r stands for */
+int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
+
+/* pywaitgroup.c */
+int waitgroup_done(PyObject *group); /* -1: raised */
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];

@@ -32,8 +32,15 @@ void goroutine_replace(Goroutine *go, PyObject *fn)
 
 void goroutine_clear(Goroutine *go)
 {
+    PyObject *group = go->group;
+    go->group = NULL;
     Py_CLEAR(go->context);
     goroutine_replace(go, NULL);
+    if (unlikely(group != NULL)) {
+        if (waitgroup_done(group) < 0)
+            goroutine_failed(go, false);
+        Py_DECREF(group);
+    }
 }
 
 static PyObject *name_of(Goroutine *go) /* new reference, or NULL without an exception */
@@ -108,7 +115,7 @@ static int copy_context(Goroutine *go)
     return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;
 }
 
-static PyObject *start(Goroutine *go, uint8_t kind) /* steals go */
+static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group) /* steals go */
 {
     if (copy_context(go) < 0)
         goto fail;
@@ -116,6 +123,8 @@ static PyObject *start(Goroutine *go, uint8_t kind) /* steals go */
         PyErr_NoMemory();
         goto fail;
     }
+    go->group = group;
+    Py_XINCREF(group);
     Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
     newproc(&go->g, kind);
     return (PyObject *)go;
@@ -124,9 +133,9 @@ fail:
     return NULL;
 }
 
-static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group)
 {
-    (void)self;
     if (unlikely(nargs < 1)) {
         PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
         return NULL;
@@ -136,7 +145,7 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (unlikely(!PyCallable_Check(fn))) {
         if (is_coroutine(fn)) {
             Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
-            return go ? start(go, GSTACKLESS) : NULL;
+            return go ? start(go, GSTACKLESS, group) : NULL;
         }
         type_error("fn", "callable, a coroutine or a generator", fn);
         return NULL;
@@ -152,17 +161,22 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         go->args = new_ref(args[1]);
     } else if (n > 0) {
         go->nargs = -1;
-        if ((go->args = PyTuple_New(n)) == NULL)
-            goto fail;
+        if ((go->args = PyTuple_New(n)) == NULL) {
+            Py_DECREF(go);
+            return NULL;
+        }
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
         if (kwnames)
             go->kwnames = new_ref(kwnames);
     }
-    return start(go, stackless ? GSTACKLESS : GSTACKFUL);
-fail:
-    Py_DECREF(go);
-    return NULL;
+    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group);
+}
+
+static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    return goroutine_go(args, nargs, kwnames, NULL);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)

@@ -20,6 +20,8 @@ static int add_all(PyObject *module)
     if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 ||
         PyType_Ready(&ChanIter_Type) < 0 || add_type(module, "RecvCase", &RecvCase_Type) < 0 ||
         add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
+        add_type(module, "Mutex", &Mutex_Type) < 0 || add_type(module, "Once", &Once_Type) < 0 ||
+        add_type(module, "WaitGroup", &WaitGroup_Type) < 0 ||
         add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
         add_type(module, "LoopQueue", &LoopQueue_Type) < 0)
         return -1;
