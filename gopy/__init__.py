@@ -18,6 +18,7 @@ from gopy._core import (
     RecvChan,
     SendCase,
     SendChan,
+    blocking,
     default,
     go,
     nilchan,
@@ -28,6 +29,7 @@ from gopy._core import (
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 _panic._start(runtime._gomaxprocs_at_start())
+_core.limit_blocking(runtime._max_blocking_at_start())
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,7 @@ __all__ = [
     "RecvChan",
     "SendCase",
     "SendChan",
+    "blocking",
     "default",
     "go",
     "nilchan",

@@ -51,6 +51,7 @@ enum waitreason {
     WAIT_SLEEP,
     WAIT_JOIN,
     WAIT_GOEXIT,
+    WAIT_BLOCKING,
 };
 
 /* How a wait ended. */

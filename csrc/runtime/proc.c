@@ -17,6 +17,7 @@ static const char *const reasons[] = {
     [WAIT_SLEEP] = "sleep",
     [WAIT_JOIN] = "join",
     [WAIT_GOEXIT] = "goexit",
+    [WAIT_BLOCKING] = "blocking",
 };
 
 const char *waitreason_name(uint8_t reason) { return reasons[reason]; }
