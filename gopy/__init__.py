@@ -19,6 +19,7 @@ from gopy._core import (
     SendCase,
     SendChan,
     aselect,
+    blocking,
     default,
     go,
     nilchan,
@@ -29,6 +30,7 @@ from gopy._core import (
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 _panic._start(runtime._gomaxprocs_at_start())
+_core.limit_blocking(runtime._max_blocking_at_start())
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,7 @@ __all__ = [
     "SendCase",
     "SendChan",
     "aselect",
+    "blocking",
     "default",
     "go",
     "nilchan",

@@ -113,6 +113,7 @@ int stackful_init(void);
 bool stackful_adopt_main(struct m *mp);
 void stackful_m_main(struct m *mp);
 void stackful_fork_child(void);
+void end_of_forked_main(void) __attribute__((noreturn));
 PyObject *goroutine_greenlet(Goroutine *go); /* new reference or NULL without an exception */
 PyThreadState *m_tstate(struct m *mp);
 unsigned long m_thread_ident(struct m *mp);
@@ -188,6 +189,7 @@ int waitgroup_done(PyObject *group); /* -1: raised */
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
+extern PyMethodDef offload_functions[];
 extern PyObject *default_case;
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */
