@@ -25,6 +25,7 @@ from gopy._core import (
     select,
     send,
 )
+from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 _panic._start(runtime._gomaxprocs_at_start())
@@ -36,6 +37,7 @@ __all__ = [
     "ClosedChannelError",
     "Deadlock",
     "Default",
+    "Defer",
     "Goroutine",
     "GoroutinePanic",
     "Panic",
@@ -44,8 +46,10 @@ __all__ = [
     "SendCase",
     "SendChan",
     "default",
+    "deferring",
     "go",
     "nilchan",
+    "panic",
     "recv",
     "runtime",
     "select",
