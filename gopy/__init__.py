@@ -27,6 +27,7 @@ from gopy._core import (
     select,
     send,
 )
+from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 _panic._start(runtime._gomaxprocs_at_start())
@@ -39,6 +40,7 @@ __all__ = [
     "ClosedChannelError",
     "Deadlock",
     "Default",
+    "Defer",
     "Goroutine",
     "GoroutinePanic",
     "Panic",
@@ -49,8 +51,10 @@ __all__ = [
     "aselect",
     "blocking",
     "default",
+    "deferring",
     "go",
     "nilchan",
+    "panic",
     "recv",
     "runtime",
     "select",
