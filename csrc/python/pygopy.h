@@ -89,6 +89,7 @@ extern struct hooks {
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void pyhost_before_fork(void);
+void pyhost_before_exit(void);
 void pyhost_fork_child(void);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */

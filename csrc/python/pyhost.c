@@ -85,9 +85,18 @@ static void m_thread(void *arg)
     PyGILState_Release(state);
 }
 
+/* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
+ * once the program exits, and those that have been are waited for (pyhost_before_exit). Each is counted or marked
+ * before the look at `exiting`. */
+static bool may_start(void) { return real_add(&sched.exiting, 0) == 0; }
+
 bool host_newthread(struct m *mp)
 {
-    return PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+    (void)real_xchg(&mp->entering, true);
+    bool ok = may_start() && PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+    if (!ok)
+        real_store(&mp->entering, false);
+    return ok;
 }
 
 static void offload_main(void *arg)
@@ -100,7 +109,7 @@ static void offload_main(void *arg)
 
 bool host_newoffload(void)
 {
-    return PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
+    return may_start() && PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
 }
 
 static void *sysmon_thread(void *arg)
@@ -256,9 +265,7 @@ int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, P
     return 0;
 }
 
-/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
- * lock for that locked in the child. So let those that have been started attach first. */
-void pyhost_before_fork(void)
+static void wait_for_new_threads(void)
 {
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
         while (real_load(&mp->entering) && m_tstate(mp) == NULL) {
@@ -271,6 +278,16 @@ void pyhost_before_fork(void)
         usleep(50);
         host_enter(left);
     }
+}
+
+/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
+ * lock for that locked in the child. So let those that have been started attach first. */
+void pyhost_before_fork(void) { wait_for_new_threads(); }
+
+void pyhost_before_exit(void)
+{
+    (void)real_xchg(&sched.exiting, 1);
+    wait_for_new_threads();
 }
 
 /* After a fork, in the child: see rt_fork_child. */
