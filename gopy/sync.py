@@ -46,6 +46,7 @@ def once_value(fn: Callable[[], T]) -> Callable[[], T]:
     """
     _check_callable("fn", fn)
     once = Once()
+    todo = [fn]  # so that fn, and what it refers to, can go when it has been called
     value: T
     failure: BaseException | None = None
     traceback: TracebackType | None = None
@@ -53,7 +54,7 @@ def once_value(fn: Callable[[], T]) -> Callable[[], T]:
     def first() -> None:
         nonlocal value, failure, traceback
         try:
-            value = fn()
+            value = todo.pop()()
         except BaseException as exc:
             failure, traceback = exc, exc.__traceback__
 
@@ -64,6 +65,7 @@ def once_value(fn: Callable[[], T]) -> Callable[[], T]:
             raise failure.with_traceback(traceback)  # or it would grow by a frame at every call
         return value
 
+    vars(call).pop("__wrapped__")
     return call
 
 
@@ -71,10 +73,11 @@ def once_func(fn: Callable[[], object]) -> Callable[[], None]:
     """A function that calls fn() the first time and does nothing after. Otherwise as once_value()."""
     value = once_value(fn)
 
-    @wraps(fn)
+    @wraps(value)
     def call() -> None:
         value()
 
+    vars(call).pop("__wrapped__")
     return call
 
 

@@ -90,7 +90,7 @@ static inline Goroutine *goroutine_of(struct g *gp)
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
 extern PyTypeObject Mutex_Type, RWMutex_Type, RLocker_Type, Once_Type, WaitGroup_Type, Cond_Type;
-extern PyTypeObject Map_Type, MapItems_Type;
+extern PyTypeObject Map_Type, MapItems_Type, Pointer_Type, Value_Type;
 extern PyTypeObject *const sync_types[], *const atomic_types[]; /* by their own names, NULL at the end */
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
 
@@ -114,6 +114,7 @@ struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted); /* false: raised */
 int type_error(const char *arg, const char *wanted, PyObject *got);
 #define DEADLINE_PAST ((int64_t)0)
 #define MOST_CASES 65536 /* of a select */

@@ -68,15 +68,6 @@ static PyObject *pair(PyObject *value, bool ok) /* steals value, NULL: None */
     return r;
 }
 
-static bool arguments(const char *name, Py_ssize_t nargs, Py_ssize_t wanted)
-{
-    if (likely(nargs == wanted))
-        return true;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments but %zd %s given", name, wanted, nargs,
-                 nargs == 1 ? "was" : "were");
-    return false;
-}
-
 static PyObject *map_load(PyObject *self, PyObject *key)
 {
     PyObject *value;
@@ -102,7 +93,7 @@ static int exchange(SyncMap *m, PyObject *key, PyObject *value, PyObject **was)
 static PyObject *map_store(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *was;
-    if (!arguments("store", nargs, 2) || exchange((SyncMap *)self, args[0], args[1], &was) < 0)
+    if (!check_nargs("store", nargs, 2) || exchange((SyncMap *)self, args[0], args[1], &was) < 0)
         return NULL;
     Py_XDECREF(was);
     Py_RETURN_NONE;
@@ -111,7 +102,7 @@ static PyObject *map_store(PyObject *self, PyObject *const *args, Py_ssize_t nar
 static PyObject *map_swap(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *was;
-    int found = arguments("swap", nargs, 2) ? exchange((SyncMap *)self, args[0], args[1], &was) : -1;
+    int found = check_nargs("swap", nargs, 2) ? exchange((SyncMap *)self, args[0], args[1], &was) : -1;
     return found < 0 ? NULL : pair(was, found);
 }
 
@@ -119,7 +110,7 @@ static PyObject *map_load_or_store(PyObject *self, PyObject *const *args, Py_ssi
 {
     SyncMap *m = (SyncMap *)self;
     PyObject *value;
-    if (!arguments("load_or_store", nargs, 2))
+    if (!check_nargs("load_or_store", nargs, 2))
         return NULL;
     int found = get(m, args[0], &value);
     if (found == 0) {
@@ -173,7 +164,7 @@ static PyObject *map_compare_and_delete(PyObject *self, PyObject *const *args, P
 {
     PyObject *was;
     int found =
-        arguments("compare_and_delete", nargs, 2) ? take((SyncMap *)self, args[0], args[1], &was) : -1;
+        check_nargs("compare_and_delete", nargs, 2) ? take((SyncMap *)self, args[0], args[1], &was) : -1;
     if (found < 0)
         return NULL;
     Py_XDECREF(was);
@@ -184,7 +175,7 @@ static PyObject *map_compare_and_swap(PyObject *self, PyObject *const *args, Py_
 {
     SyncMap *m = (SyncMap *)self;
     PyObject *was;
-    if (!arguments("compare_and_swap", nargs, 3) || enter(m) < 0)
+    if (!check_nargs("compare_and_swap", nargs, 3) || enter(m) < 0)
         return NULL;
     int same = get(m, args[0], &was);
     if (same > 0)
