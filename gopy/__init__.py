@@ -19,6 +19,7 @@ from gopy._core import (
     SendCase,
     SendChan,
     aselect,
+    blocking,
     default,
     go,
     nilchan,
@@ -26,9 +27,11 @@ from gopy._core import (
     select,
     send,
 )
+from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 _panic._start(runtime._gomaxprocs_at_start())
+_core.limit_blocking(runtime._max_blocking_at_start())
 
 __version__ = "0.1.0"
 
@@ -37,6 +40,7 @@ __all__ = [
     "ClosedChannelError",
     "Deadlock",
     "Default",
+    "Defer",
     "Goroutine",
     "GoroutinePanic",
     "Panic",
@@ -46,9 +50,12 @@ __all__ = [
     "SendChan",
     "aselect",
     "atomic",
+    "blocking",
     "default",
+    "deferring",
     "go",
     "nilchan",
+    "panic",
     "recv",
     "runtime",
     "select",

@@ -18,9 +18,9 @@ typedef struct {
     PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
     PyObject *args, *kwnames;
-    int nargs;      /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
-    bool grouped;   /* args is a tuple, and after all arguments comes a WaitGroup that is told of the end */
-    PyObject *name; /* NULL: fn's __qualname__ */
+    int nargs;       /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
+    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;  /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
 
@@ -134,12 +134,14 @@ int stackful_init(void);
 bool stackful_adopt_main(struct m *mp);
 void stackful_m_main(struct m *mp);
 void stackful_fork_child(void);
+void end_of_forked_main(void) __attribute__((noreturn));
 PyObject *goroutine_greenlet(Goroutine *go); /* new reference or NULL without an exception */
 PyThreadState *m_tstate(struct m *mp);
 unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
 void thaw_switches(void);
 
+PyObject *goroutine_call(Goroutine *go);
 void set_context(PyThreadState *ts, PyObject *context); /* steals context */
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
 void end_of_forked_main(void);
@@ -194,6 +196,7 @@ uint32_t select_seed(void);
 Goroutine *goroutine_new(PyObject *fn);
 PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group);
 void goroutine_clear(Goroutine *go); /* drop what it runs */
+void goroutine_replace(Goroutine *go, PyObject *fn);
 void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
 
@@ -211,6 +214,7 @@ int waitgroup_done(PyObject *group); /* -1: raised */
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
+extern PyMethodDef offload_functions[];
 extern PyObject *default_case;
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */

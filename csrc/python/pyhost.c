@@ -90,6 +90,19 @@ bool host_newthread(struct m *mp)
     return PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
 }
 
+static void offload_main(void *arg)
+{
+    (void)arg;
+    PyGILState_STATE state = PyGILState_Ensure();
+    offload_thread();
+    PyGILState_Release(state);
+}
+
+bool host_newoffload(void)
+{
+    return PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
+}
+
 static void *sysmon_thread(void *arg)
 {
     (void)arg;
@@ -262,6 +275,11 @@ void pyhost_before_fork(void)
             usleep(50);
             host_enter(left);
         }
+    while (offload_starting()) {
+        void *left = host_leave();
+        usleep(50);
+        host_enter(left);
+    }
 }
 
 /* After a fork, in the child: see rt_fork_child. */
@@ -275,6 +293,7 @@ void pyhost_fork_child(void)
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);
+    offload_fork_child();
     if (self) {
         stackful_fork_child();
         return;

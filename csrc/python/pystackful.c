@@ -166,24 +166,25 @@ static void stop_unwinding(char *unwinds)
 #define NOT_UNWINDING (void)0
 #endif
 
-static PyObject *call(Goroutine *go)
+PyObject *goroutine_call(Goroutine *go)
 {
     STOP_UNWINDING;
     PyObject *r;
     if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
         r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
     else if (go->nargs < 0)
-        r = PyObject_Vectorcall(go->fn, &PyTuple_GET_ITEM(go->args, 0),
-                                (size_t)(PyTuple_GET_SIZE(go->args) - go->grouped -
-                                         (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-                                go->kwnames);
+        r = PyObject_Vectorcall(
+            go->fn, &PyTuple_GET_ITEM(go->args, 0),
+            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
+            go->kwnames);
     else
         r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
     NOT_UNWINDING;
     return r;
 }
 
-/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
+/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. The
+ * exception that it ended with is set, if any. */
 void end_of_forked_main(void)
 {
     PyObject *type, *exc, *tb;
@@ -228,7 +229,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     Goroutine *go = goroutine_of(gp);
     PyThreadState *ts = ((struct hostm *)mp->host)->ts;
     worker_takes(mp, w, go);
-    PyObject *r = call(go);
+    PyObject *r = goroutine_call(go);
     if (unlikely(gp == sched.g1))
         end_of_forked_main();
     if (likely(r != NULL))
@@ -455,9 +456,29 @@ static struct hostm *hostm_new(struct m *mp)
     return hm;
 }
 
+/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
+ * first allocation of a thread is a big one: wait until there is some. */
+static void wait_for_memory(void)
+{
+    for (bool enough = false; !enough;) {
+        PyObject *list = PyList_New(0);
+        void *mem = PyObject_Malloc(512);
+        enough = list && mem;
+        PyErr_Clear();
+        Py_XDECREF(list);
+        PyObject_Free(mem);
+        if (!enough) {
+            void *left = host_leave();
+            usleep(1000);
+            host_enter(left);
+        }
+    }
+}
+
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
+    wait_for_memory();
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
         Py_FatalError("gopy: out of memory while starting a thread");

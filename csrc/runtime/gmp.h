@@ -58,6 +58,7 @@ enum waitreason {
     WAIT_SYNC_RWMUTEX_LOCK,
     WAIT_SYNC_WAITGROUP_WAIT,
     WAIT_SYNC_COND_WAIT,
+    WAIT_BLOCKING,
 };
 
 /* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */

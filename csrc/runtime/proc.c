@@ -22,6 +22,7 @@ static const char *const reasons[] = {
     [WAIT_SYNC_RWMUTEX_LOCK] = "sync.RWMutex.Lock",
     [WAIT_SYNC_WAITGROUP_WAIT] = "sync.WaitGroup.Wait",
     [WAIT_SYNC_COND_WAIT] = "sync.Cond.Wait",
+    [WAIT_BLOCKING] = "blocking",
 };
 
 const char *waitreason_name(uint8_t reason) { return reasons[reason]; }
