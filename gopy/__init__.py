@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, runtime, sync, time
+from gopy import _panic, atomic, runtime, sync, time
 from gopy._core import (
     Chan,
     Default,
@@ -49,6 +49,7 @@ __all__ = [
     "SendCase",
     "SendChan",
     "aselect",
+    "atomic",
     "blocking",
     "default",
     "deferring",

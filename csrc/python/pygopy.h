@@ -65,13 +65,33 @@ struct pyawait {
     struct gwait wait; /* of the goroutine that awaits it */
 };
 
+/* A Mutex; of an RWMutex only MUTEX_OTHER is set in mu. */
+typedef struct {
+    PyObject_HEAD
+    struct mutex mu;
+    PyObject *weakrefs;
+} SyncMutex;
+
+typedef struct {
+    SyncMutex base;
+    struct rwmutex rw;
+} SyncRWMutex;
+
+/* What RWMutex.rlocker() returns. */
+typedef struct {
+    PyObject_HEAD
+    SyncRWMutex *rw;
+} RLocker;
+
 static inline Goroutine *goroutine_of(struct g *gp)
 {
     return (Goroutine *)((char *)gp - offsetof(Goroutine, g));
 }
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
-extern PyTypeObject Mutex_Type, Once_Type, WaitGroup_Type;
+extern PyTypeObject Mutex_Type, RWMutex_Type, RLocker_Type, Once_Type, WaitGroup_Type, Cond_Type;
+extern PyTypeObject Map_Type, MapItems_Type, Pointer_Type, Value_Type;
+extern PyTypeObject *const sync_types[], *const atomic_types[]; /* by their own names, NULL at the end */
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
@@ -95,6 +115,7 @@ struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted); /* false: raised */
 int type_error(const char *arg, const char *wanted, PyObject *got);
 #define DEADLINE_PAST ((int64_t)0)
 #define MOST_CASES 65536 /* of a select */
@@ -184,6 +205,10 @@ extern Goroutine *main_goroutine;
 PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* a tp_new */
 int raise_sync(enum sync_result r);                    /* -1, with the exception that r stands for */
 int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
+
+/* pyrwmutex.c */
+int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline); /* -1: raised */
+int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewise */
 
 /* pywaitgroup.c */
 int waitgroup_done(PyObject *group); /* -1: raised */

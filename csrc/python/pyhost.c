@@ -211,6 +211,15 @@ int type_error(const char *arg, const char *wanted, PyObject *got)
     return -1;
 }
 
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted)
+{
+    if (likely(nargs == wanted))
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments but %zd %s given", fn, wanted, nargs,
+                 nargs == 1 ? "was" : "were");
+    return false;
+}
+
 /* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
 {

@@ -20,11 +20,14 @@ static int add_all(PyObject *module)
     if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 ||
         PyType_Ready(&ChanIter_Type) < 0 || add_type(module, "RecvCase", &RecvCase_Type) < 0 ||
         add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
-        add_type(module, "Mutex", &Mutex_Type) < 0 || add_type(module, "Once", &Once_Type) < 0 ||
-        add_type(module, "WaitGroup", &WaitGroup_Type) < 0 ||
         add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
         add_type(module, "LoopQueue", &LoopQueue_Type) < 0)
         return -1;
+    PyTypeObject *const *types[] = {sync_types, atomic_types};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        for (PyTypeObject *const *type = types[i]; *type; type++)
+            if (PyModule_AddType(module, *type) < 0)
+                return -1;
     default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
     PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);
     if (default_case == NULL || nil == NULL)

@@ -1,12 +1,6 @@
 /* pymutex.c: Mutex, and Once, which is one that is locked for good. */
 #include "pygopy.h"
 
-typedef struct {
-    PyObject_HEAD
-    struct mutex mu;
-    PyObject *weakrefs;
-} SyncMutex;
-
 /* tp_new of types without parameters: as object's, a subclass with an __init__ of its own may have some. */
 PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -52,12 +46,33 @@ int mutex_acquire(struct mutex *mu, int64_t deadline)
     return likely(r == SYNC_OK) ? 0 : raise_sync(r);
 }
 
-static int mutex_release(struct mutex *mu)
+/* These also get what is asked of an RWMutex as a Mutex, Mutex.lock(rw): its mutex is never locked the fast way. */
+static struct rwmutex *as_rwmutex(PyObject *self)
 {
-    if (mutexunlock(mu))
+    return apeek(&((SyncMutex *)self)->mu.state) & MUTEX_OTHER ? &((SyncRWMutex *)self)->rw : NULL;
+}
+
+static int lock_slowly(PyObject *self, int64_t deadline)
+{
+    struct rwmutex *rw = as_rwmutex(self);
+    return rw ? rwmutex_acquire(rw, true, deadline) : mutex_acquire(&((SyncMutex *)self)->mu, deadline);
+}
+
+static int unlock_slowly(PyObject *self)
+{
+    struct rwmutex *rw = as_rwmutex(self);
+    if (rw)
+        return rwmutex_release(rw, true);
+    if (mutexunlock(&((SyncMutex *)self)->mu))
         return 0;
     PyErr_SetString(hooks.Panic, "sync: unlock of unlocked mutex");
     return -1;
+}
+
+static bool is_locked(PyObject *self)
+{
+    struct rwmutex *rw = as_rwmutex(self);
+    return rw ? aload(&rw->state) & RW_WRITER : aload(&((SyncMutex *)self)->mu.state) & MUTEX_LOCKED;
 }
 
 static void mutex_dealloc(PyObject *self)
@@ -69,20 +84,18 @@ static void mutex_dealloc(PyObject *self)
 
 static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    struct mutex *mu = &((SyncMutex *)self)->mu;
     int64_t deadline = NEVER;
     if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "lock", &deadline) < 0)
         return NULL;
-    if (likely(mutexlock_fast(mu)) || mutex_acquire(mu, deadline) == 0)
+    if (likely(mutexlock_fast(&((SyncMutex *)self)->mu)) || lock_slowly(self, deadline) == 0)
         Py_RETURN_NONE;
     return NULL;
 }
 
 static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)
 {
-    struct mutex *mu = &((SyncMutex *)self)->mu;
     (void)noargs;
-    if (likely(mutexunlock_fast(mu)) || mutex_release(mu) == 0)
+    if (likely(mutexunlock_fast(&((SyncMutex *)self)->mu)) || unlock_slowly(self) == 0)
         Py_RETURN_NONE;
     return NULL;
 }
@@ -90,20 +103,20 @@ static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)
 static PyObject *mutex_try_lock(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return PyBool_FromLong(mutextrylock(&((SyncMutex *)self)->mu));
+    struct rwmutex *rw = as_rwmutex(self);
+    return PyBool_FromLong(rw ? rwtrylock(rw, true) : mutextrylock(&((SyncMutex *)self)->mu));
 }
 
 static PyObject *mutex_locked(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return PyBool_FromLong(aload(&((SyncMutex *)self)->mu.state) & MUTEX_LOCKED);
+    return PyBool_FromLong(is_locked(self));
 }
 
 static PyObject *mutex_enter(PyObject *self, PyObject *noargs)
 {
-    struct mutex *mu = &((SyncMutex *)self)->mu;
     (void)noargs;
-    if (likely(mutexlock_fast(mu)) || mutex_acquire(mu, NEVER) == 0)
+    if (likely(mutexlock_fast(&((SyncMutex *)self)->mu)) || lock_slowly(self, NEVER) == 0)
         Py_RETURN_NONE;
     return NULL;
 }
@@ -116,8 +129,7 @@ static PyObject *mutex_exit(PyObject *self, PyObject *const *args, Py_ssize_t na
 
 static PyObject *mutex_repr(PyObject *self)
 {
-    bool locked = aload(&((SyncMutex *)self)->mu.state) & MUTEX_LOCKED;
-    return PyUnicode_FromFormat("<%s %p%s>", Py_TYPE(self)->tp_name, self, locked ? " locked" : "");
+    return PyUnicode_FromFormat("<%s %p%s>", Py_TYPE(self)->tp_name, self, is_locked(self) ? " locked" : "");
 }
 
 static PyMethodDef mutex_methods[] = {
@@ -213,4 +225,9 @@ PyTypeObject Once_Type = {
     .tp_dealloc = once_dealloc,
     .tp_weaklistoffset = offsetof(SyncOnce, weakrefs),
     .tp_methods = once_methods,
+};
+
+PyTypeObject *const sync_types[] = {
+    &Mutex_Type, &RWMutex_Type, &RLocker_Type,  &Once_Type, &WaitGroup_Type,
+    &Cond_Type,  &Map_Type,     &MapItems_Type, NULL,
 };

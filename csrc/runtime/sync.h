@@ -1,4 +1,4 @@
-/* sync.h: what Go's package sync makes goroutines wait for: Mutex, WaitGroup.
+/* sync.h: what Go's package sync makes goroutines wait for: Mutex, RWMutex, WaitGroup, Cond.
  *
  * All zero is ready for use. What may wait comes as begin, gowait, finish, as in chan.h; whoever can park
  * where it stands calls the three in one. begin with gp NULL does not wait: SYNC_BLOCK. Whoever was woken with
@@ -53,6 +53,42 @@ enum sync_result mutexlock_finish(struct mutex *mu, struct g *gp, enum wake w);
 enum sync_result mutexlock(struct mutex *mu, struct g *gp, int64_t deadline);
 bool mutexunlock(struct mutex *mu); /* false: it was not locked */
 
+/* ---- RWMutex: sync_rwmutex.c ---- */
+
+enum {
+    RW_WRITER = 1,
+    RW_WAITERS = 2, /* somebody is on a queue: nobody locks or unlocks past the lock */
+    RW_READER = 4,  /* how many of these: how many read */
+};
+
+struct rwmutex {
+    uint32_t state;
+    struct lock lock; /* guards the queues and the sudogs on them */
+    struct waitq readers, writers;
+};
+
+static inline bool rwlock_fast(struct rwmutex *rw, bool write)
+{
+    if (write)
+        return likely(acas(&rw->state, 0, RW_WRITER));
+    uint32_t s = apeek(&rw->state);
+    return likely(!(s & (RW_WRITER | RW_WAITERS))) && acas(&rw->state, s, s + RW_READER);
+}
+
+static inline bool rwunlock_fast(struct rwmutex *rw, bool write)
+{
+    if (write)
+        return likely(acas(&rw->state, RW_WRITER, 0));
+    uint32_t s = apeek(&rw->state);
+    return likely(s >= RW_READER && !(s & RW_WAITERS)) && acas(&rw->state, s, s - RW_READER);
+}
+
+bool rwtrylock(struct rwmutex *rw, bool write);
+enum sync_result rwlock_begin(struct rwmutex *rw, struct g *gp, bool write);
+enum sync_result rwlock_finish(struct rwmutex *rw, struct g *gp, bool write, enum wake w);
+enum sync_result rwlock(struct rwmutex *rw, struct g *gp, bool write, int64_t deadline);
+bool rwunlock(struct rwmutex *rw, bool write); /* false: it was not locked so */
+
 /* ---- WaitGroup: sync_waitgroup.c ---- */
 
 struct waitgroup {
@@ -76,5 +112,21 @@ enum sync_result wgadd(struct waitgroup *wg, int32_t delta);
 enum sync_result wgwait_begin(struct waitgroup *wg, struct g *gp);
 enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w);
 enum sync_result wgwait(struct waitgroup *wg, struct g *gp, int64_t deadline);
+
+/* ---- Cond: sync_cond.c ---- */
+
+struct cond {
+    struct lock lock; /* guards q and the sudogs on it */
+    struct waitq q;
+};
+
+/* A wait: condadd, unlock L, condwait_begin, gowait, condwait_finish, lock L. A signal counts from condadd on.
+ * sg is the caller's, who must not wait for anything else with it: unlocking L may be a wait itself. */
+void condadd(struct cond *c, struct g *gp, struct sudog *sg);
+void condremove(struct cond *c, struct sudog *sg); /* after condadd: it does not wait after all */
+enum sync_result condwait_begin(struct cond *c, struct g *gp, struct sudog *sg);
+enum sync_result condwait_finish(struct cond *c, struct sudog *sg, enum wake w);
+void condsignal(struct cond *c);
+void condbroadcast(struct cond *c);
 
 #endif
