@@ -39,6 +39,7 @@ static inline Goroutine *goroutine_of(struct g *gp)
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type;
+extern PyTypeObject Timer_Type, Ticker_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
@@ -56,6 +57,8 @@ void pyhost_before_fork(void);
 void pyhost_fork_child(void);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
+int parse_duration(PyObject *o, const char *name,
+                   int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
 int type_error(const char *arg, const char *wanted, PyObject *got);
@@ -88,9 +91,22 @@ void goroutine_clear(Goroutine *go); /* drop what it runs */
 void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
 
+int refuse_stackless(PyObject *fn);
+
+/* pytime.c */
+int time_init(PyObject *nilchan);
+PyObject *time_object(void *elem);    /* what a timer sent, as a new float, or NULL */
+extern PyObject *start_due_functions; /* the work of SYSTEM_TIMERS */
+
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyObject *default_case;
+
+/* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */
+static inline PyObject *received(struct hchan *c, void *elem)
+{
+    return likely(!c->timed) ? (PyObject *)elem : time_object(elem);
+}
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */
 #if GOPY_THREADED

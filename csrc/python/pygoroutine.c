@@ -76,7 +76,7 @@ static void goroutine_dealloc(PyObject *self)
 }
 
 /* Until stackless goroutines exist, running a generator or coroutine function would do nothing at all. */
-static int refuse_stackless(PyObject *fn)
+int refuse_stackless(PyObject *fn)
 {
     PyObject *inner = PyMethod_Check(fn) ? PyMethod_GET_FUNCTION(fn) : fn;
     int flags = PyFunction_Check(inner) ? ((PyCodeObject *)PyFunction_GET_CODE(inner))->co_flags : 0;

@@ -103,9 +103,21 @@ enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
     return r;
 }
 
+/* gp has queued itself, but a timer could not be armed for it: end its wait, unless somebody has. */
+static bool give_up(struct g *gp)
+{
+    if (!wait_claim(gp))
+        return false;
+    gp->wake = WAKE_NOMEM;
+    astore(&gp->status, Grunning);
+    return true;
+}
+
 enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
 {
     struct g *woken = NULL;
+    if (unlikely(c->timed))
+        timechan_poll(c);
     lock(&c->lock);
     enum chan_result r = try_recv_locked(c, elem, &woken);
     if (r == CHAN_BLOCK && gp) {
@@ -115,6 +127,8 @@ enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
     unlock(&c->lock);
     if (woken)
         goready_when(woken, c->size == 0);
+    if (unlikely(c->timed) && r == CHAN_PARK && !timechan_block(c, gp) && give_up(gp))
+        return chanrecv_finish(c, gp, WAKE_NOMEM, elem);
     return r;
 }
 
@@ -140,6 +154,8 @@ enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w)
 
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem)
 {
+    if (unlikely(c->timed))
+        timechan_unblock(c);
     enum chan_result r = finish(c, &c->recvq, gp, w);
     *elem = r == CHAN_OK ? gp->wait->sg.elem : NULL;
     gp->wait->sg.elem = NULL;
@@ -228,13 +244,28 @@ static uint32_t next_rand(uint32_t x)
     return x ^ x << 5;
 }
 
+/* Arm the timers that this select, which has queued itself, waits for. false: out of memory. */
+static bool block_timed(struct selectstate *s, struct g *gp)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->cases[i].c && s->cases[i].c->timed && !timechan_block(s->cases[i].c, gp))
+            ok = false;
+    return ok;
+}
+
 enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei)
 {
+    bool timed = false;
     for (uint32_t i = 0; i < s->n; i++) {
         uint32_t j = (uint32_t)(((uint64_t)rand * (i + 1)) >> 32);
         rand = next_rand(rand);
         s->pollorder[i] = s->pollorder[j];
         s->pollorder[j] = (uint16_t)i;
+        if (s->cases[i].c && unlikely(s->cases[i].c->timed)) {
+            timed = true;
+            timechan_poll(s->cases[i].c);
+        }
     }
     if (GOPY_THREADED)
         sort_lockorder(s);
@@ -260,6 +291,8 @@ enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand
     selunlock(s);
     if (woken)
         goready(woken);
+    if (unlikely(timed) && r == CHAN_PARK && !block_timed(s, gp) && give_up(gp))
+        return select_finish(s, gp, WAKE_NOMEM, casei);
     return r;
 }
 
@@ -272,6 +305,9 @@ enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w,
             dequeue_sudog(k->send ? &k->c->sendq : &k->c->recvq, &s->sudogs[i]);
     }
     selunlock(s);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->cases[i].c && unlikely(s->cases[i].c->timed))
+            timechan_unblock(s->cases[i].c);
     if (w != WAKE_OP)
         return why(w);
     struct sudog *sg = gp->fired;

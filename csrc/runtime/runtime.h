@@ -6,5 +6,6 @@
 #include "runtime/host.h"
 #include "runtime/sched.h"
 #include "runtime/sudog.h"
+#include "runtime/timechan.h"
 
 #endif

@@ -107,7 +107,7 @@ static inline void run_timers(struct timers *ts)
     if (unlikely(first != NEVER)) {
         int64_t now = nanotime();
         if (first <= now)
-            timers_run(ts, now);
+            runtimers(ts, now);
     }
 }
 
@@ -188,7 +188,7 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
     int64_t first = real_peek(&victim->timers.first);
     if (first == NEVER || first > nanotime())
         return NULL;
-    timers_run(&victim->timers, nanotime());
+    runtimers(&victim->timers, nanotime());
     return gq_pop(&mp->lockq);
 }
 
@@ -354,6 +354,16 @@ static enum wake cancel_wait(struct g *gp, enum wake how)
     return how;
 }
 
+bool timer_add_here(struct timer *t, int64_t when)
+{
+    struct m *mp = getm();
+    struct p *pp = mp ? takep(mp) : NULL;
+    bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
+    if (pp)
+        givep(mp, pp);
+    return ok;
+}
+
 /* Park gp, which has begun a wait and is on the queues it wants to be on, until it is woken, interrupted, or
  * nanotime() reaches the deadline. */
 enum wake gowait(struct g *gp, int64_t deadline)
@@ -364,12 +374,8 @@ enum wake gowait(struct g *gp, int64_t deadline)
     if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
         return cancel_wait(gp, WAKE_INTERRUPT);
     if (deadline != NEVER) {
-        struct p *pp = takep(mp);
         gp->wait->timer.fn = wait_timeout;
-        bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), &gp->wait->timer, deadline);
-        if (pp)
-            givep(mp, pp);
-        if (!ok && wait_claim(gp))
+        if (!timer_add_here(&gp->wait->timer, deadline) && wait_claim(gp))
             return cancel_wait(gp, WAKE_NOMEM);
     }
     gp->waitsince = nanotime_coarse();

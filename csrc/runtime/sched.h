@@ -51,6 +51,7 @@ static inline bool wait_claim(struct g *gp)
 }
 
 enum wake gowait(struct g *gp, int64_t deadline);
+bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
 bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
 enum wake gosleep(struct g *gp, int64_t deadline);
 
@@ -62,6 +63,19 @@ static inline bool runs_on_locked(struct m *mp, struct g *gp)
 {
     return gp == mp->lockedg || gp->kind == GSYSTEM;
 }
+
+/* timerfunc.c: timers whose function is the embedding's, which needs a goroutine of its own */
+struct timerfunc {
+    struct timer timer;
+    struct timerfunc *next; /* in sched.due */
+    uint32_t ndue;          /* how often it has fired without having been taken off sched.due */
+    uint32_t epoch;
+};
+
+bool timerfunc_start(struct timerfunc *tf, int64_t when); /* it must not be pending; false: out of memory */
+bool timerfunc_stop(struct timerfunc *tf);                /* true: it was pending, and will not fire */
+struct timerfunc *timerfunc_next(uint32_t *n);            /* for SYSTEM_TIMERS: one that is due, n times */
+void runtimers(struct timers *ts, int64_t now);           /* timers_run, and what it leaves in sched.due */
 
 /* m.c: Ms, Ps and who sleeps */
 struct p *acquirep(void); /* an idle P, or NULL */
@@ -76,6 +90,7 @@ int procresize(int n); /* -> the previous GOMAXPROCS */
 void m_init(struct m *mp);
 void m_exit(struct m *mp); /* its last act */
 void wake_anyone(void);
+void timer_watch(void);
 bool nothing_else_runs(void);
 
 /* needm.c: threads that gopy does not run */
