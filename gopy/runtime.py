@@ -6,11 +6,12 @@ import signal
 import sys
 import traceback
 from types import FrameType
-from typing import TextIO, TypedDict
+from typing import Any, TextIO, TypedDict
 
 from gopy import _core
 from gopy._core import GOMAXPROCS as GOMAXPROCS
 from gopy._core import Goroutine
+from gopy._core import agosched as agosched
 from gopy._core import current as current
 from gopy._core import goroutines as goroutines
 from gopy._core import gosched as gosched
@@ -27,6 +28,7 @@ __all__ = [
     "GOMAXPROCS",
     "PanicHandler",
     "Stats",
+    "agosched",
     "current",
     "dump_on",
     "goexit",
@@ -63,6 +65,20 @@ class Stats(TypedDict):
     gil: bool
 
 
+def _awaiting(coro: Any) -> list[tuple[FrameType, int]]:
+    """The frames of a suspended coroutine or generator, and of what it awaits, oldest first."""
+    found: list[tuple[FrameType, int]] = []
+    while coro is not None:
+        kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(coro, f"{kind}_frame")), None)
+        if kind is None:
+            break
+        frame = getattr(coro, f"{kind}_frame")
+        if frame is not None:
+            found.append((frame, frame.f_lineno))
+        coro = getattr(coro, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
+    return found
+
+
 def _frames(top: FrameType | None) -> list[FrameType]:
     """The frames of a goroutine, oldest first, without the worker's own and whatever lies below it."""
     found: list[FrameType] = []
@@ -90,8 +106,13 @@ def _goroutine_text(goroutine: Goroutine, here: FrameType | None, running: dict[
     state, waited, ident = _core.goroutine_info(goroutine)
     locked = ", locked to thread" if _core.os_thread_locked(goroutine) else ""
     lines = [f"goroutine {goroutine.id} [{state}{_ago(waited)}{locked}]:\n"]
-    top = here if here is not None else _top_frame(goroutine, ident, running)
-    lines += traceback.format_list(traceback.StackSummary.extract((f, f.f_lineno) for f in _frames(top)))
+    coro = _core.coroutine_of(goroutine) if here is None else None
+    if coro is not None:
+        frames = _awaiting(coro)
+    else:
+        top = here if here is not None else _top_frame(goroutine, ident, running)
+        frames = [(frame, frame.f_lineno) for frame in _frames(top)]
+    lines += traceback.format_list(traceback.StackSummary.extract(iter(frames)))
     return "".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Go's package time, the part that schedules. Durations are seconds."""
 
-from gopy._core import Ticker, Timer, after, after_func, now, sleep, tick
+from gopy._core import Ticker, Timer, after, after_func, asleep, now, sleep, tick
 
 __all__ = [
     "Hour",
@@ -13,6 +13,7 @@ __all__ = [
     "Timer",
     "after",
     "after_func",
+    "asleep",
     "now",
     "sleep",
     "tick",

@@ -64,7 +64,8 @@ static int chan_clear(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
     Py_CLEAR(ch->zero);
-    for (PyObject *value; (value = chanpop(&ch->own)) != NULL;)
+    for (PyObject *value;
+         (value = chandrop(&ch->own)) != NULL;) /* waiters hold a reference: there are none */
         Py_DECREF(value);
     return 0;
 }
@@ -300,6 +301,11 @@ static PyObject *iter_next(PyObject *self)
     return value; /* NULL without an exception: closed and drained */
 }
 
+static PyObject *iter_anext(PyObject *self) { return chan_anext((PyObject *)((ChanIter *)self)->ch); }
+
+static PyAsyncMethods iter_async = {.am_aiter = PyObject_SelfIter, .am_anext = iter_anext};
+static PyAsyncMethods chan_async = {.am_aiter = chan_iter};
+
 static void iter_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
@@ -340,8 +346,18 @@ static int iter_traverse(PyObject *self, visitproc visit, void *arg)
      "Receive (value, True), or (zero, False) if closed and drained.\n\n"                                    \
      "Parks and times out as recv() does."}
 
-static PyMethodDef send_methods[] = {SEND, CLOSE, GENERIC, {0}};
-static PyMethodDef recv_methods[] = {RECV, RECV_OK, GENERIC, {0}};
+#define ASEND                                                                                                \
+    {"asend", chan_asend, METH_O,                                                                            \
+     "asend($self, value, /)\n--\n\nAn awaitable: send() for `async def` and generator goroutines, and asyncio."}
+#define ARECV                                                                                                \
+    {"arecv", chan_arecv, METH_NOARGS,                                                                       \
+     "arecv($self)\n--\n\nAn awaitable: recv() for `async def` and generator goroutines, and asyncio."}
+#define ARECV_OK                                                                                             \
+    {"arecv_ok", chan_arecv_ok, METH_NOARGS,                                                                 \
+     "arecv_ok($self)\n--\n\nAn awaitable: recv_ok() for `async def` and generator goroutines, and asyncio."}
+
+static PyMethodDef send_methods[] = {SEND, ASEND, CLOSE, GENERIC, {0}};
+static PyMethodDef recv_methods[] = {RECV, RECV_OK, ARECV, ARECV_OK, GENERIC, {0}};
 
 /* Chan has the methods of both sides once more as its own: the interpreter calls a C method straight away
  * only if the object is exactly of the type that defines it, which saves a third of an operation that need
@@ -351,6 +367,9 @@ static PyMethodDef chan_methods[] = {
     CLOSE,
     RECV,
     RECV_OK,
+    ASEND,
+    ARECV,
+    ARECV_OK,
     {"send_only", chan_send_only, METH_NOARGS,
      "send_only($self)\n--\n\nThis channel, seen from its sending side. == and hash agree with it."},
     {"recv_only", chan_recv_only, METH_NOARGS,
@@ -402,6 +421,7 @@ PyTypeObject RecvChan_Type = {
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_methods = recv_methods,
     .tp_iter = chan_iter,
+    .tp_as_async = &chan_async,
 };
 
 PyTypeObject Chan_Type = {
@@ -416,6 +436,7 @@ PyTypeObject Chan_Type = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .tp_methods = chan_methods,
     .tp_iter = chan_iter,
+    .tp_as_async = &chan_async,
     .tp_new = chan_new,
 };
 
@@ -427,4 +448,5 @@ PyTypeObject ChanIter_Type = {
     .tp_traverse = iter_traverse,
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = iter_next,
+    .tp_as_async = &iter_async,
 };

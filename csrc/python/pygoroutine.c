@@ -75,19 +75,61 @@ static void goroutine_dealloc(PyObject *self)
     PyObject_Free(self);
 }
 
-/* Until stackless goroutines exist, running a generator or coroutine function would do nothing at all. */
-int refuse_stackless(PyObject *fn)
+/* fn as an object to be run: go() takes it only as it has been made, and without arguments. */
+static int check_coroutine(PyObject *coro, Py_ssize_t nargs)
 {
-    PyObject *inner = PyMethod_Check(fn) ? PyMethod_GET_FUNCTION(fn) : fn;
-    int flags = PyFunction_Check(inner) ? ((PyCodeObject *)PyFunction_GET_CODE(inner))->co_flags : 0;
-    const char *kind = flags & CO_ASYNC_GENERATOR ? "an async generator function"
-                       : flags & CO_COROUTINE     ? "an `async def` function"
-                       : flags & CO_GENERATOR     ? "a generator function"
-                                                  : NULL;
-    if (kind == NULL)
-        return 0;
-    PyErr_Format(PyExc_TypeError, "`fn` must be a plain callable, got %s: %R", kind, fn);
-    return -1;
+    const char *running = PyCoro_CheckExact(coro) ? "cr_running" : "gi_running";
+    const char *frame = PyCoro_CheckExact(coro) ? "cr_frame" : "gi_frame";
+    if (nargs > 0) {
+        PyErr_Format(PyExc_TypeError, "`fn` is a %s, which takes no arguments", Py_TYPE(coro)->tp_name);
+        return -1;
+    }
+    PyObject *is_running = PyObject_GetAttrString(coro, running), *at = PyObject_GetAttrString(coro, frame);
+    int ok = is_running && at ? 0 : -1;
+    if (ok == 0 && (is_running == Py_True || at == Py_None)) {
+        PyErr_Format(PyExc_ValueError, "`fn` is a %s that %s already", Py_TYPE(coro)->tp_name,
+                     at == Py_None ? "has ended" : "runs");
+        ok = -1;
+    }
+    Py_XDECREF(is_running);
+    Py_XDECREF(at);
+    return ok;
+}
+
+/* go->context is a copy of this one's, unless there is none. */
+static int copy_context(Goroutine *go)
+{
+    return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;
+}
+
+static PyObject *start(Goroutine *go, uint8_t kind) /* steals go */
+{
+    if (copy_context(go) < 0)
+        goto fail;
+    if (unlikely(getm() == NULL) && getg() == NULL) { /* the main thread joins with its first go() */
+        PyErr_NoMemory();
+        goto fail;
+    }
+    Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
+    newproc(&go->g, kind);
+    return (PyObject *)go;
+fail:
+    Py_DECREF(go);
+    return NULL;
+}
+
+static PyObject *start_stackless(PyObject *coro) /* steals coro */
+{
+    Goroutine *go = coro ? goroutine_new(coro) : NULL;
+    PyObject *r = go ? start(go, GSTACKLESS) : NULL;
+    if (r == NULL && coro && PyCoro_CheckExact(coro)) { /* out of memory: without a word about coroutines */
+        PyObject *type, *exc, *tb;
+        PyErr_Fetch(&type, &exc, &tb);
+        Py_XDECREF(PyObject_CallMethod(coro, "close", NULL));
+        PyErr_Restore(type, exc, tb);
+    }
+    Py_XDECREF(coro);
+    return r;
 }
 
 static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -98,19 +140,29 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     PyObject *fn = args[0];
+    Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (unlikely(!PyCallable_Check(fn))) {
-        if (PyCoro_CheckExact(fn) || PyGen_CheckExact(fn) || PyAsyncGen_CheckExact(fn))
-            type_error("fn", "a plain callable", fn);
-        else
-            type_error("fn", "callable", fn);
+        if (is_coroutine(fn))
+            return check_coroutine(fn, n) < 0 ? NULL : start_stackless(new_ref(fn));
+        type_error("fn", "callable, a coroutine or a generator", fn);
         return NULL;
     }
-    if (unlikely(refuse_stackless(fn) < 0))
+    int stackless = stackless_function(fn);
+    if (unlikely(stackless < 0))
         return NULL;
+    if (stackless) { /* calling it only makes the coroutine */
+        PyObject *coro =
+            PyObject_Vectorcall(fn, args + 1, (size_t)(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+        if (coro == NULL || is_coroutine(coro))
+            return start_stackless(coro);
+        type_error("fn", "a function whose result can be run",
+                   coro); /* a partial of something that has changed */
+        Py_DECREF(coro);
+        return NULL;
+    }
     Goroutine *go = goroutine_new(fn);
     if (unlikely(go == NULL))
         return NULL;
-    Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (n == 1 && kwnames == NULL) { /* without a tuple it is a third faster */
         go->nargs = 1;
         go->args = new_ref(args[1]);
@@ -123,15 +175,7 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         if (kwnames)
             go->kwnames = new_ref(kwnames);
     }
-    if (PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL)
-        goto fail;
-    if (unlikely(getm() == NULL) && getg() == NULL) { /* the main thread joins with its first go() */
-        PyErr_NoMemory();
-        goto fail;
-    }
-    Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
-    newproc(&go->g, GSTACKFUL);
-    return (PyObject *)go;
+    return start(go, GSTACKFUL);
 fail:
     Py_DECREF(go);
     return NULL;
@@ -186,8 +230,8 @@ static PyObject *get_state(PyObject *self, void *closure)
 
 static PyObject *get_stackless(PyObject *self, void *closure)
 {
-    (void)self, (void)closure;
-    Py_RETURN_FALSE;
+    (void)closure;
+    return PyBool_FromLong(((Goroutine *)self)->g.kind == GSTACKLESS);
 }
 
 static PyObject *goroutine_join_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -250,6 +294,8 @@ static PyMethodDef goroutine_methods[] = {
     {"join", (PyCFunction)(void (*)(void))goroutine_join_, METH_FASTCALL | METH_KEYWORDS,
      "join($self, timeout=None)\n--\n\nPark until this goroutine is dead, however it ended.\n\n"
      "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic."},
+    {"ajoin", goroutine_ajoin, METH_NOARGS,
+     "ajoin($self)\n--\n\nAn awaitable: join() for `async def` and generator goroutines, and asyncio."},
     {"stack", goroutine_stack, METH_NOARGS,
      "stack($self)\n--\n\nIts Python stack as text, parked or running, under a header as in Go's dumps."},
     {0},
@@ -271,8 +317,11 @@ PyMethodDef goroutine_functions[] = {
     {"go", (PyCFunction)(void (*)(void))core_go, METH_FASTCALL | METH_KEYWORDS,
      "go($module, fn, /, *args, **kwargs)\n--\n\n"
      "Start fn(*args, **kwargs) as a goroutine and return it at once; fn's result is discarded.\n\n"
-     "The goroutine is stackful: it may block anywhere, at any depth. It starts with a copy of the caller's\n"
-     "contextvars. Works as a decorator on a function without parameters: `@go`.\n"
-     "TypeError: fn is not callable, or is a generator or coroutine function."},
+     "A plain callable becomes a stackful goroutine (a greenlet): it may block anywhere, at any depth. A\n"
+     "generator function or `async def` becomes a stackless one: it blocks where it yields or awaits one of\n"
+     "gopy's awaitables, costs a tenth of the memory, and may resume on any OS thread. A coroutine or generator\n"
+     "object is accepted as fn too. Works as a decorator on a function without parameters: `@go`.\n"
+     "It starts with a copy of the caller's contextvars.\n"
+     "TypeError: fn is not callable, or is an async generator function."},
     {0},
 };

@@ -19,7 +19,9 @@ static int add_all(PyObject *module)
     Chan_Type.tp_base = &SendChan_Type;
     if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 ||
         PyType_Ready(&ChanIter_Type) < 0 || add_type(module, "RecvCase", &RecvCase_Type) < 0 ||
-        add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0)
+        add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
+        add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
+        add_type(module, "LoopQueue", &LoopQueue_Type) < 0)
         return -1;
     default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
     PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);

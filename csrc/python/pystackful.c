@@ -184,7 +184,7 @@ static PyObject *call(Goroutine *go)
 }
 
 /* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
-static void end_of_forked_main(void)
+void end_of_forked_main(void)
 {
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
@@ -197,7 +197,7 @@ static void end_of_forked_main(void)
     _exit(1);
 }
 
-static void set_context(PyThreadState *ts, PyObject *context)
+void set_context(PyThreadState *ts, PyObject *context)
 {
     PyObject *was = ts->context;
     if (was != context) {
@@ -207,15 +207,27 @@ static void set_context(PyThreadState *ts, PyObject *context)
     }
 }
 
+/* From here go runs on worker w. */
+void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
+{
+    struct hostm *hm = mp->host;
+    bool frames = go->g.kind == GSTACKLESS; /* that somebody may be looking at */
+    if (frames)
+        switch_begins(hm);
+    go->worker = w;
+    goroutine_start(mp, &go->g, &w->wait);
+    if (frames)
+        switch_ended(hm);
+    set_context(hm->ts, go->context);
+    go->context = NULL;
+}
+
 /* Run gp, which is new, to its end. Drops the scheduler's reference to it. */
 static void run(struct m *mp, struct worker *w, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
     PyThreadState *ts = ((struct hostm *)mp->host)->ts;
-    go->worker = w;
-    goroutine_start(mp, gp, &w->wait);
-    set_context(ts, go->context);
-    go->context = NULL;
+    worker_takes(mp, w, go);
     PyObject *r = call(go);
     if (unlikely(gp == sched.g1))
         end_of_forked_main();
@@ -261,7 +273,10 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
             break;
         struct worker *other = goroutine_of(gp)->worker;
         if (other == NULL) {
-            run(mp, w, gp);
+            if (gp->kind == GSTACKLESS)
+                stackless_step(mp, hm->ts, w, goroutine_of(gp));
+            else
+                run(mp, w, gp);
             continue;
         }
         w->next = hm->idle;
@@ -536,7 +551,9 @@ int stackful_init(void)
     if (_PyGreenlet_API == NULL)
         return -1;
     PyObject *globals = PyDict_New(), *run_fn = PyCFunction_New(&worker_def, NULL);
-    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0)
+    /* A C function that runs as a goroutine finds its globals here, and imports with these builtins. */
+    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0 ||
+        PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
         return -1;
     PyObject *code = Py_CompileString("def goroutine():\n run()\n", "<gopy>", Py_file_input);
     PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;

@@ -60,12 +60,18 @@ static PyObject *core_sleep(PyObject *self, PyObject *seconds)
     return NULL;
 }
 
-PyObject *time_object(void *elem) { return PyFloat_FromDouble((double)timechan_time(elem) / 1e9); }
+PyObject *time_object(void *elem) { return PyFloat_FromDouble(timechan_value(elem)); }
+
+void time_give_back(struct hchan *c, PyObject *value)
+{
+    timechan_unrecv((struct timechan *)c, PyFloat_AS_DOUBLE(value));
+    Py_DECREF(value);
+}
 
 static PyObject *core_now(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
-    return PyFloat_FromDouble((double)nanotime() / 1e9);
+    return PyFloat_FromDouble(timechan_seconds(nanotime()));
 }
 
 /* ---- the channel ---- */
@@ -185,8 +191,6 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
         type_error("fn", "callable", args[1]);
         return NULL;
     }
-    if (refuse_stackless(args[1]) < 0)
-        return NULL;
     if (unlikely(getm() == NULL) && getg() == NULL) /* the main thread joins with its first timer */
         return PyErr_NoMemory();
     FuncTimer *ft = (FuncTimer *)FuncTimer_Type.tp_alloc(&FuncTimer_Type, 0);
@@ -482,6 +486,9 @@ PyMethodDef time_functions[] = {
     {"sleep", core_sleep, METH_O,
      "sleep($module, seconds, /)\n--\n\nPark this goroutine for at least so many seconds. Zero and less: "
      "return at once.\n\n" NUMBERS},
+    {"asleep", core_asleep, METH_O,
+     "asleep($module, seconds, /)\n--\n\nAn awaitable: sleep() for `async def` and generator goroutines, and "
+     "asyncio. The time counts from this call."},
     {"now", core_now, METH_NOARGS,
      "now($module, /)\n--\n\nThe time in seconds on the clock of every timer here; it is "
      "time.monotonic()'s."},

@@ -13,6 +13,8 @@
  *
  * A started stackful goroutine lives on the C stack of one M (`lockedm`): only that M ever resumes it, so a
  * goready() that overtakes the gopark() it answers is harmless: the M still has to come round and find it.
+ * A stackless one begins its wait after it has left its M (goroutine_unbind), as the last thing its driver does:
+ * from then on any M may run its next step.
  *
  * M's state       Mrunning  has a goroutine, or looks for one       itself
  *                 Midle     sleeps on `park`, in sched.midle        under sched.lock
@@ -54,13 +56,16 @@ enum waitreason {
     WAIT_GOEXIT,
 };
 
-/* How a wait ended. */
-enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM };
+/* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */
+enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM, WAKE_CANCEL };
 
 enum gkind {
     GSTACKFUL,
-    GFOREIGN, /* stands for a thread that gopy does not run: waits on a note, never queued */
-    GSYSTEM,  /* stackful, the runtime's own: not counted, not shown */
+    GSTACKLESS, /* runs in steps: bound to an M during a step only (unless locked), anybody's between two */
+    GSYSTEM,    /* stackful, the runtime's own: not counted, not shown */
+    /* from here on: not run by gopy, never queued to run */
+    GFOREIGN, /* stands for a thread: waits on a note */
+    GTASK,    /* stands for a task of another event loop, which host_wake_task() wakes */
 };
 
 /* A goroutine in the queue of a channel (or of whatever else it may wait for). */
@@ -71,6 +76,7 @@ struct sudog {
     void *elem;      /* the value to send, or the one received; ownership moves with it */
     uint32_t casei;  /* select: the index of the case */
     bool success;    /* a value was passed; false: woken because the channel was closed */
+    bool given_back; /* see chanunrecv: nobody waits here, but there is a value */
 };
 
 struct waitq {

@@ -32,6 +32,9 @@ void host_sysmon_enter(void);
 void host_sysmon_leave(void);
 bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called again soon */
 
+/* gp is of kind GTASK and its wait has ended: tell its event loop. May be called with a runtime lock held. */
+void host_wake_task(struct g *gp);
+
 /* A fresh goroutine of kind GSYSTEM. NULL: out of memory. */
 enum systemwork {
     SYSTEM_DEADLOCK, /* look whether the program is deadlocked and, if so, interrupt the main goroutine */

@@ -149,6 +149,9 @@ static struct g *pick(struct m *mp, struct p *pp)
         return gq_pop(&mp->lockq);
     if ((gp = runqget(&pp->runq)) != NULL || (gp = gq_pop(&mp->lockq)) != NULL)
         return gp;
+    /* Stackless ones yield to the global queue where others may take them from there: not always before ours. */
+    if (GOPY_THREADED && tick % 4 == 0 && (gp = gq_pop(&mp->yieldq)) != NULL)
+        return gp;
     if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
         return gp;
     return gq_pop(&mp->yieldq);
@@ -297,8 +300,11 @@ void gopark(struct m *mp, struct g *gp)
  * others if it can wait. */
 void goready_when(struct g *gp, bool next)
 {
-    if (unlikely(gp->kind == GFOREIGN)) {
-        note_wakeup(gp->note);
+    if (unlikely(gp->kind >= GFOREIGN)) {
+        if (gp->kind == GFOREIGN)
+            note_wakeup(gp->note);
+        else
+            host_wake_task(gp);
         return;
     }
     struct m *mp = getm(), *home = gp->lockedm;
@@ -321,7 +327,10 @@ void goready_when(struct g *gp, bool next)
         }
         return;
     }
-    runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0));
+    if (next)
+        runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0));
+    else
+        runqput_tail(mp, pp, (uintptr_t)gp);
     givep(mp, pp);
 #if GOPY_THREADED
     if (home == NULL)
@@ -335,6 +344,18 @@ void gosched(struct m *mp, struct g *gp)
     astore(&gp->status, Grunnable);
     gq_push(&mp->yieldq, gp);
     gopark(mp, gp);
+}
+
+void gosched_begin(struct g *gp)
+{
+    gp->wake = WAKE_OP;
+    astore(&gp->status, Grunnable);
+    struct m *mp =
+        GOPY_THREADED ? gp->lockedm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
+    if (mp)
+        gq_push(&mp->yieldq, gp);
+    else
+        globrunqput(gp);
 }
 
 static void wait_timeout(struct timer *t, int64_t now)
@@ -354,6 +375,7 @@ static enum wake cancel_wait(struct g *gp, enum wake how)
     return how;
 }
 
+/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
 bool timer_add_here(struct timer *t, int64_t when)
 {
     struct m *mp = getm();
@@ -398,4 +420,16 @@ enum wake gosleep(struct g *gp, int64_t deadline)
 {
     wait_begin(gp, WAIT_SLEEP);
     return gowait(gp, deadline);
+}
+
+bool gosleep_begin(struct g *gp, int64_t deadline)
+{
+    wait_begin(gp, WAIT_SLEEP);
+    gp->wait->timer.fn = wait_timeout;
+    return deadline == NEVER || timer_add_here(&gp->wait->timer, deadline);
+}
+
+void gosleep_finish(struct g *gp)
+{
+    timer_del(&gp->wait->timer); /* the timer's function may still be on its way out on another M */
 }

@@ -14,7 +14,10 @@
 /* proc.c: birth and death */
 void newproc(struct g *gp, uint8_t kind);                             /* gp becomes runnable */
 void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait); /* the host is about to run it on mp */
+void goroutine_unbind(struct m *mp, struct g *gp);                    /* the end of a stackless one's step */
 void goroutine_end(struct m *mp, struct g *gp);                       /* it has returned */
+bool goroutine_join_begin(struct g *self, struct g *gp); /* false: it is dead already; self NULL: only ask */
+void goroutine_join_finish(struct g *self, struct g *gp, enum wake w);
 enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline);
 const char *waitreason_name(uint8_t reason);
 uint64_t num_goroutine(void);
@@ -52,7 +55,11 @@ static inline bool wait_claim(struct g *gp)
 
 enum wake gowait(struct g *gp, int64_t deadline);
 bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
-bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
+bool gosleep_begin(struct g *gp,
+                   int64_t deadline); /* for those that do not park here; false: out of memory */
+void gosleep_finish(struct g *gp);
+void gosched_begin(struct g *gp); /* likewise: gp, which is bound to no M, runs again behind the others */
+bool gointerrupt(struct g *gp);   /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
 enum wake gosleep(struct g *gp, int64_t deadline);
 
 /* Does mp run goroutines that are not bound to it yet? */

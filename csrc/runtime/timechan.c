@@ -8,6 +8,7 @@ static void fire(struct timer *t, int64_t now)
 {
     struct timechan *tc = (struct timechan *)((char *)t - offsetof(struct timechan, timer));
     int64_t due = t->when;
+    tc->sent = due;
     t->when = tc->period ? due + tc->period * (1 + (now - due) / tc->period) : 0;
     chansend_begin(&tc->c, NULL, (void *)(uintptr_t)due);
 }
@@ -75,6 +76,8 @@ bool timechan_block(struct hchan *c, struct g *gp)
     lock_timer(tc);
     tc->blocked++;
     bool ok = arm_locked(tc);
+    if (!ok)
+        tc->blocked--;
     unlock(&tc->lock);
     if (mp == NULL || mp->curg != gp) /* else it schedules next */
         timer_watch();
@@ -95,11 +98,20 @@ static bool disarm_locked(struct timechan *tc)
 {
     timer_del(&tc->timer);
     bool pending = tc->timer.when != 0;
-    tc->timer.when = 0;
+    tc->timer.when = tc->sent = 0;
     lock(&tc->c.lock);
-    pending |= chanpop(&tc->c) != NULL;
+    pending |= tc->c.count > 0;
+    apoke(&tc->c.count, 0); /* of a buffer of one, that is all */
     unlock(&tc->c.lock);
     return pending;
+}
+
+void timechan_unrecv(struct timechan *tc, double seconds)
+{
+    lock_timer(tc);
+    if (tc->sent != 0 && timechan_seconds(tc->sent) == seconds)
+        chansend_begin(&tc->c, NULL, (void *)(uintptr_t)tc->sent);
+    unlock(&tc->lock);
 }
 
 bool timechan_stop(struct timechan *tc)

@@ -23,6 +23,7 @@ struct timechan {
     uint32_t blocked; /* how many receivers wait */
     uint32_t epoch;   /* the fork generation that `timer.heap`, `lock` and `blocked` belong to */
     int64_t period;   /* of a ticker, else 0 */
+    int64_t sent;     /* the last value since it was stopped or reset, or 0 */
     void *slot;       /* the buffer */
 };
 
@@ -36,7 +37,12 @@ bool timechan_reset(struct timechan *tc, int64_t when, int64_t period, bool *was
 
 _Static_assert(sizeof(void *) >= sizeof(int64_t), "a time must fit into an elem");
 
-/* The time, on the clock of nanotime(), that was received as elem. */
-static inline int64_t timechan_time(void *elem) { return (int64_t)(uintptr_t)elem; }
+static inline double timechan_seconds(int64_t time) { return (double)time / 1e9; }
+
+/* What was received as elem, in seconds on the clock of nanotime(). */
+static inline double timechan_value(void *elem) { return timechan_seconds((int64_t)(uintptr_t)elem); }
+
+/* A receiver was cancelled before it could take this value: send it again, unless it is stale. */
+void timechan_unrecv(struct timechan *tc, double seconds);
 
 #endif

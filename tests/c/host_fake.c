@@ -49,6 +49,7 @@ bool host_tidy(struct m *mp, int64_t *until) { return mp == NULL && until == NUL
 struct g *host_newsystem(enum systemwork work) { return work == SYSTEM_TIMERS ? fake_timers : NULL; }
 bool host_interrupt_pending(void) { return false; }
 bool host_adopt_main(void) { return false; }
+void host_wake_task(struct g *gp) { real_add(&gp->id, 1); }
 bool host_is_main_thread(void) { return false; }
 void host_hang(void)
 {
