@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, runtime, time
+from gopy import _panic, context, runtime, time
 from gopy._core import (
     Chan,
     Default,
@@ -45,6 +45,7 @@ __all__ = [
     "SendCase",
     "SendChan",
     "aselect",
+    "context",
     "default",
     "go",
     "nilchan",
