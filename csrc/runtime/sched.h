@@ -111,7 +111,7 @@ void sysmon_wake(void);
 /* Work has been queued that sysmon may have to hand on. */
 static inline void sysmon_watch(void)
 {
-    if (unlikely(real_peek(&sched.sysmon_asleep) || !sched.sysmon_running))
+    if (unlikely(real_peek(&sched.sysmon_asleep) || !real_peek(&sched.sysmon_running)))
         sysmon_wake();
 }
 

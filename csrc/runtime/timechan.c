@@ -52,9 +52,10 @@ void timechan_end(struct timechan *tc)
 /* If somebody waits it must be in a heap, unless it is stopped. false: out of memory. */
 static bool arm_locked(struct timechan *tc)
 {
-    int64_t when = tc->timer.when;
-    return tc->blocked == 0 || when == 0 || when == NEVER || aload(&tc->timer.heap) != NULL ||
-           timer_add_here(&tc->timer, when);
+    if (tc->blocked == 0 || aload(&tc->timer.heap) != NULL)
+        return true;
+    int64_t when = tc->timer.when; /* not before: in a heap, it is the heap's */
+    return when == 0 || when == NEVER || timer_add_here(&tc->timer, when);
 }
 
 void timechan_poll(struct hchan *c)
