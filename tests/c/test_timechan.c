@@ -41,11 +41,12 @@ static void until(int64_t when)
 static void test_once(void)
 {
     struct timechan tc;
-    int64_t t, when = nanotime() + MS;
+    int64_t t, when = nanotime() + HOUR;
     bool was;
     timechan_init(&tc, when, 0);
     CHECK(!poll_time(&tc, &t) && heap0()->len == 0); /* nobody waits: it is in no heap */
-    until(when);
+    when = nanotime();
+    CHECK(timechan_reset(&tc, when, 0, &was) && was && heap0()->len == 0);
     CHECK(poll_time(&tc, &t) && t == when); /* when it was due, not when somebody looked */
     CHECK(!poll_time(&tc, &t));
     CHECK(!timechan_stop(&tc));
@@ -64,16 +65,18 @@ static void test_once(void)
 static void test_ticks(void)
 {
     struct timechan tc;
-    int64_t t, start = nanotime() + MS;
+    int64_t t, next, start = nanotime() - 5 * MS - MS / 2;
     timechan_init(&tc, start, MS);
-    until(start + MS / 2);
-    CHECK(poll_time(&tc, &t) && t == start);
-    until(start + 5 * MS + MS / 2); /* four are lost */
-    CHECK(poll_time(&tc, &t) && t == start + MS);
-    until(tc.timer.when);
-    CHECK(poll_time(&tc, &t) && (t - start) % MS == 0 && t >= start + 6 * MS); /* still in step */
+    CHECK(poll_time(&tc, &t) && t == start); /* the first is kept, five are lost */
+    for (int i = 0; i < 3; i++) {
+        next = tc.timer.when;
+        CHECK((next - start) % MS == 0 && next - start >= (6 + i) * MS); /* still in step */
+        CHECK(!poll_time(&tc, &t) || t == next);
+        until(next);
+        CHECK(t == next || (poll_time(&tc, &t) && t == next));
+    }
     CHECK(timechan_stop(&tc));
-    until(start + 20 * MS);
+    until(next + 3 * MS);
     CHECK(!poll_time(&tc, &t));
 }
 
