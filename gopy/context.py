@@ -5,13 +5,13 @@ it only by single operations of that dict, each of which is atomic, also without
 and an exception that strikes in the middle (Ctrl-C) leaves nothing locked:
 
     "err"       (error, cause), by setdefault: the first cancel wins
-    "done"      what done() returns, by setdefault
-    "open"      the channel behind it, until somebody takes it away and closes it
+    "done"      (what done() returns, the channel behind it), by setdefault
+    "closed"    that channel has been closed
     "children"  {weak reference to the child: the child, or None}
     "link"      where its parent has it: ("children" of the parent, the weak reference)
     "timer", "fn", "stop"   what is to be stopped or run at its end, until somebody takes it away for that
 
-Whoever adds ("open", a child) looks for "err" afterwards, and whoever sets "err" looks for those afterwards.
+Whoever adds ("done", a child) looks for "err" afterwards, and whoever sets "err" looks for those afterwards.
 So one of both sees the other; if both do, what each takes out of the dict is its own.
 
 A parent refers to a child weakly, unless the child is needed without anybody referring to it: its done() was
@@ -28,6 +28,7 @@ from weakref import ref
 
 from gopy import time as gotime
 from gopy._core import Chan, RecvChan, default, go, nilchan, recv, select
+from gopy._panic import ClosedChannelError
 
 __all__ = [
     "CancelCauseFunc",
@@ -111,9 +112,9 @@ class Context:
 
 
 _NIL: RecvChan[None] = nilchan.recv_only()
-_CLOSED: Chan[None] = Chan()
-_CLOSED.close()
-_CLOSED_VIEW = _CLOSED.recv_only()
+_closed: Chan[None] = Chan()
+_closed.close()
+_CLOSED = (_closed.recv_only(), _closed)
 
 _NEAREST = object()  # value(_NEAREST) is the nearest _CancelCtx: also through a parent that is not ours
 
@@ -224,26 +225,27 @@ class _CancelCtx(_Derived):
 
     def done(self) -> RecvChan[None]:
         state = self._state
-        done: RecvChan[None] | None = state.get("done")
-        if done is not None:
-            return done
-        if "err" in state:
-            done = state.setdefault("done", _CLOSED_VIEW)
-        else:
-            _need(self)
-            channel: Chan[None] = Chan()
-            view = channel.recv_only()
-            done = state.setdefault("done", view)
-            if done is view:
-                state["open"] = channel
-                if "err" in state:
-                    self._close()
-        return done
+        done: tuple[RecvChan[None], Chan[None]] | None = state.get("done")
+        if done is None:
+            if "err" in state:
+                done = state.setdefault("done", _CLOSED)
+            else:
+                _need(self)
+                channel: Chan[None] = Chan()
+                done = state.setdefault("done", (channel.recv_only(), channel))
+            if "err" in state:
+                self._close()
+        return done[0]
 
     def _close(self) -> None:
-        channel = self._state.pop("open", None)
-        if channel is not None:
-            channel.close()
+        state = self._state
+        done = state.get("done")
+        if done is not None and "closed" not in state:
+            try:
+                done[1].close()
+            except ClosedChannelError:  # by somebody else, at the same time
+                pass
+            state["closed"] = True
 
     def err(self) -> Exception | None:
         state = self._state
@@ -349,9 +351,7 @@ def _end(ctx: _CancelCtx, outcome: _Outcome) -> None:
 
 def _finish(ctx: _CancelCtx, state: dict[str, Any]) -> None:
     """What goes with ctx's end, apart from its children: each only once, for it is taken out of the dict."""
-    channel = state.pop("open", None)
-    if channel is not None:
-        channel.close()
+    ctx._close()
     link = state.get("link")
     if link is not None:
         link[0].pop(link[1], None)
