@@ -141,9 +141,12 @@ void host_sysmon_enter(void) { sysmon_state = PyGILState_Ensure(); }
 
 void host_sysmon_leave(void) { PyGILState_Release(sysmon_state); }
 
-struct g *host_newsystem(bool signals)
+struct g *host_newsystem(enum systemwork work)
 {
-    Goroutine *go = goroutine_new(signals ? Py_None : hooks.deadlock);
+    PyObject *const work_of[] = {[SYSTEM_DEADLOCK] = hooks.deadlock,
+                                 [SYSTEM_SIGNALS] = Py_None,
+                                 [SYSTEM_TIMERS] = start_due_functions};
+    Goroutine *go = goroutine_new(work_of[work]);
     if (go == NULL) {
         PyErr_Clear();
         return NULL;
@@ -220,12 +223,9 @@ bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted)
     return false;
 }
 
-/* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
-int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
+/* Nanoseconds: 0 for zero and less, NEVER for more than a century. */
+int parse_duration(PyObject *o, const char *name, int64_t *ns)
 {
-    *deadline = NEVER;
-    if (o == Py_None)
-        return 0;
     PyNumberMethods *nb = Py_TYPE(o)->tp_as_number;
     if (nb == NULL || (nb->nb_float == NULL && nb->nb_index == NULL))
         return type_error(name,
@@ -246,10 +246,17 @@ int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
         PyErr_Format(PyExc_ValueError, "`%s` must be a number of seconds, got nan", name);
         return -1;
     }
-    if (s <= 0.0)
-        *deadline = DEADLINE_PAST;
-    else if (s < 4e9) /* longer than a century is for ever */
-        *deadline = nanotime() + (int64_t)ceil(s * 1e9);
+    *ns = s <= 0.0 ? 0 : s < 4e9 ? (int64_t)ceil(s * 1e9) : NEVER;
+    return 0;
+}
+
+/* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
+int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
+{
+    int64_t ns = NEVER;
+    if (o != Py_None && parse_duration(o, name, &ns) < 0)
+        return -1;
+    *deadline = ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime() + ns;
     return 0;
 }
 
