@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, atomic, context, runtime, sync, time
+from gopy import _free_threading, _panic, atomic, context, runtime, sync, time
 from gopy._core import (
     Chan,
     Default,
@@ -30,6 +30,7 @@ from gopy._core import (
 from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
+_free_threading.warn_if_unchecked()
 _panic._start(runtime._gomaxprocs_at_start())
 _core.limit_blocking(runtime._max_blocking_at_start())
 

@@ -111,6 +111,7 @@ int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void pyhost_before_fork(void);
 void pyhost_before_exit(void);
+void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
 void pyhost_fork_child(void);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
@@ -132,6 +133,29 @@ void panic_thread(void);
 void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;
+
+/* pyframes.c: the frames of a suspended greenlet, for a collector that does not find them by itself. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#define GOPY_VISIT_FRAMES 1
+struct frames {
+    struct frames *next, *prev;
+    void *top; /* NULL while it runs */
+};
+int frames_init(void);
+void frames_add(struct frames *f);
+void frames_remove(struct frames *f);
+void frames_suspend(struct frames *f, PyThreadState *ts);
+void frames_fork_child(struct frames *running);
+#else
+#define GOPY_VISIT_FRAMES 0
+struct frames {
+    char none[0];
+};
+static inline int frames_init(void) { return 0; }
+static inline void frames_add(struct frames *f) { (void)f; }
+static inline void frames_remove(struct frames *f) { (void)f; }
+static inline void frames_fork_child(struct frames *running) { (void)running; }
+#endif
 
 /* pystackful.c */
 int stackful_init(void);
