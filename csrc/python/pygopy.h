@@ -56,6 +56,7 @@ struct pyawait {
     PyObject *value; /* what to send; then the result */
     PyObject *exc;
     PyObject *callback, *context; /* asyncio's */
+    PyObject *leaving;            /* the CancelledError of a task that is to be cancelled as soon as can be */
     struct taskwait *task;
     void *data;    /* the operation's own */
     int64_t when;  /* likewise */
@@ -214,6 +215,13 @@ PyObject *core_asleep(PyObject *self, PyObject *seconds);
 PyObject *core_agosched(PyObject *self, PyObject *noargs);
 PyObject *goroutine_ajoin(PyObject *self, PyObject *noargs);
 
+/* pysyncawait.c */
+PyObject *sync_alock(PyObject *self, PyObject *noargs);
+PyObject *sync_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rwmutex_arlock(PyObject *self, PyObject *noargs);
+PyObject *waitgroup_await_(PyObject *self, PyObject *noargs);
+PyObject *cond_await_(PyObject *self, PyObject *noargs);
+
 /* pyselect.c */
 Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs);
 PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
@@ -237,7 +245,11 @@ int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
 int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline); /* -1: raised */
 int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewise */
 
+/* pycond.c */
+struct cond *cond_of(PyObject *self);
+
 /* pywaitgroup.c */
+struct waitgroup *waitgroup_of(PyObject *self);
 int waitgroup_done(PyObject *group); /* -1: raised */
 /* pytime.c */
 int time_init(PyObject *nilchan);
