@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, atomic, runtime, sync, time
+from gopy import _panic, atomic, context, runtime, sync, time
 from gopy._core import (
     Chan,
     Default,
@@ -51,6 +51,7 @@ __all__ = [
     "aselect",
     "atomic",
     "blocking",
+    "context",
     "default",
     "deferring",
     "go",

@@ -36,6 +36,11 @@ void taskwait_free(struct taskwait *tw)
 
 void await_give_back(PyAwait *a, struct hchan *c)
 {
+    if (c->timed && a->value) {
+        time_give_back(c, a->value);
+        a->value = NULL;
+        return;
+    }
     struct taskwait *tw = a->task ? a->task : PyMem_RawCalloc(1, sizeof(*tw));
     PyObject *value = a->value;
     if (tw == NULL || value == NULL)

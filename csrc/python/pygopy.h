@@ -93,6 +93,7 @@ extern PyTypeObject Mutex_Type, RWMutex_Type, RLocker_Type, Once_Type, WaitGroup
 extern PyTypeObject Map_Type, MapItems_Type, Pointer_Type, Value_Type;
 extern PyTypeObject *const sync_types[], *const atomic_types[]; /* by their own names, NULL at the end */
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
+extern PyTypeObject Timer_Type, Ticker_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
@@ -109,9 +110,12 @@ extern struct hooks {
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void pyhost_before_fork(void);
+void pyhost_before_exit(void);
 void pyhost_fork_child(void);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
+int parse_duration(PyObject *o, const char *name,
+                   int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
 bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted); /* false: raised */
@@ -211,11 +215,22 @@ int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewi
 
 /* pywaitgroup.c */
 int waitgroup_done(PyObject *group); /* -1: raised */
+/* pytime.c */
+int time_init(PyObject *nilchan);
+PyObject *time_object(void *elem);                     /* what a timer sent, as a new float, or NULL */
+void time_give_back(struct hchan *c, PyObject *value); /* steals value: see await_give_back */
+extern PyObject *start_due_functions;                  /* the work of SYSTEM_TIMERS */
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyMethodDef offload_functions[];
 extern PyObject *default_case;
+
+/* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */
+static inline PyObject *received(struct hchan *c, void *elem)
+{
+    return likely(!c->timed) ? (PyObject *)elem : time_object(elem);
+}
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */
 #if GOPY_THREADED

@@ -34,6 +34,9 @@ static int add_all(PyObject *module)
         return -1;
     nil->owner = nil;
     nil->zero = new_ref(Py_None);
+    if (time_init((PyObject *)nil) < 0 || add_type(module, "Timer", &Timer_Type) < 0 ||
+        add_type(module, "Ticker", &Ticker_Type) < 0)
+        return -1;
     if (PyModule_AddObjectRef(module, "default", default_case) < 0 ||
         PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0)
         return -1;

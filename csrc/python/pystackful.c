@@ -572,7 +572,9 @@ int stackful_init(void)
     if (_PyGreenlet_API == NULL)
         return -1;
     PyObject *globals = PyDict_New(), *run_fn = PyCFunction_New(&worker_def, NULL);
-    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0)
+    /* A C function that runs as a goroutine finds its globals here, and imports with these builtins. */
+    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0 ||
+        PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
         return -1;
     PyObject *code = Py_CompileString("def goroutine():\n run()\n", "<gopy>", Py_file_input);
     PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;

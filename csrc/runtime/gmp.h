@@ -38,6 +38,7 @@
 struct m;
 struct p;
 struct hchan;
+struct timerfunc;
 
 enum gstatus { Gidle, Grunnable, Grunning, Gwaiting, Gdead };
 
@@ -185,6 +186,9 @@ struct sched {
     uint64_t deadcheck_tick;
     int64_t look_delay; /* M0's, see signal_look */
     uint64_t look_tick;
+    struct lock duelock; /* guards the queue `due` of timers that need a goroutine, see timerfunc.c */
+    struct timerfunc *due, *due_last;
+    uint32_t due_starting;
     uint32_t nexternal; /* things beside timers and threads that can still ready a goroutine */
     uint32_t nforeign_parked;
     struct m m0;  /* the main thread's */

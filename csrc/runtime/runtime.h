@@ -8,5 +8,6 @@
 #include "runtime/sched.h"
 #include "runtime/sudog.h"
 #include "runtime/sync.h"
+#include "runtime/timechan.h"
 
 #endif
