@@ -240,8 +240,7 @@ def test_values():
     check(context.with_value(o3, k3, None), None, "c2k2", None)
 
 
-@pytest.mark.parametrize("timeout", [False, True])
-def test_simultaneous_cancels(timeout):
+def test_simultaneous_cancels():
     """x_test.go TestSimultaneousCancels"""
     root, cancel = context.with_cancel(context.background())
     queue, found = [root], {root: cancel}
@@ -402,10 +401,26 @@ CAUSES = {
         Canceled,
         CHILD,
     ),
-    "parent before plain": (("with_cancel_cause", "with_cancel", ("end", 0, PARENT), ("end", 1)), Canceled, PARENT),
-    "parent after plain": (("with_cancel_cause", "with_cancel", ("end", 1), ("end", 0, PARENT)), Canceled, Canceled),
-    "child after plain": (("with_cancel", "with_cancel_cause", ("end", 0), ("end", 1, CHILD)), Canceled, Canceled),
-    "child before plain": (("with_cancel", "with_cancel_cause", ("end", 1, CHILD), ("end", 0)), Canceled, CHILD),
+    "parent before plain": (
+        ("with_cancel_cause", "with_cancel", ("end", 0, PARENT), ("end", 1)),
+        Canceled,
+        PARENT,
+    ),
+    "parent after plain": (
+        ("with_cancel_cause", "with_cancel", ("end", 1), ("end", 0, PARENT)),
+        Canceled,
+        Canceled,
+    ),
+    "child after plain": (
+        ("with_cancel", "with_cancel_cause", ("end", 0), ("end", 1, CHILD)),
+        Canceled,
+        Canceled,
+    ),
+    "child before plain": (
+        ("with_cancel", "with_cancel_cause", ("end", 1, CHILD), ("end", 0)),
+        Canceled,
+        CHILD,
+    ),
     "with_timeout": ((("with_timeout", 0), ("end", 0)), DeadlineExceeded, DeadlineExceeded),
     "with_timeout canceled": ((("with_timeout", 1e6), ("end", 0)), Canceled, Canceled),
     "with_timeout_cause": ((("with_timeout_cause", 0, SLOW), ("end", 0)), DeadlineExceeded, SLOW),
@@ -441,7 +456,7 @@ def test_cause(name):
 
 
 @pytest.mark.parametrize("order", ["not canceled", "canceled before", "canceled after"])
-def test_cause_of_a_custom_context(order, until):
+def test_cause_of_a_custom_context(order):
     """x_test.go TestCause, the last three"""
     parent, cancel = context.with_cancel_cause(context.background())
     ctx = CustomContext(parent)
