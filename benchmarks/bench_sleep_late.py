@@ -1,7 +1,7 @@
 """100,000 goroutines sleep at once, until random times within two seconds after all have started.
 
-How late they are woken, in ns, at the 99th percentile. A machine that is busy with something else adds its own.
-None may be woken early.
+How late they are woken, in ns, at the 99th percentile. A machine that is busy with something else adds its
+own. None may be woken early.
 """
 
 from time import monotonic
