@@ -240,8 +240,7 @@ def test_values():
     check(context.with_value(o3, k3, None), None, "c2k2", None)
 
 
-@pytest.mark.parametrize("timeout", [False, True])
-def test_simultaneous_cancels(timeout):
+def test_simultaneous_cancels():
     """x_test.go TestSimultaneousCancels"""
     root, cancel = context.with_cancel(context.background())
     queue, found = [root], {root: cancel}
@@ -457,7 +456,7 @@ def test_cause(name):
 
 
 @pytest.mark.parametrize("order", ["not canceled", "canceled before", "canceled after"])
-def test_cause_of_a_custom_context(order, until):
+def test_cause_of_a_custom_context(order):
     """x_test.go TestCause, the last three"""
     parent, cancel = context.with_cancel_cause(context.background())
     ctx = CustomContext(parent)
