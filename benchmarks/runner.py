@@ -64,6 +64,7 @@ class Options:
     """How long and how often to measure."""
 
     quick: bool = False
+    only_gomaxprocs: int | None = None
     until: float = float("inf")  # by perf_counter(): what has not been measured then is left out
 
     @property
@@ -82,6 +83,8 @@ class Options:
     @property
     def gomaxprocs(self) -> tuple[int, ...]:
         """With a GIL, a second P changes little: a quick look leaves it out."""
+        if self.only_gomaxprocs:
+            return (self.only_gomaxprocs,)
         return (1,) if self.quick and regime() == "gil" else GOMAXPROCS
 
 
