@@ -1,7 +1,7 @@
 """The pictures, drawn with matplotlib as SVG whose colours follow the page that shows them.
 
-matplotlib is given one marker colour for each role, and each marker becomes the role's CSS variable, so that one
-drawing is read in light and in dark. Text stays text.
+matplotlib is given one marker colour for each role; each marker becomes the CSS variable of its role, so that
+one drawing is read in light and in dark. Text stays text.
 """
 
 import io
@@ -127,6 +127,7 @@ def overview(records: Sequence[Mapping[str, Any]]) -> Figure:
             size = 70 if peer == "gopy" else 32
             axes.scatter(x, y, s=size, color=colour(peer), marker=MARKERS[peer], label=peer, zorder=3)
     axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xscale("log")
     log_axis(axes.xaxis, "ns")
     axes.grid(axis="both", color=FAINT, linewidth=0.6)
@@ -139,13 +140,13 @@ def overview(records: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def scaling(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """The cost of each operation against the number of goroutines, a panel each; a band of 1.5 times for gopy."""
+    """The cost of each operation against the number of goroutines, a panel each."""
     names = list(dict.fromkeys(each["workload"] for each in records))
     rows = (len(names) + 1) // 2
     figure = Figure(figsize=(7.6, 0.6 + 2.7 * rows), layout="constrained")
     panels = figure.subplots(rows, 2, squeeze=False).flat
     handles: dict[str, Any] = {}
-    for axes, name in zip(panels, names, strict=False):
+    for name, axes in zip(names, panels, strict=False):
         mine = [each for each in records if each["workload"] == name]
         for peer in dict.fromkeys(each["peer"] for each in mine):
             at = sorted((each["goroutines"], each["median"]) for each in mine if each["peer"] == peer)
@@ -185,7 +186,7 @@ def speedups(found: Mapping[tuple[str, str], Mapping[int, float]]) -> Figure:
     figure = Figure(figsize=(7.6, 3.2 * ((len(names) + 1) // 2)), layout="constrained")
     panels = figure.subplots((len(names) + 1) // 2, 2, squeeze=False).flat
     handles: dict[str, Any] = {}
-    for axes, name in zip(panels, names, strict=False):
+    for name, axes in zip(names, panels, strict=False):
         most = max(max(at) for (each, _), at in found.items() if each == name)
         (handles["ideal"],) = axes.plot([1, most], [1, most], color=FAINT, linestyle="--")
         for (each, peer), at in found.items():
@@ -196,6 +197,7 @@ def speedups(found: Mapping[tuple[str, str], Mapping[int, float]]) -> Figure:
                     color=colour(peer),
                     marker=MARKERS.get(role_of(peer), "P"),
                     linewidth=2.4 if is_gopy(peer) else 1.2,
+                    zorder=3 if is_gopy(peer) else 2,
                 )
         axes.set_title(name, fontsize=10)
         axes.set_ylim(bottom=0)

@@ -1,4 +1,6 @@
-"""One HTML page of what was measured, with everything in it: `python -m benchmarks report FILE.json -o report.html`.
+"""One HTML page of what was measured, with everything in it.
+
+    python -m benchmarks report FILE.json -o report.html
 
 Several files may be given: of another Python, and of `python -m benchmarks scaling`.
 """

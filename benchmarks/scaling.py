@@ -30,8 +30,8 @@ CAUSES = {
     "spawn": "the queue of goroutines and of their values no longer fits into the CPU's caches.",
     "park_many": "each goroutine's saved stack, frames and waiter (7 KB) are written when it parks and read "
     "when it is woken: a thousand fit into the CPU's caches, a million come from main memory.",
-    "lap": "each hop runs a goroutine that has not run since the last lap, whose saved stack and frames (7 KB) "
-    "come from main memory, and whose pages miss the TLB; a thousand goroutines stay in the caches.",
+    "lap": "each hop runs a goroutine that has not run since the last lap, whose saved stack and frames "
+    "(7 KB) come from main memory, and whose pages miss the TLB; a thousand goroutines stay in the caches.",
 }
 
 

@@ -1,10 +1,11 @@
-"""Let pyperf time the workloads that it can time, for its own statistics: `python -m pyperf compare_to`, `hist` ...
+"""Let pyperf time the workloads that it can time, for its own statistics: `python -m pyperf compare_to` ...
 
     python -m benchmarks pyperf --only pingpong,buffered -o pingpong.json
 
-It fits where a version is a loop of as many operations as one likes, in Python, that is timed in ns: pyperf then
-calibrates, warms up and starts fresh processes by itself. The table does not use it, because there the peers take
-turns, a program in Go is timed like one in Python, and bytes, single cold runs and GOMAXPROCS are measured too.
+It fits where a version is a loop of as many operations as one likes, in Python, that is timed in ns: pyperf
+then calibrates, warms up and starts fresh processes by itself. The table does not use it, because there the
+peers take turns, a program in Go is timed like one in Python, and bytes, single cold runs and GOMAXPROCS are
+measured too.
 """
 
 import argparse
