@@ -14,7 +14,7 @@ func node(left <-chan int, right chan<- int) {
 }
 
 func main() {
-	measure.Time(1, func(n int) time.Duration {
+	measure.Time(2, func(n int) time.Duration {
 		links := make([]chan int, n)
 		for i := range links {
 			links[i] = make(chan int)
