@@ -27,7 +27,7 @@ FEW, MANY = 1_000, 1_000_000
 
 # Why an operation is thought to cost more among a million goroutines than among a thousand, where it does.
 CAUSES = {
-    "spawn": "all are queued before the first runs, and a million of them no longer fit into the CPU's caches; "
+    "spawn": "all are queued before the first runs, and a million no longer fit into the CPU's caches; "
     "new pages from the kernel are a smaller part (a page fault for every twelve goroutines).",
     "park_many": "each goroutine's saved stack, frames and waiter (7 KB) are written when it parks and read "
     "when it is woken: a thousand fit into the CPU's caches, a million come from main memory.",
@@ -222,6 +222,8 @@ def growths(records: Sequence[dict[str, Any]]) -> list[Growth]:
 
 def summary(records: Sequence[dict[str, Any]]) -> str:
     lines = [str(growth) for growth in growths(records)]
+    if not lines:
+        return "No curve was measured."
     within = sum(growth.within for growth in growths(records))
     return "\n".join(
         [f"{within} of {len(lines)} operations within {GROWS_TO} times.", *(f"  {x}" for x in lines)]
