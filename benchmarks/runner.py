@@ -35,6 +35,10 @@ FIRST = (
     "gosched",
     "memory",
     "million",
+    "async_pingpong",
+    "async_spawn",
+    "async_memory",
+    "async_parallel",
     "cpu_parallel",
     "fib",
 )
@@ -187,7 +191,7 @@ def command_of(name: str, peer: str, peers: Peers, *options: str) -> list[str]:
     """What measures the peer's version of the workload and prints a line of JSON."""
     if peer == "go":
         assert peers.go_programs is not None
-        return [str(peers.go_programs / name), *options]
+        return [str(peers.go_programs / (load(name).go_program or name)), *options]
     timeout = str(load(name).timeout)
     return [sys.executable, "-m", "benchmarks.child", name, peer, "-timeout", timeout, *options]
 

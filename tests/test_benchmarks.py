@@ -132,7 +132,8 @@ def test_every_workload_is_found():
 def test_a_workload_is_whole(name):
     workload = runner.load(name)
     assert workload.peers[0] == "gopy" and workload.metrics and workload.title
-    assert workload.in_go == (REPOSITORY / "benchmarks" / "go" / name / "main.go").exists()
+    program = REPOSITORY / "benchmarks" / "go" / (workload.go_program or name) / "main.go"
+    assert workload.in_go == program.exists()
 
 
 def test_uvloop_runs_what_asyncio_does():
