@@ -39,6 +39,10 @@ NAMES = (
     "memory",
     "timer_memory",
     "million",
+    "async_pingpong",
+    "async_spawn",
+    "async_memory",
+    "async_parallel",
     "cpu_parallel",
     "fib",
 )
@@ -177,7 +181,7 @@ def cases_of(name: str, workload: Workload, peers: Peers, options: Options) -> I
     """One case for each installed peer, and for each GOMAXPROCS of those that know it."""
     for peer in filter(peers.has, peers_of(workload)):
         if peer == "go":
-            command = [str(peers.go_programs / name)] if peers.go_programs else []
+            command = [str(peers.go_programs / (workload.go_program or name))] if peers.go_programs else []
         else:
             command = [sys.executable, "-m", "benchmarks.child", name, peer]
             command += ["-timeout", str(workload.timeout)]

@@ -59,6 +59,7 @@ class Workload:
     cold: bool = False
     in_quick: bool = True
     in_go: bool = True  # there is a Go program for it in benchmarks/go/
+    go_program: str = ""  # its name, if it is another workload's
     runs: int | None = None  # children a peer, where the usual number would take too long
     needs_bytes: int = 0  # free memory without which it is not tried
     timeout: float = 60.0

@@ -99,9 +99,13 @@ def test_go_decorates():
     assert not go(lambda: None).stackless
 
 
-def test_arguments_are_checked_where_go_is_called():
-    with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        go(coroutine_function)
+def test_wrong_arguments_are_its_panic():
+    seen = []
+    before = runtime.set_panic_handler(lambda goroutine, exc: seen.append(exc) or True)
+    go(coroutine_function).join()
+    go(coroutine_function, 1, 2, done=3).join()
+    runtime.set_panic_handler(before)
+    assert [type(exc) for exc in seen] == [TypeError, TypeError]
 
 
 # What may be awaited.

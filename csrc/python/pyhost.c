@@ -74,6 +74,12 @@ void host_hang(void)
         pause();
 }
 
+void stop_for_good(void)
+{
+    host_leave();
+    host_hang();
+}
+
 static void m_thread(void *arg)
 {
     struct m *mp = arg;
@@ -85,9 +91,31 @@ static void m_thread(void *arg)
     PyGILState_Release(state);
 }
 
+/* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
+ * once the program exits, and those that have been are waited for (pyhost_before_exit). Each is counted or marked
+ * before the look at `exiting`. */
+static bool may_start(void) { return real_add(&sched.exiting, 0) == 0; }
+
 bool host_newthread(struct m *mp)
 {
-    return PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+    (void)real_xchg(&mp->entering, true);
+    bool ok = may_start() && PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+    if (!ok)
+        real_store(&mp->entering, false);
+    return ok;
+}
+
+static void offload_main(void *arg)
+{
+    (void)arg;
+    PyGILState_STATE state = PyGILState_Ensure();
+    offload_thread();
+    PyGILState_Release(state);
+}
+
+bool host_newoffload(void)
+{
+    return may_start() && PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
 }
 
 static void *sysmon_thread(void *arg)
@@ -165,6 +193,8 @@ struct g *getg_or_raise(void)
             PyErr_NoMemory();
     }
     if (unlikely(real_load(&sched.exiting)) && gp) {
+        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0)
+            stop_for_good(); /* it ends with the program, without a panic */
         PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
         return NULL;
     }
@@ -190,6 +220,15 @@ int type_error(const char *arg, const char *wanted, PyObject *got)
 {
     PyErr_Format(PyExc_TypeError, "`%s` must be %s, got %.100s", arg, wanted, Py_TYPE(got)->tp_name);
     return -1;
+}
+
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted)
+{
+    if (likely(nargs == wanted))
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments but %zd %s given", fn, wanted, nargs,
+                 nargs == 1 ? "was" : "were");
+    return false;
 }
 
 /* Nanoseconds: 0 for zero and less, NEVER for more than a century. */
@@ -250,9 +289,7 @@ int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, P
     return 0;
 }
 
-/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
- * lock for that locked in the child. So let those that have been started attach first. */
-void pyhost_before_fork(void)
+static void wait_for_new_threads(void)
 {
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
         while (real_load(&mp->entering) && m_tstate(mp) == NULL) {
@@ -260,6 +297,21 @@ void pyhost_before_fork(void)
             usleep(50);
             host_enter(left);
         }
+    while (offload_starting()) {
+        void *left = host_leave();
+        usleep(50);
+        host_enter(left);
+    }
+}
+
+/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
+ * lock for that locked in the child. So let those that have been started attach first. */
+void pyhost_before_fork(void) { wait_for_new_threads(); }
+
+void pyhost_before_exit(void)
+{
+    (void)real_xchg(&sched.exiting, 1);
+    wait_for_new_threads();
 }
 
 /* After a fork, in the child: see rt_fork_child. */
@@ -273,10 +325,12 @@ void pyhost_fork_child(void)
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);
+    offload_fork_child();
     if (self) {
         stackful_fork_child();
         return;
     }
+    frames_fork_child(NULL);
     tls_m = NULL; /* a plain thread forked: it is the main one, and will be adopted when it needs us */
     main_goroutine->worker = NULL;
     main_goroutine->g = (struct g){.status = Grunning, .epoch = sched.epoch, .id = 1};

@@ -31,12 +31,14 @@ struct worker {
     PyGreenlet *glet;
     struct worker *next; /* idle */
     struct gwait wait;   /* its goroutine's */
+    struct frames frames;
 };
 
 struct hostm {
     PyThreadState *ts;
     unsigned long ident;
     PyGreenlet *g0;
+    struct worker *on; /* whose greenlet runs; NULL: g0, which has no frames */
     struct worker *idle;
     uint32_t nidle, idle_low; /* idle_low: the fewest since trim_at was set */
     uint32_t surplus;         /* so many are to end */
@@ -110,9 +112,19 @@ void thaw_switches(void) {}
 /* false: the switch did not happen, or the target ended with an exception (which is then set). */
 static inline bool switch_to(struct hostm *hm, PyGreenlet *target)
 {
+    struct worker *self = hm->on;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        frames_suspend(&self->frames, hm->ts);
+#endif
     switch_begins(hm);
     PyObject *r = PyGreenlet_Switch(target, NULL, NULL);
     switch_ended(hm);
+    hm->on = self;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        self->frames.top = NULL;
+#endif
     Py_XDECREF(r);
     return r != NULL;
 }
@@ -166,7 +178,7 @@ static void stop_unwinding(char *unwinds)
 #define NOT_UNWINDING (void)0
 #endif
 
-static PyObject *call(Goroutine *go)
+PyObject *goroutine_call(Goroutine *go)
 {
     STOP_UNWINDING;
     PyObject *r;
@@ -183,7 +195,8 @@ static PyObject *call(Goroutine *go)
     return r;
 }
 
-/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
+/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. The
+ * exception that it ended with is set, if any. */
 void end_of_forked_main(void)
 {
     PyObject *type, *exc, *tb;
@@ -228,7 +241,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
     Goroutine *go = goroutine_of(gp);
     PyThreadState *ts = ((struct hostm *)mp->host)->ts;
     worker_takes(mp, w, go);
-    PyObject *r = call(go);
+    PyObject *r = goroutine_call(go);
     if (unlikely(gp == sched.g1))
         end_of_forked_main();
     if (likely(r != NULL))
@@ -265,6 +278,7 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     struct hostm *hm = mp->host;
     struct worker *w = hm->starting;
     hm->starting = NULL;
+    hm->on = w;
     switch_ended(hm);
     for (;;) {
         struct g *gp = hm->handoff;
@@ -296,14 +310,19 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
+static void free_worker(struct worker *w)
+{
+    frames_remove(&w->frames);
+    Py_DECREF(w->glet);
+    free(w);
+}
+
 static void free_dead(struct hostm *hm)
 {
     struct worker *w = hm->dead;
     hm->dead = NULL;
-    if (w) {
-        Py_DECREF(w->glet);
-        free(w);
-    }
+    if (w)
+        free_worker(w);
 }
 
 static struct worker *new_worker(struct hostm *hm)
@@ -315,6 +334,7 @@ static struct worker *new_worker(struct hostm *hm)
             PyErr_NoMemory();
         return NULL;
     }
+    frames_add(&w->frames);
     return w;
 }
 
@@ -343,8 +363,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     hm->handoff = NULL;
     if (fresh) { /* it ended before it had begun */
         hm->starting = NULL;
-        Py_DECREF(w->glet);
-        free(w);
+        free_worker(w);
     }
     if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
         if (++hm->nomem > MOST_NOMEM) {
@@ -449,18 +468,42 @@ static struct hostm *hostm_new(struct m *mp)
     struct hostm *hm = mp->host ? mp->host : calloc(1, sizeof(*hm));
     if (hm) {
         hm->quit = false;
+        hm->on = NULL;
         hm->ident = PyThread_get_thread_ident();
         real_store(&hm->ts, PyThreadState_Get());
     }
     return hm;
 }
 
+/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
+ * first allocation of a thread is a big one: wait until there is some. */
+static void wait_for_memory(void)
+{
+    for (bool enough = false; !enough;) {
+        PyObject *list = PyList_New(0);
+        void *mem = PyObject_Malloc(512);
+        enough = list && mem;
+        PyErr_Clear();
+        Py_XDECREF(list);
+        PyObject_Free(mem);
+        if (!enough) {
+            void *left = host_leave();
+            usleep(1000);
+            host_enter(left);
+        }
+    }
+}
+
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
+    wait_for_memory();
     struct hostm *hm = hostm_new(mp);
-    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
+    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
+        if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
+            stop_for_good();
         Py_FatalError("gopy: out of memory while starting a thread");
+    }
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
@@ -473,6 +516,7 @@ static PyObject *g0_run(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct hostm *hm = getm()->host;
+    hm->on = NULL;
     if (!switch_to(hm, main_worker.glet))
         return NULL;
     for (;;)
@@ -512,12 +556,16 @@ bool stackful_adopt_main(struct m *mp)
         goto fail;
     Py_DECREF(fn);
     mp->host = hm;
+    hm->on = &main_worker;
+    frames_add(&main_worker.frames);
     main_goroutine->worker = &main_worker;
     /* g0, and so every worker, is to begin at recursion depth 0, however deep the first call to gopy is. */
     int *remaining = recursion_remaining(hm->ts), was = *remaining;
     *remaining = recursion_limit(hm->ts);
     bool ok = switch_to(hm, hm->g0);
     *remaining = was;
+    if (!ok)
+        frames_remove(&main_worker.frames);
     return ok;
 fail:
     Py_XDECREF(fn);
@@ -534,6 +582,7 @@ void stackful_fork_child(void)
     hm->handoff = NULL;
     hm->ts = PyThreadState_Get();
     hm->ident = PyThread_get_thread_ident();
+    frames_fork_child(hm->on ? &hm->on->frames : NULL);
     struct g *gp = getm()->curg;
     if (gp)
         main_goroutine = goroutine_of(gp);

@@ -100,6 +100,22 @@ static PySendResult resume(PyObject *coro, PyAwait *a, PyObject **result)
     return r;
 }
 
+/* The first step: what it runs may be a function still. Its coroutine is made only here, where it runs at once: one that
+ * waits for its turn would be looked at by every collection. */
+static bool begin(Goroutine *go)
+{
+    if (is_coroutine(go->fn))
+        return true;
+    PyObject *coro = goroutine_call(go);
+    if (coro && !is_coroutine(coro)) {
+        type_error("fn", "a function that returns a coroutine or generator", coro);
+        Py_CLEAR(coro);
+    }
+    if (coro)
+        goroutine_replace(go, coro);
+    return coro != NULL;
+}
+
 static void end(struct m *mp, PyThreadState *ts, Goroutine *go, PySendResult r, PyObject *result)
 {
     if (unlikely(&go->g == sched.g1))
@@ -133,7 +149,7 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
     worker_takes(mp, w, go);
     ts->async_gen_finalizer =
         hooks.close_asyncgen; /* of those that it leaves unfinished; borrowed meanwhile */
-    PySendResult r = resume(go->fn, a, &yielded);
+    PySendResult r = a || begin(go) ? resume(go->fn, a, &yielded) : PYGEN_ERROR;
     for (;;) {
         Py_XDECREF(a);
         a = NULL;

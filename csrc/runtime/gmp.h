@@ -54,6 +54,12 @@ enum waitreason {
     WAIT_SLEEP,
     WAIT_JOIN,
     WAIT_GOEXIT,
+    WAIT_SYNC_MUTEX_LOCK,
+    WAIT_SYNC_RWMUTEX_RLOCK,
+    WAIT_SYNC_RWMUTEX_LOCK,
+    WAIT_SYNC_WAITGROUP_WAIT,
+    WAIT_SYNC_COND_WAIT,
+    WAIT_BLOCKING,
 };
 
 /* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */
@@ -88,6 +94,7 @@ struct waitq {
 struct gwait {
     struct sudog sg;    /* for waits on one queue; its g is set from the start */
     struct timer timer; /* for sleep and timeouts */
+    int64_t since; /* nanotime() when it began to wait for a mutex; it may be parked several times since */
 };
 
 struct g {

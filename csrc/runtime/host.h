@@ -26,6 +26,13 @@ bool host_attached(struct m *mp);
 /* Start an OS thread that calls host code ending in a loop of findrunnable() for mp. false: cannot. */
 bool host_newthread(struct m *mp);
 
+/* Start an OS thread that attaches and calls offload_thread(). false: cannot. */
+bool host_newoffload(void);
+
+struct offload;
+/* In the child of a fork that o->run, which has returned, has made: end the process as the end of the program. */
+void host_offload_forked(struct offload *o) __attribute__((noreturn));
+
 /* Start the OS thread that runs sysmon(). */
 bool host_newsysmon(void);
 void host_sysmon_enter(void);

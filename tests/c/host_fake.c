@@ -41,6 +41,12 @@ void *host_leave(void) { return NULL; }
 void host_enter(void *left) { (void)left; }
 bool host_attached(struct m *mp) { return mp != NULL; }
 bool host_newthread(struct m *mp) { return mp == NULL; }
+void host_offload_forked(struct offload *o)
+{
+    (void)o;
+    for (;;)
+        never("host_offload_forked");
+}
 bool host_newsysmon(void) { return false; }
 void host_sysmon_enter(void) {}
 void host_sysmon_leave(void) {}
