@@ -205,11 +205,12 @@ def test_timeout():
 
 def test_canceled_timeout():
     """x_test.go TestCanceledTimeout"""
-    c, _ = context.with_timeout(context.background(), 1)
+    c, cancel_parent = context.with_timeout(context.background(), 1)
     c, cancel = context.with_timeout(OtherContext(c), LONG)
     cancel()
     assert closed(c.done())
     assert type(c.err()) is Canceled
+    cancel_parent()
 
 
 def test_values():
@@ -300,6 +301,8 @@ def test_layers(timeout):
         rnd.choice(cancels)()
         assert closed(ctx.done())
     assert all(ctx.value(v) is v for v in values)
+    for cancel in cancels:
+        cancel()
 
 
 def test_with_cancel_canceled_parent():
