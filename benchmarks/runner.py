@@ -33,6 +33,9 @@ NAMES = (
     "ring",
     "sieve",
     "gosched",
+    "mutex",
+    "mutex_contended",
+    "waitgroup",
     "memory",
     "million",
     "async_pingpong",
@@ -47,6 +50,8 @@ NAMES = (
 MODULES = {
     "gopy": "gopy",
     "gopy, kept cases": "gopy",
+    "gopy, in a with": "gopy",
+    "uncontended": "gopy",
     "gevent": "gevent",
     "greenlet": "greenlet",
     "runloom": "runloom",
