@@ -3,7 +3,7 @@
 ns per operation: first with the yield between two locks, then with the mutex held, so that all the others
 come and wait for it. "uncontended" does the same, each goroutine on a mutex of its own: lock, unlock and one
 switch. One that waits is switched to as it gets the mutex, so contention costs no switch more; but the yield
-of the one that holds it is then a scheduling decision beside that switch, and the second target allows for it.
+of the one that holds it is then a scheduling decision beside that switch, which the second target allows for.
 """
 
 from collections.abc import Callable
