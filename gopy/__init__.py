@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, atomic, context, runtime, sync, time
+from gopy import _free_threading, _panic, atomic, context, runtime, sync, time
 from gopy._core import (
     Chan,
     Default,
@@ -18,6 +18,7 @@ from gopy._core import (
     RecvChan,
     SendCase,
     SendChan,
+    ablocking,
     aselect,
     blocking,
     default,
@@ -30,6 +31,7 @@ from gopy._core import (
 from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
+_free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
 _core.limit_blocking(runtime._max_blocking_at_start())
 
@@ -48,6 +50,7 @@ __all__ = [
     "RecvChan",
     "SendCase",
     "SendChan",
+    "ablocking",
     "aselect",
     "atomic",
     "blocking",

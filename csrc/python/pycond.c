@@ -8,6 +8,8 @@ typedef struct {
     PyObject *weakrefs;
 } SyncCond;
 
+struct cond *cond_of(PyObject *self) { return &((SyncCond *)self)->c; }
+
 static int check_locker(PyObject *l)
 {
     int ok = 1;
@@ -197,6 +199,10 @@ static PyMethodDef cond_methods[] = {
      "L must be locked: what its unlock() raises is raised, and nothing is changed. Others may have run in\n"
      "between, so: `while not condition(): cond.wait()`. TimeoutError after `timeout` seconds; L is then\n"
      "locked again too, however long that takes."},
+    {"await_", cond_await_, METH_NOARGS,
+     "await_($self)\n--\n\n"
+     "An awaitable: wait() for `async def` and generator goroutines, and asyncio.\n\n"
+     "L must be one of gopy's own locks. However the wait ends, L is locked again then."},
     {"signal", cond_signal, METH_NOARGS,
      "signal($self)\n--\n\nWake the one that has waited longest, if any. L may be locked, but need not."},
     {"broadcast", cond_broadcast, METH_NOARGS,

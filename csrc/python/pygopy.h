@@ -56,6 +56,7 @@ struct pyawait {
     PyObject *value; /* what to send; then the result */
     PyObject *exc;
     PyObject *callback, *context; /* asyncio's */
+    PyObject *leaving;            /* the CancelledError of a task that is to be cancelled as soon as can be */
     struct taskwait *task;
     void *data;    /* the operation's own */
     int64_t when;  /* likewise */
@@ -111,6 +112,7 @@ int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void pyhost_before_fork(void);
 void pyhost_before_exit(void);
+void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
 void pyhost_fork_child(void);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
@@ -132,6 +134,29 @@ void panic_thread(void);
 void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;
+
+/* pyframes.c: the frames of a suspended greenlet, for a collector that does not find them by itself. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#define GOPY_VISIT_FRAMES 1
+struct frames {
+    struct frames *next, *prev;
+    void *top; /* NULL while it runs */
+};
+int frames_init(void);
+void frames_add(struct frames *f);
+void frames_remove(struct frames *f);
+void frames_suspend(struct frames *f, PyThreadState *ts);
+void frames_fork_child(struct frames *running);
+#else
+#define GOPY_VISIT_FRAMES 0
+struct frames {
+    char none[0];
+};
+static inline int frames_init(void) { return 0; }
+static inline void frames_add(struct frames *f) { (void)f; }
+static inline void frames_remove(struct frames *f) { (void)f; }
+static inline void frames_fork_child(struct frames *running) { (void)running; }
+#endif
 
 /* pystackful.c */
 int stackful_init(void);
@@ -190,6 +215,13 @@ PyObject *core_asleep(PyObject *self, PyObject *seconds);
 PyObject *core_agosched(PyObject *self, PyObject *noargs);
 PyObject *goroutine_ajoin(PyObject *self, PyObject *noargs);
 
+/* pysyncawait.c */
+PyObject *sync_alock(PyObject *self, PyObject *noargs);
+PyObject *sync_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rwmutex_arlock(PyObject *self, PyObject *noargs);
+PyObject *waitgroup_await_(PyObject *self, PyObject *noargs);
+PyObject *cond_await_(PyObject *self, PyObject *noargs);
+
 /* pyselect.c */
 Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs);
 PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
@@ -213,7 +245,11 @@ int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
 int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline); /* -1: raised */
 int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewise */
 
+/* pycond.c */
+struct cond *cond_of(PyObject *self);
+
 /* pywaitgroup.c */
+struct waitgroup *waitgroup_of(PyObject *self);
 int waitgroup_done(PyObject *group); /* -1: raised */
 /* pytime.c */
 int time_init(PyObject *nilchan);

@@ -74,6 +74,12 @@ void host_hang(void)
         pause();
 }
 
+void stop_for_good(void)
+{
+    host_leave();
+    host_hang();
+}
+
 static void m_thread(void *arg)
 {
     struct m *mp = arg;
@@ -187,6 +193,8 @@ struct g *getg_or_raise(void)
             PyErr_NoMemory();
     }
     if (unlikely(real_load(&sched.exiting)) && gp) {
+        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0)
+            stop_for_good(); /* it ends with the program, without a panic */
         PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
         return NULL;
     }
@@ -322,6 +330,7 @@ void pyhost_fork_child(void)
         stackful_fork_child();
         return;
     }
+    frames_fork_child(NULL);
     tls_m = NULL; /* a plain thread forked: it is the main one, and will be adopted when it needs us */
     main_goroutine->worker = NULL;
     main_goroutine->g = (struct g){.status = Grunning, .epoch = sched.epoch, .id = 1};

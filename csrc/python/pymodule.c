@@ -11,7 +11,7 @@ static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 
 static int add_all(PyObject *module)
 {
-    if (stackful_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
+    if (stackful_init() < 0 || frames_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
         add_type(module, "_ChanBase", &ChanBase_Type) < 0 ||
         add_type(module, "SendChan", &SendChan_Type) < 0 || add_type(module, "RecvChan", &RecvChan_Type) < 0)
         return -1;

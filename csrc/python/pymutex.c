@@ -143,6 +143,11 @@ static PyMethodDef mutex_methods[] = {
      "unlock($self)\n--\n\n"
      "Unlock it and wake a waiter. Any goroutine or thread may, not only the one that locked it.\n\n"
      "Panic if it is not locked."},
+    {"alock", sync_alock, METH_NOARGS,
+     "alock($self)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
+    {"__aenter__", sync_alock, METH_NOARGS, "__aenter__($self)\n--\n\nalock()"},
+    {"__aexit__", (PyCFunction)(void (*)(void))sync_aexit, METH_FASTCALL,
+     "__aexit__($self, /, *exc)\n--\n\nAn awaitable: unlock()"},
     {"locked", mutex_locked, METH_NOARGS, "locked($self)\n--\n\nWhether somebody has it at this moment."},
     {"__enter__", mutex_enter, METH_NOARGS, "__enter__($self)\n--\n\nlock()"},
     {"__exit__", (PyCFunction)(void (*)(void))mutex_exit, METH_FASTCALL,

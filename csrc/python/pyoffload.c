@@ -95,17 +95,20 @@ static PyObject *call_outcome(struct call *c)
     return result;
 }
 
+static int check_call(const char *name, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (unlikely(nargs < 1)) {
+        PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: `fn`", name);
+        return -1;
+    }
+    return likely(PyCallable_Check(args[0])) ? 0 : type_error("fn", "callable", args[0]);
+}
+
 static PyObject *core_blocking(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    if (unlikely(nargs < 1)) {
-        PyErr_SetString(PyExc_TypeError, "blocking() missing 1 required positional argument: `fn`");
+    if (check_call("blocking", args, nargs) < 0)
         return NULL;
-    }
-    if (unlikely(!PyCallable_Check(args[0]))) {
-        type_error("fn", "callable", args[0]);
-        return NULL;
-    }
     struct g *gp = getg_or_raise();
     struct call *c = gp ? call_new(args, nargs, kwnames) : NULL;
     if (c == NULL)
@@ -124,6 +127,63 @@ static PyObject *core_blocking(PyObject *self, PyObject *const *args, Py_ssize_t
         return call_outcome(c);
     raise_main_exception();
     return NULL;
+}
+
+/* ablocking(): data is the struct call, as long as it is ours. */
+static enum await_result ablocking_result(PyAwait *a)
+{
+    struct call *c = a->data;
+    a->data = NULL;
+    a->value = call_outcome(c);
+    return a->value ? AWAIT_DONE : AWAIT_RAISED;
+}
+
+static enum await_result ablocking_begin(PyAwait *a, struct g *gp)
+{
+    struct call *c = a->data;
+    if (gp == NULL)
+        return AWAIT_PARK;
+    if (unlikely(offload_here())) {
+        call_run(&c->o);
+        return ablocking_result(a);
+    }
+    if (offload_begin(&c->o, gp) == OFFLOAD_PARK)
+        return AWAIT_PARK;
+    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+    return AWAIT_RAISED;
+}
+
+static enum await_result ablocking_finish(PyAwait *a, struct g *gp, enum wake w)
+{
+    struct call *c = a->data;
+    if (offload_finish(&c->o, gp, w) == OFFLOAD_DONE)
+        return ablocking_result(a);
+    a->data = NULL; /* the pool's */
+    return await_failed(w);
+}
+
+static void ablocking_free(PyAwait *a)
+{
+    struct call *c = a->data;
+    if (c)
+        call_drop(&c->o);
+}
+
+static const struct await_ops ablocking_await = {"ablocking", ablocking_begin, ablocking_finish, NULL,
+                                                 ablocking_free};
+
+static PyObject *core_ablocking(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    struct call *c = check_call("ablocking", args, nargs) < 0 ? NULL : call_new(args, nargs, kwnames);
+    if (c == NULL)
+        return NULL;
+    PyAwait *a = await_new(&ablocking_await, NULL, NULL);
+    if (a)
+        a->data = c;
+    else
+        call_drop(&c->o);
+    return (PyObject *)a;
 }
 
 static PyObject *core_limit_blocking(PyObject *self, PyObject *arg)
@@ -146,6 +206,10 @@ PyMethodDef offload_functions[] = {
      "the caller's contextvars; blocking() inside fn runs in place. A wait that Ctrl-C ends leaves fn running,\n"
      "and drops what it returns or raises. The end of the program does not wait for fn.\n"
      "TypeError: fn is not callable. RuntimeError: no thread can be started."},
+    {"ablocking", (PyCFunction)(void (*)(void))core_ablocking, METH_FASTCALL | METH_KEYWORDS,
+     "ablocking($module, fn, /, *args, **kwargs)\n--\n\n"
+     "An awaitable: blocking() for `async def` and generator goroutines, and asyncio.\n\n"
+     "A task that is cancelled leaves fn running, and drops what it returns or raises."},
     {"limit_blocking", core_limit_blocking, METH_O, NULL},
     {0},
 };

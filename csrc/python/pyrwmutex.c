@@ -139,6 +139,8 @@ static PyMethodDef rwmutex_methods[] = {
      "rlock($self, *, timeout=None)\n--\n\n"
      "Lock it for reading, beside other readers; park while a writer has it or waits.\n\n"
      "So not reentrant either. TimeoutError after `timeout` seconds; it is then as if never tried."},
+    {"arlock", rwmutex_arlock, METH_NOARGS,
+     "arlock($self)\n--\n\nAn awaitable: rlock() for `async def` and generator goroutines, and asyncio."},
     {"try_rlock", rwmutex_try_rlock, METH_NOARGS,
      "try_rlock($self)\n--\n\nLock it for reading if no writer has it or waits; whether so. Never parks."},
     {"runlock", rwmutex_runlock, METH_NOARGS,
@@ -217,6 +219,11 @@ static void rlocker_dealloc(PyObject *self)
 static PyMethodDef rlocker_methods[] = {
     {"lock", FASTKW(rlocker_lock), "lock($self, *, timeout=None)\n--\n\nrlock() of the RWMutex."},
     {"unlock", rlocker_unlock, METH_NOARGS, "unlock($self)\n--\n\nrunlock() of the RWMutex."},
+    {"alock", sync_alock, METH_NOARGS,
+     "alock($self)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
+    {"__aenter__", sync_alock, METH_NOARGS, "__aenter__($self)\n--\n\nalock()"},
+    {"__aexit__", (PyCFunction)(void (*)(void))sync_aexit, METH_FASTCALL,
+     "__aexit__($self, /, *exc)\n--\n\nAn awaitable: unlock()"},
     {"__enter__", rlocker_enter, METH_NOARGS, "__enter__($self)\n--\n\nlock()"},
     {"__exit__", FAST(rlocker_exit), "__exit__($self, /, *exc)\n--\n\nunlock()"},
     {0},

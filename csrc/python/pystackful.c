@@ -31,12 +31,14 @@ struct worker {
     PyGreenlet *glet;
     struct worker *next; /* idle */
     struct gwait wait;   /* its goroutine's */
+    struct frames frames;
 };
 
 struct hostm {
     PyThreadState *ts;
     unsigned long ident;
     PyGreenlet *g0;
+    struct worker *on; /* whose greenlet runs; NULL: g0, which has no frames */
     struct worker *idle;
     uint32_t nidle, idle_low; /* idle_low: the fewest since trim_at was set */
     uint32_t surplus;         /* so many are to end */
@@ -110,9 +112,19 @@ void thaw_switches(void) {}
 /* false: the switch did not happen, or the target ended with an exception (which is then set). */
 static inline bool switch_to(struct hostm *hm, PyGreenlet *target)
 {
+    struct worker *self = hm->on;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        frames_suspend(&self->frames, hm->ts);
+#endif
     switch_begins(hm);
     PyObject *r = PyGreenlet_Switch(target, NULL, NULL);
     switch_ended(hm);
+    hm->on = self;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        self->frames.top = NULL;
+#endif
     Py_XDECREF(r);
     return r != NULL;
 }
@@ -266,6 +278,7 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     struct hostm *hm = mp->host;
     struct worker *w = hm->starting;
     hm->starting = NULL;
+    hm->on = w;
     switch_ended(hm);
     for (;;) {
         struct g *gp = hm->handoff;
@@ -297,14 +310,19 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
+static void free_worker(struct worker *w)
+{
+    frames_remove(&w->frames);
+    Py_DECREF(w->glet);
+    free(w);
+}
+
 static void free_dead(struct hostm *hm)
 {
     struct worker *w = hm->dead;
     hm->dead = NULL;
-    if (w) {
-        Py_DECREF(w->glet);
-        free(w);
-    }
+    if (w)
+        free_worker(w);
 }
 
 static struct worker *new_worker(struct hostm *hm)
@@ -316,6 +334,7 @@ static struct worker *new_worker(struct hostm *hm)
             PyErr_NoMemory();
         return NULL;
     }
+    frames_add(&w->frames);
     return w;
 }
 
@@ -344,8 +363,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     hm->handoff = NULL;
     if (fresh) { /* it ended before it had begun */
         hm->starting = NULL;
-        Py_DECREF(w->glet);
-        free(w);
+        free_worker(w);
     }
     if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
         if (++hm->nomem > MOST_NOMEM) {
@@ -450,6 +468,7 @@ static struct hostm *hostm_new(struct m *mp)
     struct hostm *hm = mp->host ? mp->host : calloc(1, sizeof(*hm));
     if (hm) {
         hm->quit = false;
+        hm->on = NULL;
         hm->ident = PyThread_get_thread_ident();
         real_store(&hm->ts, PyThreadState_Get());
     }
@@ -480,8 +499,11 @@ void stackful_m_main(struct m *mp)
 {
     wait_for_memory();
     struct hostm *hm = hostm_new(mp);
-    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
+    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
+        if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
+            stop_for_good();
         Py_FatalError("gopy: out of memory while starting a thread");
+    }
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
@@ -494,6 +516,7 @@ static PyObject *g0_run(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct hostm *hm = getm()->host;
+    hm->on = NULL;
     if (!switch_to(hm, main_worker.glet))
         return NULL;
     for (;;)
@@ -533,12 +556,16 @@ bool stackful_adopt_main(struct m *mp)
         goto fail;
     Py_DECREF(fn);
     mp->host = hm;
+    hm->on = &main_worker;
+    frames_add(&main_worker.frames);
     main_goroutine->worker = &main_worker;
     /* g0, and so every worker, is to begin at recursion depth 0, however deep the first call to gopy is. */
     int *remaining = recursion_remaining(hm->ts), was = *remaining;
     *remaining = recursion_limit(hm->ts);
     bool ok = switch_to(hm, hm->g0);
     *remaining = was;
+    if (!ok)
+        frames_remove(&main_worker.frames);
     return ok;
 fail:
     Py_XDECREF(fn);
@@ -555,6 +582,7 @@ void stackful_fork_child(void)
     hm->handoff = NULL;
     hm->ts = PyThreadState_Get();
     hm->ident = PyThread_get_thread_ident();
+    frames_fork_child(hm->on ? &hm->on->frames : NULL);
     struct g *gp = getm()->curg;
     if (gp)
         main_goroutine = goroutine_of(gp);

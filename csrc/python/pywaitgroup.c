@@ -14,6 +14,8 @@ static void group_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
+struct waitgroup *waitgroup_of(PyObject *self) { return &((SyncWaitGroup *)self)->wg; }
+
 static int group_add(PyObject *self, int32_t delta)
 {
     struct waitgroup *wg = &((SyncWaitGroup *)self)->wg;
@@ -125,6 +127,8 @@ static PyMethodDef waitgroup_methods[] = {
      "go($self, fn, /, *args, **kwargs)\n--\n\n"
      "add(1), then start fn(*args, **kwargs) as a goroutine; done() when it has ended, however that was.\n\n"
      "Takes whatever gopy.go() takes. A panic of fn has been reported before the counter falls."},
+    {"await_", waitgroup_await_, METH_NOARGS,
+     "await_($self)\n--\n\nAn awaitable: wait() for `async def` and generator goroutines, and asyncio."},
     {"wait", FASTKW(waitgroup_wait),
      "wait($self, *, timeout=None)\n--\n\n"
      "Park until the counter is zero.\n\n"
