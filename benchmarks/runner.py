@@ -33,6 +33,9 @@ FIRST = (
     "ring",
     "sieve",
     "gosched",
+    "mutex",
+    "mutex_contended",
+    "waitgroup",
     "sleep_many",
     "sleep_late",
     "context",
@@ -59,6 +62,9 @@ NAMES = workload_names()
 # The module that a peer needs, where that is not of the standard library.
 MODULES = {
     "gopy": "gopy",
+    "gopy, kept cases": "gopy",
+    "gopy, in a with": "gopy",
+    "uncontended": "gopy",
     "gevent": "gevent",
     "greenlet": "greenlet",
     UVLOOP: "uvloop",

@@ -29,6 +29,14 @@ int waitgroup_done(PyObject *group) { return group_add(group, -1); }
 
 static int parse_delta(PyObject *o, int32_t *delta)
 {
+    if (likely(PyLong_CheckExact(o))) {
+        int overflow;
+        long n = PyLong_AsLongAndOverflow(o, &overflow);
+        if (likely(!overflow && n <= INT32_MAX && n >= -INT32_MAX)) {
+            *delta = (int32_t)n;
+            return 0;
+        }
+    }
     if (unlikely(!PyIndex_Check(o)))
         return type_error("delta", "an int", o);
     Py_ssize_t n = PyNumber_AsSsize_t(o, PyExc_OverflowError);

@@ -19,6 +19,10 @@
 #define STARVED 1000000 /* ns */
 #define HANDOFFS 32
 
+/* When a wait began, or how long ago. With a GIL that only decides when a starvation mode of many hand-offs ends,
+ * and a clock that is cheap to read will do. */
+static inline int64_t clock_of_waits(void) { return GOPY_THREADED ? nanotime() : nanotime_coarse(); }
+
 bool mutextrylock(struct mutex *mu)
 {
     for (;;) {
@@ -47,7 +51,7 @@ enum sync_result mutexlock_begin(struct mutex *mu, struct g *gp)
         return SYNC_OK;
     if (gp == NULL)
         return SYNC_BLOCK;
-    gp->wait->since = nanotime();
+    gp->wait->since = clock_of_waits();
     lock(&mu->lock);
     for (;;) {
         uint32_t s = aload(&mu->state);
@@ -68,7 +72,7 @@ enum sync_result mutexlock_begin(struct mutex *mu, struct g *gp)
 /* Woken, in normal mode: lock it, or wait again. */
 static enum sync_result compete(struct mutex *mu, struct g *gp)
 {
-    bool starving = !GOPY_THREADED || nanotime() - gp->wait->since > STARVED;
+    bool starving = !GOPY_THREADED || clock_of_waits() - gp->wait->since > STARVED;
     enum sync_result r = SYNC_OK;
     lock(&mu->lock);
     for (;;) {
@@ -120,7 +124,7 @@ static uint32_t hand_over_locked(struct mutex *mu, struct sudog *sg, uint32_t ot
     if (mu->q.first == NULL)
         return MUTEX_LOCKED | other;
     bool more = GOPY_THREADED || mu->handoffs >= HANDOFFS;
-    if (more && nanotime() - sg->g->wait->since < STARVED)
+    if (more && clock_of_waits() - sg->g->wait->since < STARVED)
         return MUTEX_LOCKED | MUTEX_WAITERS | other;
     return MUTEX_LOCKED | MUTEX_WAITERS | MUTEX_STARVING | other;
 }

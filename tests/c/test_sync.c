@@ -2,6 +2,7 @@
  * in every build, then threads. The goroutines of a model are of kind GTASK, which host_fake wakes by counting,
  * so a program decides itself when a woken one goes on, and when a waiting one times out. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -417,7 +418,7 @@ static void *wg_thread(void *arg)
         if (real_add(&entered, 1) % THREADS == 0) /* the last one out opens the round after the next */
             CHECK(wgadd(arrive, THREADS) == SYNC_OK);
         while (real_load(&entered) < (uint32_t)(i + 1) * THREADS)
-            cpu_relax();
+            sched_yield();
     }
     return NULL;
 }
