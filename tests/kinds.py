@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gopy import Chan, aselect, go, runtime, select, time
+from gopy import Chan, ablocking, aselect, blocking, go, runtime, select, time
 
 KINDS = ["stackful", "async", "generator", "thread", "task"]
 
@@ -48,7 +48,10 @@ class Blocking:
         mutex.rlock()
 
     async def wait(self, group):
-        group.wait()
+        group.wait()  # also a Cond's
+
+    async def blocking(self, fn, *args):
+        return blocking(fn, *args)
 
 
 class Awaiting:
@@ -85,6 +88,9 @@ class Awaiting:
 
     async def wait(self, group):
         await group.await_()
+
+    async def blocking(self, fn, *args):
+        return await ablocking(fn, *args)
 
 
 def finish(coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -22,7 +22,7 @@ def test_an_unchecked_interpreter_is_warned_of(monkeypatch):
     with pytest.warns(
         RuntimeWarning, match=r"^gopy has not been checked on free-threaded Python 3\.99: "
     ) as record:
-        _free_threading.warn_if_unchecked()
+        _free_threading.start()
     assert len(record) == 1
 
 
@@ -31,7 +31,7 @@ def test_a_checked_interpreter_is_not_warned_of(monkeypatch, disabled, version):
     unchecked(monkeypatch, disabled, version)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _free_threading.warn_if_unchecked()
+        _free_threading.start()
 
 
 def test_the_warning_names_the_line_that_imports_gopy(run_program):

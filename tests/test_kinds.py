@@ -4,11 +4,12 @@ import importlib.util
 import itertools
 import random
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from gopy import Chan, ClosedChannelError, go, recv, send, time
+from gopy import Chan, ClosedChannelError, go, recv, send, sync, time
 
 
 def load():
@@ -153,6 +154,115 @@ def test_each_kind_sleeps_yields_and_joins(kinds, kind):
         goroutine = go(time.sleep, 0.002)
         await how.join(goroutine)
         assert goroutine.state == "dead"
+
+    kinds.start(kind, body)
+    kinds.join()
+
+
+# sync
+
+
+@pairs
+def test_a_mutex_excludes(kinds, one, other):
+    mutex, inside, total = sync.Mutex(), [], []
+
+    async def body(how):
+        for i in range(30):
+            await how.lock(mutex)
+            inside.append(1)
+            assert len(inside) == 1
+            if i % 7 == 0:
+                await how.gosched()
+            inside.pop()
+            total.append(1)
+            mutex.unlock()
+
+    for kind in (one, other, one, other):
+        kinds.start(kind, body)
+    kinds.join()
+    assert len(total) == 120
+    assert not mutex.locked()
+
+
+@pairs
+def test_an_rwmutex_lets_readers_in_together_and_a_writer_alone(kinds, one, other):
+    rw, readers, writers = sync.RWMutex(), [], []
+
+    async def reader(how):
+        for _ in range(20):
+            await how.rlock(rw)
+            readers.append(1)
+            assert not writers
+            await how.gosched()
+            readers.pop()
+            rw.runlock()
+
+    async def writer(how):
+        for _ in range(20):
+            await how.lock(rw)
+            writers.append(1)
+            assert len(writers) == 1
+            assert not readers
+            await how.gosched()
+            writers.pop()
+            rw.unlock()
+
+    for kind in (one, other):
+        kinds.start(kind, reader)
+        kinds.start(kind, reader)
+        kinds.start(kind, writer)
+    kinds.join()
+
+
+@pairs
+def test_a_waitgroup_and_a_cond_wake_both(kinds, one, other):
+    group, mutex = sync.WaitGroup(), sync.Mutex()
+    cond, items, got = sync.Cond(mutex), [], []
+    group.add(2)
+
+    async def consumer(how):
+        for _ in range(20):
+            await how.lock(mutex)
+            while not items:
+                await how.wait(cond)
+                assert mutex.locked()
+            got.append(items.pop())
+            mutex.unlock()
+        group.done()
+
+    async def waiter(how):
+        await how.wait(group)
+        assert len(got) == 40
+
+    kinds.start(one, consumer)
+    kinds.start(other, consumer)
+    kinds.start(one, waiter)
+    kinds.start(other, waiter)
+    for i in range(40):
+        with mutex:
+            items.append(i)
+        cond.signal()
+        if i % 5 == 0:
+            time.sleep(0.0002)
+    kinds.join()
+    assert sorted(got) == list(range(40))
+
+
+@each
+def test_each_kind_blocks(kinds, kind):
+    def fn(x):
+        return threading.get_ident(), x + 1
+
+    def fail():
+        raise ValueError("fn")
+
+    async def body(how):
+        me = threading.get_ident()
+        ident, value = await how.blocking(fn, 1)
+        assert (ident != me, value) == (True, 2)
+        with pytest.raises(ValueError, match="fn"):
+            await how.blocking(fail)
+        assert len([await how.blocking(fn, i) for i in range(20)]) == 20
 
     kinds.start(kind, body)
     kinds.join()

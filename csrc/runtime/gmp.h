@@ -222,7 +222,7 @@ static inline struct p *takep(struct m *mp)
 
 static inline void givep(struct m *mp, struct p *pp)
 {
-    pp->m = mp;
+    astore(&pp->m, mp);
     astore(&mp->p, pp);
 }
 

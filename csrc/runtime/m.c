@@ -28,14 +28,14 @@ static struct p *pidleget_locked(void)
     if (pp) {
         sched.pidle = pp->idlenext;
         astore_sc(&sched.npidle, sched.npidle - 1);
-        pp->status = Prunning;
+        apoke(&pp->status, Prunning);
     }
     return pp;
 }
 
 static void wake_with_locked(struct m *mp, struct p *pp)
 {
-    pp->status = Prunning;
+    apoke(&pp->status, Prunning);
     mp->nextp = pp;
     astore_sc(&mp->state, Mrunning);
     note_wakeup(&mp->park);
@@ -44,8 +44,11 @@ static void wake_with_locked(struct m *mp, struct p *pp)
 static struct m *pwaitget_locked(void)
 {
     struct m *mp = sched.pwait_first;
-    if (mp && (sched.pwait_first = mp->idlenext) == NULL)
-        sched.pwait_last = NULL;
+    if (mp) {
+        apoke(&sched.pwait_first, mp->idlenext);
+        if (mp->idlenext == NULL)
+            sched.pwait_last = NULL;
+    }
     return mp;
 }
 
@@ -55,7 +58,7 @@ static void pwaitput_locked(struct m *mp)
     if (sched.pwait_last)
         sched.pwait_last->idlenext = mp;
     else
-        sched.pwait_first = mp;
+        apoke(&sched.pwait_first, mp);
     sched.pwait_last = mp;
     astore_sc(&mp->state, Mwaitp);
 }
@@ -105,7 +108,7 @@ static void unlist_locked(struct m *mp)
         if (prev)
             prev->idlenext = mp->idlenext;
         else
-            sched.pwait_first = mp->idlenext;
+            apoke(&sched.pwait_first, mp->idlenext);
         if (sched.pwait_last == mp)
             sched.pwait_last = prev;
     }
@@ -117,11 +120,11 @@ static void releasep_locked(struct p *pp)
 {
     struct m *mp;
     if (pp->id >= sched.gomaxprocs) {
-        pp->status = Pretired;
+        apoke(&pp->status, Pretired);
     } else if ((mp = pwaitget_locked()) != NULL) {
         wake_with_locked(mp, pp);
     } else {
-        pp->status = Pidle;
+        apoke(&pp->status, Pidle);
         pp->idlenext = sched.pidle;
         sched.pidle = pp;
         astore_sc(&sched.npidle, sched.npidle + 1);
@@ -248,14 +251,12 @@ static bool work_anywhere(void)
     return false;
 }
 
-/* mp has published that it is idle. If work came in the meantime, take it back: -> a P, or NULL to sleep. */
-static struct p *recheck(struct m *mp)
+/* mp has published that it is idle, and was spinning until then or not. If work came in the meantime, take it back:
+ * -> a P, or NULL to sleep. */
+static struct p *recheck(struct m *mp, bool spun)
 {
-    bool spun = mp->spinning;
-    if (spun) {
-        mp->spinning = false;
+    if (spun)
         aadd(&sched.nmspinning, -1);
-    }
     if (!work_anywhere() || !takes_new(mp))
         return NULL;
     lock(&sched.lock);
@@ -331,6 +332,11 @@ struct p *idle(struct m *mp, struct p *pp)
     bool check = deadcheck_locked(&until);
     if (check)
         unlist_locked(mp);
+#if GOPY_THREADED
+    bool spun = mp->spinning; /* once it is seen to be idle, the flag is its waker's */
+    if (!check)
+        mp->spinning = false;
+#endif
     unlock(&sched.lock);
     if (check) {
         start_system(mp, SYSTEM_DEADLOCK);
@@ -339,7 +345,7 @@ struct p *idle(struct m *mp, struct p *pp)
     if (bound)
         sysmon_watch();
 #if GOPY_THREADED
-    if ((pp = recheck(mp)) != NULL)
+    if ((pp = recheck(mp, spun)) != NULL)
         return pp;
 #endif
     if (tidy < until)
@@ -405,9 +411,9 @@ void startm(struct p *pp, bool spinning)
     if ((mp = m_alloc()) != NULL) {
         m_init(mp);
         mp->spinning = spinning;
-        mp->entering = true; /* until its thread has attached */
-        mp->p = pp;
-        pp->m = mp;
+        real_store(&mp->entering, true); /* until its thread has attached */
+        astore(&mp->p, pp);
+        astore(&pp->m, mp);
         if (host_newthread(mp))
             return;
         m_exit(mp);
@@ -556,14 +562,14 @@ int procresize(int n)
     int was = sched.gomaxprocs;
     if (n > MAXPROCS)
         n = MAXPROCS;
-    for (; sched.nprocs < n; apoke(&sched.nprocs, sched.nprocs + 1)) {
+    for (; sched.nprocs < n; astore(&sched.nprocs, sched.nprocs + 1)) {
         struct p *pp = calloc(1, sizeof(*pp));
         if (pp == NULL) {
             n = sched.nprocs;
             break;
         }
         pp->id = sched.nprocs;
-        pp->status = Pretired;
+        apoke(&pp->status, Pretired);
         timers_init(&pp->timers);
         astore(&sched.allp[pp->id], pp);
     }
@@ -571,7 +577,7 @@ int procresize(int n)
     struct p **at = &sched.pidle;
     while (*at) { /* idle ones past the end retire at once, running ones when they next schedule */
         if ((*at)->id >= n) {
-            (*at)->status = Pretired;
+            apoke(&(*at)->status, Pretired);
             *at = (*at)->idlenext;
             astore_sc(&sched.npidle, sched.npidle - 1);
         } else {

@@ -69,7 +69,7 @@ void newproc(struct g *gp, uint8_t kind)
         wake_anyone();
         return;
     }
-    pp->nspawned++;
+    apoke(&pp->nspawned, pp->nspawned + 1);
     runqput_next(mp, pp, (uintptr_t)gp);
     givep(mp, pp);
 #if GOPY_THREADED

@@ -34,7 +34,7 @@ static bool stuck_outside(struct m *mp)
 
 static void retake(struct p *pp)
 {
-    struct m *mp = pp->m;
+    struct m *mp = aload(&pp->m);
 #if GOPY_THREADED
     if (mp == NULL || !acas(&mp->p, pp, (struct p *)NULL))
         return;

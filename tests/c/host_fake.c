@@ -41,6 +41,7 @@ void *host_leave(void) { return NULL; }
 void host_enter(void *left) { (void)left; }
 bool host_attached(struct m *mp) { return mp != NULL; }
 bool host_newthread(struct m *mp) { return mp == NULL; }
+bool host_newoffload(void) { return false; }
 void host_offload_forked(struct offload *o)
 {
     (void)o;

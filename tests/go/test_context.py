@@ -205,11 +205,12 @@ def test_timeout():
 
 def test_canceled_timeout():
     """x_test.go TestCanceledTimeout"""
-    c, _ = context.with_timeout(context.background(), 1)
+    c, cancel_parent = context.with_timeout(context.background(), 1)
     c, cancel = context.with_timeout(OtherContext(c), LONG)
     cancel()
     assert closed(c.done())
     assert type(c.err()) is Canceled
+    cancel_parent()
 
 
 def test_values():
@@ -240,8 +241,7 @@ def test_values():
     check(context.with_value(o3, k3, None), None, "c2k2", None)
 
 
-@pytest.mark.parametrize("timeout", [False, True])
-def test_simultaneous_cancels(timeout):
+def test_simultaneous_cancels():
     """x_test.go TestSimultaneousCancels"""
     root, cancel = context.with_cancel(context.background())
     queue, found = [root], {root: cancel}
@@ -301,6 +301,8 @@ def test_layers(timeout):
         rnd.choice(cancels)()
         assert closed(ctx.done())
     assert all(ctx.value(v) is v for v in values)
+    for cancel in cancels:
+        cancel()
 
 
 def test_with_cancel_canceled_parent():
@@ -457,7 +459,7 @@ def test_cause(name):
 
 
 @pytest.mark.parametrize("order", ["not canceled", "canceled before", "canceled after"])
-def test_cause_of_a_custom_context(order, until):
+def test_cause_of_a_custom_context(order):
     """x_test.go TestCause, the last three"""
     parent, cancel = context.with_cancel_cause(context.background())
     ctx = CustomContext(parent)
