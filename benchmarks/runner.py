@@ -62,8 +62,6 @@ NAMES = workload_names()
 # The module that a peer needs, where that is not of the standard library.
 MODULES = {
     "gopy": "gopy",
-    "gopy, kept cases": "gopy",
-    "gopy, in a with": "gopy",
     "uncontended": "gopy",
     "gevent": "gevent",
     "greenlet": "greenlet",

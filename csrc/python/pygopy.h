@@ -114,6 +114,8 @@ void pyhost_before_fork(void);
 void pyhost_before_exit(void);
 void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
 void pyhost_fork_child(void);
+uintptr_t sections_leave(PyThreadState *ts);
+void sections_enter(PyThreadState *ts, uintptr_t sections);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
 int parse_duration(PyObject *o, const char *name,

@@ -181,6 +181,35 @@ bool host_adopt_main(void)
     return true;
 }
 
+/* Without a GIL, C code of CPython locks an object while it calls back: a list while it is sorted, a dict while
+ * keys are compared. A thread that blocks there gives up those locks (critical sections) as it detaches, and
+ * takes them again as it attaches. A goroutine that parks there must do the same: the next one on its thread
+ * knows nothing of them, and those on other threads would wait for ever. */
+#if GOPY_THREADED
+uintptr_t sections_leave(PyThreadState *ts)
+{
+    if (likely(ts->critical_section == 0))
+        return 0;
+    PyEval_SaveThread();
+    uintptr_t sections = ts->critical_section; /* released; they are on this goroutine's stack */
+    ts->critical_section = 0;
+    PyEval_RestoreThread(ts);
+    return sections;
+}
+
+void sections_enter(PyThreadState *ts, uintptr_t sections)
+{
+    if (likely(sections == 0))
+        return;
+    PyEval_SaveThread();
+    ts->critical_section = sections;
+    PyEval_RestoreThread(ts);
+}
+#else
+uintptr_t sections_leave(PyThreadState *ts) { return ts ? 0 : 0; }
+void sections_enter(PyThreadState *ts, uintptr_t sections) { (void)ts, (void)sections; }
+#endif
+
 /* ---- what blocking calls share ---- */
 
 struct g *getg_or_raise(void)

@@ -148,6 +148,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         hm->handoff = gp;
         w = pop_idle(hm);
     }
+    uintptr_t sections = sections_leave(hm->ts);
     for (int tries = 0; unlikely(!switch_to(hm, w ? w->glet : hm->g0)); tries++) {
         /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
         if (tries == 1000)
@@ -157,6 +158,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         usleep(1000);
         host_enter(left);
     }
+    sections_enter(((struct hostm *)getm()->host)->ts, sections);
     if (unlikely(from == sched.g1) && host_interrupt_pending())
         poke_main();
 }
