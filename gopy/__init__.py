@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _free_threading, _panic, runtime, time
+from gopy import _free_threading, _panic, atomic, context, runtime, sync, time
 from gopy._core import (
     Chan,
     Default,
@@ -18,7 +18,9 @@ from gopy._core import (
     RecvChan,
     SendCase,
     SendChan,
+    ablocking,
     aselect,
+    blocking,
     default,
     go,
     nilchan,
@@ -26,10 +28,12 @@ from gopy._core import (
     select,
     send,
 )
+from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
+_core.limit_blocking(runtime._max_blocking_at_start())
 
 __version__ = "0.1.0"
 
@@ -38,6 +42,7 @@ __all__ = [
     "ClosedChannelError",
     "Deadlock",
     "Default",
+    "Defer",
     "Goroutine",
     "GoroutinePanic",
     "Panic",
@@ -45,13 +50,20 @@ __all__ = [
     "RecvChan",
     "SendCase",
     "SendChan",
+    "ablocking",
     "aselect",
+    "atomic",
+    "blocking",
+    "context",
     "default",
+    "deferring",
     "go",
     "nilchan",
+    "panic",
     "recv",
     "runtime",
     "select",
     "send",
+    "sync",
     "time",
 ]

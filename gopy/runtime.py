@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, TextIO, TypedDict
 
@@ -182,10 +183,18 @@ def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     signal.signal(signum, _DumpHandler(file))
 
 
-def _gomaxprocs_at_start() -> int:
-    text = os.environ.get("GOMAXPROCS")
+def _positive_setting(name: str, default: Callable[[], int], most: int) -> int:
+    text = os.environ.get(name)
     if text is None or text == "":
-        return num_cpu()
+        return default()
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"the environment variable GOMAXPROCS must be a positive integer, got {text!r}")
-    return min(int(text), 1024)
+        raise ValueError(f"the environment variable {name} must be a positive integer, got {text!r}")
+    return min(int(text), most)
+
+
+def _gomaxprocs_at_start() -> int:
+    return _positive_setting("GOMAXPROCS", num_cpu, 1024)
+
+
+def _max_blocking_at_start() -> int:
+    return _positive_setting("GOPY_MAX_BLOCKING", lambda: 512, 1 << 30)

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from gopy import Chan, ClosedChannelError, aselect, default, go, nilchan, recv, runtime, send, time
+from gopy import Chan, ClosedChannelError, aselect, default, go, nilchan, recv, runtime, send, sync, time
 
 
 def loops():
@@ -232,6 +232,65 @@ def test_a_value_handed_over_as_the_task_is_cancelled_stays_in_the_channel(run, 
         ch.close()
         assert [v async for v in ch] == ["closed"]
         assert await ch.arecv_ok() == (None, False)
+
+    run(main())
+
+
+def test_a_lock_handed_over_as_the_task_is_cancelled_is_let_go(run):
+    async def main():
+        mutex, rw = sync.Mutex(), sync.RWMutex()
+        for lock, acquire in [(mutex, mutex.alock), (rw, rw.alock), (rw, rw.arlock)]:
+            lock.lock()
+            task = asyncio.create_task(wait(acquire))
+            await asyncio.sleep(0.001)
+            lock.unlock()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(0.001)
+            assert lock.try_lock()
+            task = asyncio.create_task(wait(acquire))
+            await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            lock.unlock()
+            assert lock.try_lock()
+            lock.unlock()
+
+    async def wait(acquire):
+        await acquire()
+
+    run(main())
+
+
+def test_a_cancelled_wait_on_a_cond_has_its_lock_again(run):
+    async def main():
+        mutex = sync.Mutex()
+        cond = sync.Cond(mutex)
+        for held in (False, True):
+            held_at_the_end = []
+
+            async def body(held_at_the_end=held_at_the_end):
+                async with mutex:
+                    try:
+                        await cond.await_()
+                    finally:
+                        held_at_the_end.append(mutex.locked())
+
+            task = asyncio.create_task(body())
+            await asyncio.sleep(0.001)
+            if held:  # by another one: the cancelled one has to wait for it
+                await mutex.alock()
+            task.cancel()
+            await asyncio.sleep(0.001)
+            if held:
+                assert not task.done()
+                mutex.unlock()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert held_at_the_end == [True]
+            assert not mutex.locked()
 
     run(main())
 

@@ -119,7 +119,6 @@ def test_go_refuses_what_cannot_be_run():
         (TypeError, [functools.partial(async_generator_function)]),
         (TypeError, [generator_function(), 1]),
         (TypeError, [fresh, 1]),
-        (TypeError, [coroutine_function, 1]),  # when it is called, which is here
         (ValueError, [ended]),
     ]:
         with pytest.raises(error, match=r"`fn`|positional argument"):

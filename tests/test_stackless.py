@@ -9,7 +9,21 @@ import weakref
 
 import pytest
 
-from gopy import Chan, ClosedChannelError, aselect, default, go, nilchan, recv, runtime, select, send, time
+from gopy import (
+    Chan,
+    ClosedChannelError,
+    Panic,
+    aselect,
+    default,
+    go,
+    nilchan,
+    recv,
+    runtime,
+    select,
+    send,
+    sync,
+    time,
+)
 
 
 def run(fn, *args):
@@ -99,9 +113,13 @@ def test_go_decorates():
     assert not go(lambda: None).stackless
 
 
-def test_arguments_are_checked_where_go_is_called():
-    with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        go(coroutine_function)
+def test_wrong_arguments_are_its_panic():
+    seen = []
+    before = runtime.set_panic_handler(lambda goroutine, exc: seen.append(exc) or True)
+    go(coroutine_function).join()
+    go(coroutine_function, 1, 2, done=3).join()
+    runtime.set_panic_handler(before)
+    assert [type(exc) for exc in seen] == [TypeError, TypeError]
 
 
 # What may be awaited.
@@ -304,6 +322,39 @@ def test_awaiting_a_future_of_asyncio_says_what_to_do():
     loop.close()
     assert isinstance(exc, TypeError)
     assert "Future of asyncio" in str(exc)
+
+
+def test_locks_in_async_with():
+    async def body():
+        mutex, rw = sync.Mutex(), sync.RWMutex()
+        async with mutex:
+            assert mutex.locked()
+            with pytest.raises(ValueError, match="inside"):
+                async with rw:
+                    raise ValueError("inside")
+        async with rw.rlocker():
+            assert not rw.try_lock()
+            assert rw.try_rlock()
+            rw.runlock()
+        assert rw.try_lock()
+        rw.unlock()
+        with pytest.raises(Panic, match="sync: unlock of unlocked mutex"):
+            async with mutex:
+                mutex.unlock()
+        with pytest.raises(Panic, match="sync: unlock of unlocked mutex"):
+            await sync.Cond(mutex).await_()
+        assert not mutex.locked()
+        with pytest.raises(TypeError, match="`L`"):
+            sync.Cond(Locker()).await_()
+        await sync.WaitGroup().await_()
+        return "ok"
+
+    class Locker:
+        def lock(self): ...
+
+        def unlock(self): ...
+
+    assert run(body) == "ok"
 
 
 # Blocking calls in a step.

@@ -36,6 +36,11 @@ void taskwait_free(struct taskwait *tw)
 
 void await_give_back(PyAwait *a, struct hchan *c)
 {
+    if (c->timed && a->value) {
+        time_give_back(c, a->value);
+        a->value = NULL;
+        return;
+    }
     struct taskwait *tw = a->task ? a->task : PyMem_RawCalloc(1, sizeof(*tw));
     PyObject *value = a->value;
     if (tw == NULL || value == NULL)
@@ -196,10 +201,17 @@ static PyObject *drain(PyObject *self, PyObject *noargs)
         PyAwait *a = tw->a;
         fifo = fifo->schedlink;
         enum await_result r = await_finish(a, &tw->g, (enum wake)tw->g.wake);
-        if (r == AWAIT_PARK)
-            continue;
-        await_keep(a, r);
         Py_INCREF(a);
+        if (r == AWAIT_PARK && !(a->leaving && await_leave(a))) {
+            Py_DECREF(a);
+            continue;
+        }
+        if (a->leaving && !PyErr_Occurred() && (a->cancelled || r == AWAIT_RAISED)) { /* left in the end */
+            a->cancelled = true;
+            Py_XSETREF(a->exc, new_ref(a->leaving));
+        } else {
+            await_keep(a, r);
+        }
         end_taskwait(a);
         failed |= call_soon(a) < 0;
         Py_DECREF(a);
@@ -218,7 +230,8 @@ bool await_leave(PyAwait *a)
     if (tw == NULL || a->state != AWAIT_WAITING || !wait_claim(&tw->g))
         return false;
     if (a->ops != &sleep_await) {
-        a->ops->finish(a, &tw->g, WAKE_CANCEL);
+        if (a->ops->finish(a, &tw->g, WAKE_CANCEL) == AWAIT_PARK) /* not before it has its lock again */
+            return false;
     } else if (a->data) {
         PyObject *timer = a->data, *r = PyObject_CallMethod(timer, "cancel", NULL);
         a->data = NULL;
@@ -248,7 +261,7 @@ PyObject *await_cancel(PyObject *self, PyObject *args, PyObject *kwargs)
     if (exc == NULL)
         return NULL;
     if (!await_leave(a)) {
-        Py_DECREF(exc);
+        Py_XSETREF(a->leaving, exc);
         Py_RETURN_FALSE;
     }
     Py_XSETREF(a->exc, exc);

@@ -38,7 +38,7 @@ PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value) 
     Py_XINCREF(obj);
     a->value = value;
     Py_XINCREF(value);
-    a->exc = a->callback = a->context = NULL;
+    a->exc = a->callback = a->context = a->leaving = NULL;
     a->data = NULL;
     a->task = NULL;
     a->state = AWAIT_NEW;
@@ -57,6 +57,7 @@ static int await_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(a->exc);
     Py_VISIT(a->callback);
     Py_VISIT(a->context);
+    Py_VISIT(a->leaving);
     return a->ops->traverse ? a->ops->traverse(a, visit, arg) : 0;
 }
 
@@ -67,6 +68,7 @@ static int await_clear(PyObject *self)
     Py_CLEAR(a->exc);
     Py_CLEAR(a->callback);
     Py_CLEAR(a->context);
+    Py_CLEAR(a->leaving);
     return 0;
 }
 

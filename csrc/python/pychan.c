@@ -172,6 +172,8 @@ static inline enum chan_result receive(PyChan *ch, PyObject **value, int64_t dea
     else
         r = recv_slowly(ch, &elem, deadline);
     *value = elem;
+    if (r == CHAN_OK && unlikely(ch->c->timed) && (*value = time_object(elem)) == NULL)
+        r = CHAN_NOMEM;
     if (unlikely(r > CHAN_CLOSED) && !PyErr_Occurred())
         raise_chan(r);
     return r;
@@ -212,8 +214,11 @@ static PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t 
 static Py_ssize_t chan_len(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
-    return ch->c ? (Py_ssize_t)apeek(&ch->c->count) : 0;
+    return ch->c && !ch->c->timed ? (Py_ssize_t)apeek(&ch->c->count) : 0;
 }
+
+/* A timer's channel shows nothing of its buffer: whether it is due is seen when somebody looks. */
+static size_t chan_size(PyChan *ch) { return ch->c && !ch->c->timed ? ch->c->size : 0; }
 
 static int chan_bool(PyObject *self)
 {
@@ -225,7 +230,7 @@ static PyObject *chan_cap(PyObject *self, void *closure)
 {
     PyChan *ch = (PyChan *)self;
     (void)closure;
-    return PyLong_FromSize_t(ch->c ? ch->c->size : 0);
+    return PyLong_FromSize_t(chan_size(ch));
 }
 
 static PyObject *view(PyObject *self, PyTypeObject *type)
@@ -270,7 +275,7 @@ static PyObject *chan_repr(PyObject *self)
     if (ch->c == NULL)
         return PyUnicode_FromString("gopy.nilchan");
     return PyUnicode_FromFormat("<%s %p len=%zd cap=%zd%s>", Py_TYPE(self)->tp_name, ch->owner,
-                                chan_len(self), (Py_ssize_t)ch->c->size,
+                                chan_len(self), (Py_ssize_t)chan_size(ch),
                                 apeek(&ch->c->closed) ? " closed" : "");
 }
 

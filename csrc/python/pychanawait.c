@@ -82,6 +82,8 @@ static enum await_result recv_result(PyAwait *a, enum chan_result r, PyObject *v
             return AWAIT_RAISED;
         }
         value = new_ref(((PyChan *)a->obj)->owner->zero);
+    } else if ((value = received(((PyChan *)a->obj)->c, value)) == NULL) {
+        return AWAIT_RAISED;
     }
     a->value = value;
     if (a->ops == &recv_ok_await) {

@@ -18,8 +18,9 @@ typedef struct {
     PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
     PyObject *args, *kwnames;
-    int nargs;      /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
-    PyObject *name; /* NULL: fn's __qualname__ */
+    int nargs;       /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
+    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;  /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
 
@@ -55,6 +56,7 @@ struct pyawait {
     PyObject *value; /* what to send; then the result */
     PyObject *exc;
     PyObject *callback, *context; /* asyncio's */
+    PyObject *leaving;            /* the CancelledError of a task that is to be cancelled as soon as can be */
     struct taskwait *task;
     void *data;    /* the operation's own */
     int64_t when;  /* likewise */
@@ -64,13 +66,35 @@ struct pyawait {
     struct gwait wait; /* of the goroutine that awaits it */
 };
 
+/* A Mutex; of an RWMutex only MUTEX_OTHER is set in mu. */
+typedef struct {
+    PyObject_HEAD
+    struct mutex mu;
+    PyObject *weakrefs;
+} SyncMutex;
+
+typedef struct {
+    SyncMutex base;
+    struct rwmutex rw;
+} SyncRWMutex;
+
+/* What RWMutex.rlocker() returns. */
+typedef struct {
+    PyObject_HEAD
+    SyncRWMutex *rw;
+} RLocker;
+
 static inline Goroutine *goroutine_of(struct g *gp)
 {
     return (Goroutine *)((char *)gp - offsetof(Goroutine, g));
 }
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
+extern PyTypeObject Mutex_Type, RWMutex_Type, RLocker_Type, Once_Type, WaitGroup_Type, Cond_Type;
+extern PyTypeObject Map_Type, MapItems_Type, Pointer_Type, Value_Type;
+extern PyTypeObject *const sync_types[], *const atomic_types[]; /* by their own names, NULL at the end */
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
+extern PyTypeObject Timer_Type, Ticker_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
@@ -87,12 +111,18 @@ extern struct hooks {
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void pyhost_before_fork(void);
+void pyhost_before_exit(void);
 void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
 void pyhost_fork_child(void);
+uintptr_t sections_leave(PyThreadState *ts);
+void sections_enter(PyThreadState *ts, uintptr_t sections);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
+int parse_duration(PyObject *o, const char *name,
+                   int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted); /* false: raised */
 int type_error(const char *arg, const char *wanted, PyObject *got);
 #define DEADLINE_PAST ((int64_t)0)
 #define MOST_CASES 65536 /* of a select */
@@ -135,14 +165,19 @@ int stackful_init(void);
 bool stackful_adopt_main(struct m *mp);
 void stackful_m_main(struct m *mp);
 void stackful_fork_child(void);
+void end_of_forked_main(void) __attribute__((noreturn));
 PyObject *goroutine_greenlet(Goroutine *go); /* new reference or NULL without an exception */
 PyThreadState *m_tstate(struct m *mp);
 unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
 void thaw_switches(void);
 
-void set_context(PyThreadState *ts, PyObject *context); /* steals context */
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
+
+/* pycall.c */
+PyObject *goroutine_call(Goroutine *go); /* what its function returns */
+void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
+void set_context(PyThreadState *ts, PyObject *context); /* steals context */
 void end_of_forked_main(void);
 
 /* pystackless.c */
@@ -185,6 +220,13 @@ PyObject *core_asleep(PyObject *self, PyObject *seconds);
 PyObject *core_agosched(PyObject *self, PyObject *noargs);
 PyObject *goroutine_ajoin(PyObject *self, PyObject *noargs);
 
+/* pysyncawait.c */
+PyObject *sync_alock(PyObject *self, PyObject *noargs);
+PyObject *sync_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rwmutex_arlock(PyObject *self, PyObject *noargs);
+PyObject *waitgroup_await_(PyObject *self, PyObject *noargs);
+PyObject *cond_await_(PyObject *self, PyObject *noargs);
+
 /* pyselect.c */
 Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs);
 PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
@@ -193,13 +235,43 @@ uint32_t select_seed(void);
 
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group);
 void goroutine_clear(Goroutine *go); /* drop what it runs */
+void goroutine_replace(Goroutine *go, PyObject *fn);
 void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
 
+/* pymutex.c */
+PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* a tp_new */
+int raise_sync(enum sync_result r);                    /* -1, with the exception that r stands for */
+int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
+
+/* pyrwmutex.c */
+int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline); /* -1: raised */
+int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewise */
+
+/* pycond.c */
+struct cond *cond_of(PyObject *self);
+
+/* pywaitgroup.c */
+struct waitgroup *waitgroup_of(PyObject *self);
+int waitgroup_done(PyObject *group); /* -1: raised */
+/* pytime.c */
+int time_init(PyObject *nilchan);
+PyObject *time_object(void *elem);                     /* what a timer sent, as a new float, or NULL */
+void time_give_back(struct hchan *c, PyObject *value); /* steals value: see await_give_back */
+extern PyObject *start_due_functions;                  /* the work of SYSTEM_TIMERS */
+
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
+extern PyMethodDef offload_functions[];
 extern PyObject *default_case;
+
+/* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */
+static inline PyObject *received(struct hchan *c, void *elem)
+{
+    return likely(!c->timed) ? (PyObject *)elem : time_object(elem);
+}
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */
 #if GOPY_THREADED

@@ -16,18 +16,31 @@ Goroutine *goroutine_new(PyObject *fn)
     return go;
 }
 
-void goroutine_clear(Goroutine *go)
+/* What it runs is from now on fn, without arguments; steals fn. */
+void goroutine_replace(Goroutine *go, PyObject *fn)
 {
-    PyObject *fn;
+    PyObject *was;
     go->nargs = 0;
     Py_CLEAR(go->args);
     Py_CLEAR(go->kwnames);
-    Py_CLEAR(go->context);
     BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
-    fn = go->fn;
-    go->fn = NULL;
+    was = go->fn;
+    go->fn = fn;
     END_EXCLUSIVE();
-    Py_XDECREF(fn);
+    Py_XDECREF(was);
+}
+
+void goroutine_clear(Goroutine *go)
+{
+    PyObject *group = go->group;
+    go->group = NULL;
+    Py_CLEAR(go->context);
+    goroutine_replace(go, NULL);
+    if (unlikely(group != NULL)) {
+        if (waitgroup_done(group) < 0)
+            goroutine_failed(go, false);
+        Py_DECREF(group);
+    }
 }
 
 static PyObject *name_of(Goroutine *go) /* new reference, or NULL without an exception */
@@ -102,7 +115,7 @@ static int copy_context(Goroutine *go)
     return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;
 }
 
-static PyObject *start(Goroutine *go, uint8_t kind) /* steals go */
+static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group) /* steals go */
 {
     if (copy_context(go) < 0)
         goto fail;
@@ -110,6 +123,8 @@ static PyObject *start(Goroutine *go, uint8_t kind) /* steals go */
         PyErr_NoMemory();
         goto fail;
     }
+    go->group = group;
+    Py_XINCREF(group);
     Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
     newproc(&go->g, kind);
     return (PyObject *)go;
@@ -118,23 +133,9 @@ fail:
     return NULL;
 }
 
-static PyObject *start_stackless(PyObject *coro) /* steals coro */
+/* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group)
 {
-    Goroutine *go = coro ? goroutine_new(coro) : NULL;
-    PyObject *r = go ? start(go, GSTACKLESS) : NULL;
-    if (r == NULL && coro && PyCoro_CheckExact(coro)) { /* out of memory: without a word about coroutines */
-        PyObject *type, *exc, *tb;
-        PyErr_Fetch(&type, &exc, &tb);
-        Py_XDECREF(PyObject_CallMethod(coro, "close", NULL));
-        PyErr_Restore(type, exc, tb);
-    }
-    Py_XDECREF(coro);
-    return r;
-}
-
-static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    (void)self;
     if (unlikely(nargs < 1)) {
         PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
         return NULL;
@@ -142,24 +143,16 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     PyObject *fn = args[0];
     Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (unlikely(!PyCallable_Check(fn))) {
-        if (is_coroutine(fn))
-            return check_coroutine(fn, n) < 0 ? NULL : start_stackless(new_ref(fn));
+        if (is_coroutine(fn)) {
+            Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
+            return go ? start(go, GSTACKLESS, group) : NULL;
+        }
         type_error("fn", "callable, a coroutine or a generator", fn);
         return NULL;
     }
     int stackless = stackless_function(fn);
     if (unlikely(stackless < 0))
         return NULL;
-    if (stackless) { /* calling it only makes the coroutine */
-        PyObject *coro =
-            PyObject_Vectorcall(fn, args + 1, (size_t)(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
-        if (coro == NULL || is_coroutine(coro))
-            return start_stackless(coro);
-        type_error("fn", "a function whose result can be run",
-                   coro); /* a partial of something that has changed */
-        Py_DECREF(coro);
-        return NULL;
-    }
     Goroutine *go = goroutine_new(fn);
     if (unlikely(go == NULL))
         return NULL;
@@ -168,17 +161,22 @@ static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         go->args = new_ref(args[1]);
     } else if (n > 0) {
         go->nargs = -1;
-        if ((go->args = PyTuple_New(n)) == NULL)
-            goto fail;
+        if ((go->args = PyTuple_New(n)) == NULL) {
+            Py_DECREF(go);
+            return NULL;
+        }
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
         if (kwnames)
             go->kwnames = new_ref(kwnames);
     }
-    return start(go, GSTACKFUL);
-fail:
-    Py_DECREF(go);
-    return NULL;
+    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group);
+}
+
+static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    return goroutine_go(args, nargs, kwnames, NULL);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)

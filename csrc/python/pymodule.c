@@ -23,18 +23,27 @@ static int add_all(PyObject *module)
         add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
         add_type(module, "LoopQueue", &LoopQueue_Type) < 0)
         return -1;
+    PyTypeObject *const *types[] = {sync_types, atomic_types};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        for (PyTypeObject *const *type = types[i]; *type; type++)
+            if (PyModule_AddType(module, *type) < 0)
+                return -1;
     default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
     PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);
     if (default_case == NULL || nil == NULL)
         return -1;
     nil->owner = nil;
     nil->zero = new_ref(Py_None);
+    if (time_init((PyObject *)nil) < 0 || add_type(module, "Timer", &Timer_Type) < 0 ||
+        add_type(module, "Ticker", &Ticker_Type) < 0)
+        return -1;
     if (PyModule_AddObjectRef(module, "default", default_case) < 0 ||
         PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions, runtime_functions, sigint};
+    PyMethodDef *lists[] = {goroutine_functions, select_functions,  time_functions,
+                            runtime_functions,   offload_functions, sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

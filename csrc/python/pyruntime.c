@@ -273,7 +273,7 @@ static PyObject *core_interrupt_main(PyObject *self, PyObject *exc)
 static PyObject *core_shutdown(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
-    real_store(&sched.exiting, 1);
+    pyhost_before_exit();
     Py_RETURN_NONE;
 }
 

@@ -190,8 +190,10 @@ PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_
     if (PyErr_Occurred())
         return NULL;
     struct scase *k = &s->cases[casei];
-    if (r == CHAN_OK)
-        return result(casei, k->send ? new_ref(Py_None) : k->elem, true);
+    if (r == CHAN_OK) {
+        PyObject *value = k->send ? new_ref(Py_None) : received(k->c, k->elem);
+        return value ? result(casei, value, true) : NULL;
+    }
     if (r == CHAN_CLOSED && !k->send)
         return result(casei, new_ref(((Case *)args[casei])->ch->owner->zero), false);
     if (r == CHAN_CLOSED)

@@ -148,6 +148,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         hm->handoff = gp;
         w = pop_idle(hm);
     }
+    uintptr_t sections = sections_leave(hm->ts);
     for (int tries = 0; unlikely(!switch_to(hm, w ? w->glet : hm->g0)); tries++) {
         /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
         if (tries == 1000)
@@ -157,67 +158,12 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         usleep(1000);
         host_enter(left);
     }
+    sections_enter(((struct hostm *)getm()->host)->ts, sections);
     if (unlikely(from == sched.g1) && host_interrupt_pending())
         poke_main();
 }
 
 /* ---- running one goroutine ---- */
-
-#if PY_VERSION_HEX < 0x030E0000
-/* Up to 3.13 the interpreter ends a thread that wants to attach during finalization by pthread_exit, whose
- * unwinding would abort in greenlet's C++ frames. Stop it before it gets there. */
-static void stop_unwinding(char *unwinds)
-{
-    if (*unwinds)
-        host_hang();
-}
-#define STOP_UNWINDING __attribute__((cleanup(stop_unwinding))) char unwinds = 1
-#define NOT_UNWINDING (unwinds = 0)
-#else
-#define STOP_UNWINDING
-#define NOT_UNWINDING (void)0
-#endif
-
-static PyObject *call(Goroutine *go)
-{
-    STOP_UNWINDING;
-    PyObject *r;
-    if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
-        r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
-    else if (go->nargs < 0)
-        r = PyObject_Vectorcall(
-            go->fn, &PyTuple_GET_ITEM(go->args, 0),
-            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-            go->kwnames);
-    else
-        r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
-    NOT_UNWINDING;
-    return r;
-}
-
-/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
-void end_of_forked_main(void)
-{
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
-    /* Not Py_Exit, which goes back to a thread state that the fork has freed if this was not the main thread. */
-    PyObject_CallOneArg(hooks.exit_forked, exc ? exc : Py_None);
-    PyErr_Print();
-    _exit(1);
-}
-
-void set_context(PyThreadState *ts, PyObject *context)
-{
-    PyObject *was = ts->context;
-    if (was != context) {
-        ts->context = context;
-        ts->context_ver++;
-        Py_XDECREF(was);
-    }
-}
 
 /* From here go runs on worker w. */
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
@@ -234,26 +180,12 @@ void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
     go->context = NULL;
 }
 
-/* Run gp, which is new, to its end. Drops the scheduler's reference to it. */
+/* Run gp, which is new, to its end. */
 static void run(struct m *mp, struct worker *w, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
-    PyThreadState *ts = ((struct hostm *)mp->host)->ts;
     worker_takes(mp, w, go);
-    PyObject *r = call(go);
-    if (unlikely(gp == sched.g1))
-        end_of_forked_main();
-    if (likely(r != NULL))
-        Py_DECREF(r);
-    else
-        goroutine_failed(go, false);
-    if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
-        goroutine_keep_name(go);
-    set_context(ts, NULL);
-    goroutine_clear(go);
-    go->worker = NULL;
-    goroutine_end(mp, gp);
-    Py_DECREF(go);
+    goroutine_finish(mp, go, goroutine_call(go));
 }
 
 /* gp cannot be started: that is its panic. The exception is set. */
@@ -474,9 +406,29 @@ static struct hostm *hostm_new(struct m *mp)
     return hm;
 }
 
+/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
+ * first allocation of a thread is a big one: wait until there is some. */
+static void wait_for_memory(void)
+{
+    for (bool enough = false; !enough;) {
+        PyObject *list = PyList_New(0);
+        void *mem = PyObject_Malloc(512);
+        enough = list && mem;
+        PyErr_Clear();
+        Py_XDECREF(list);
+        PyObject_Free(mem);
+        if (!enough) {
+            void *left = host_leave();
+            usleep(1000);
+            host_enter(left);
+        }
+    }
+}
+
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
+    wait_for_memory();
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
         if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
@@ -580,7 +532,9 @@ int stackful_init(void)
     if (_PyGreenlet_API == NULL)
         return -1;
     PyObject *globals = PyDict_New(), *run_fn = PyCFunction_New(&worker_def, NULL);
-    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0)
+    /* A C function that runs as a goroutine finds its globals here, and imports with these builtins. */
+    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0 ||
+        PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
         return -1;
     PyObject *code = Py_CompileString("def goroutine():\n run()\n", "<gopy>", Py_file_input);
     PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;

@@ -100,21 +100,20 @@ static PySendResult resume(PyObject *coro, PyAwait *a, PyObject **result)
     return r;
 }
 
-static void end(struct m *mp, PyThreadState *ts, Goroutine *go, PySendResult r, PyObject *result)
+/* The first step: what it runs may be a function still. Its coroutine is made only here, where it runs at once: one that
+ * waits for its turn would be looked at by every collection. */
+static bool begin(Goroutine *go)
 {
-    if (unlikely(&go->g == sched.g1))
-        end_of_forked_main();
-    if (r == PYGEN_RETURN)
-        Py_DECREF(result);
-    else
-        goroutine_failed(go, false);
-    if (Py_REFCNT(go) > 1)
-        goroutine_keep_name(go);
-    set_context(ts, NULL);
-    goroutine_clear(go);
-    go->worker = NULL;
-    goroutine_end(mp, &go->g);
-    Py_DECREF(go);
+    if (is_coroutine(go->fn))
+        return true;
+    PyObject *coro = goroutine_call(go);
+    if (coro && !is_coroutine(coro)) {
+        type_error("fn", "a function that returns a coroutine or generator", coro);
+        Py_CLEAR(coro);
+    }
+    if (coro)
+        goroutine_replace(go, coro);
+    return coro != NULL;
 }
 
 /* Run go, which has been woken or is new, on worker w until it waits again or ends. */
@@ -133,7 +132,7 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
     worker_takes(mp, w, go);
     ts->async_gen_finalizer =
         hooks.close_asyncgen; /* of those that it leaves unfinished; borrowed meanwhile */
-    PySendResult r = resume(go->fn, a, &yielded);
+    PySendResult r = a || begin(go) ? resume(go->fn, a, &yielded) : PYGEN_ERROR;
     for (;;) {
         Py_XDECREF(a);
         a = NULL;
@@ -170,5 +169,5 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
         r = resume(go->fn, a, &yielded);
     }
     ts->async_gen_finalizer = hook;
-    end(mp, ts, go, r, yielded);
+    goroutine_finish(mp, go, r == PYGEN_RETURN ? yielded : NULL);
 }

@@ -102,7 +102,7 @@ enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
     return r;
 }
 
-enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
+static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **elem)
 {
     struct g *woken = NULL;
     lock(&c->lock);
@@ -115,6 +115,26 @@ enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
     if (woken)
         goready_when(woken, c->size == 0);
     return r;
+}
+
+/* gp may run elsewhere as soon as it is queued, so its timer is armed before that. */
+static enum chan_result timed_recv_begin(struct hchan *c, struct g *gp, void **elem)
+{
+    timechan_poll(c);
+    enum chan_result r = recv_begin(c, NULL, elem);
+    if (r != CHAN_BLOCK || gp == NULL)
+        return r;
+    if (!timechan_block(c, gp))
+        return CHAN_NOMEM;
+    r = recv_begin(c, gp, elem);
+    if (r != CHAN_PARK)
+        timechan_unblock(c);
+    return r;
+}
+
+enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
+{
+    return unlikely(c->timed) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
 }
 
 static enum chan_result why(enum wake w)
@@ -139,6 +159,8 @@ enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w)
 
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem)
 {
+    if (unlikely(c->timed))
+        timechan_unblock(c);
     enum chan_result r = finish(c, &c->recvq, gp, w);
     *elem = r == CHAN_OK ? gp->wait->sg.elem : NULL;
     gp->wait->sg.elem = NULL;
@@ -299,16 +321,28 @@ static uint32_t next_rand(uint32_t x)
     return x ^ x << 5;
 }
 
-enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei)
+static inline bool is_timed(struct scase *k) { return k->c && unlikely(k->c->timed); }
+
+/* The first n cases' timers. */
+static void unblock_timed(struct selectstate *s, uint32_t n)
 {
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint32_t j = (uint32_t)(((uint64_t)rand * (i + 1)) >> 32);
-        rand = next_rand(rand);
-        s->pollorder[i] = s->pollorder[j];
-        s->pollorder[j] = (uint16_t)i;
-    }
-    if (GOPY_THREADED)
-        sort_lockorder(s);
+    for (uint32_t i = 0; i < n; i++)
+        if (is_timed(&s->cases[i]))
+            timechan_unblock(s->cases[i].c);
+}
+
+static bool block_timed(struct selectstate *s, struct g *gp)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (is_timed(&s->cases[i]) && !timechan_block(s->cases[i].c, gp)) {
+            unblock_timed(s, i);
+            return false;
+        }
+    return true;
+}
+
+static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_t *casei)
+{
     struct g *woken = NULL;
     enum chan_result r = CHAN_BLOCK;
     sellock(s);
@@ -334,6 +368,32 @@ enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand
     return r;
 }
 
+enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei)
+{
+    bool timed = false;
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t j = (uint32_t)(((uint64_t)rand * (i + 1)) >> 32);
+        rand = next_rand(rand);
+        s->pollorder[i] = s->pollorder[j];
+        s->pollorder[j] = (uint16_t)i;
+        if (is_timed(&s->cases[i])) {
+            timed = true;
+            timechan_poll(s->cases[i].c);
+        }
+    }
+    if (GOPY_THREADED)
+        sort_lockorder(s);
+    enum chan_result r = select_once(s, timed ? NULL : gp, casei);
+    if (likely(!timed) || r != CHAN_BLOCK || gp == NULL)
+        return r;
+    if (!block_timed(s, gp)) /* before it is queued, as for a receive */
+        return CHAN_NOMEM;
+    r = select_once(s, gp, casei);
+    if (r != CHAN_PARK)
+        unblock_timed(s, s->n);
+    return r;
+}
+
 enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w, uint32_t *casei)
 {
     sellock(s);
@@ -343,6 +403,7 @@ enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w,
             dequeue_sudog(k->send ? &k->c->sendq : &k->c->recvq, &s->sudogs[i]);
     }
     selunlock(s);
+    unblock_timed(s, s->n);
     if (w != WAKE_OP)
         return why(w);
     struct sudog *sg = gp->fired;

@@ -38,6 +38,7 @@
 struct m;
 struct p;
 struct hchan;
+struct timerfunc;
 
 enum gstatus { Gidle, Grunnable, Grunning, Gwaiting, Gdead };
 
@@ -53,6 +54,12 @@ enum waitreason {
     WAIT_SLEEP,
     WAIT_JOIN,
     WAIT_GOEXIT,
+    WAIT_SYNC_MUTEX_LOCK,
+    WAIT_SYNC_RWMUTEX_RLOCK,
+    WAIT_SYNC_RWMUTEX_LOCK,
+    WAIT_SYNC_WAITGROUP_WAIT,
+    WAIT_SYNC_COND_WAIT,
+    WAIT_BLOCKING,
 };
 
 /* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */
@@ -87,6 +94,7 @@ struct waitq {
 struct gwait {
     struct sudog sg;    /* for waits on one queue; its g is set from the start */
     struct timer timer; /* for sleep and timeouts */
+    int64_t since; /* nanotime() when it began to wait for a mutex; it may be parked several times since */
 };
 
 struct g {
@@ -178,6 +186,9 @@ struct sched {
     uint64_t deadcheck_tick;
     int64_t look_delay; /* M0's, see signal_look */
     uint64_t look_tick;
+    struct lock duelock; /* guards the queue `due` of timers that need a goroutine, see timerfunc.c */
+    struct timerfunc *due, *due_last;
+    uint32_t due_starting;
     uint32_t nexternal; /* things beside timers and threads that can still ready a goroutine */
     uint32_t nforeign_parked;
     struct m m0;  /* the main thread's */

@@ -280,9 +280,9 @@ static bool has_free_work(struct p *pp)
 }
 
 /* Queue a system goroutine on the main thread's M, which alone may run it. */
-static void start_system(struct m *mp, bool signals)
+static void start_system(struct m *mp, enum systemwork work)
 {
-    struct g *gp = host_newsystem(signals);
+    struct g *gp = host_newsystem(work);
     if (gp == NULL)
         return;
     gp->kind = GSYSTEM;
@@ -339,7 +339,7 @@ struct p *idle(struct m *mp, struct p *pp)
 #endif
     unlock(&sched.lock);
     if (check) {
-        start_system(mp, false);
+        start_system(mp, SYSTEM_DEADLOCK);
         return NULL;
     }
     if (bound)
@@ -372,11 +372,11 @@ struct p *idle(struct m *mp, struct p *pp)
 #if GOPY_THREADED
     if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
         for (int i = 0; i < aload(&sched.nprocs); i++)
-            timers_run(&sched.allp[i]->timers, nanotime());
+            runtimers(&sched.allp[i]->timers, nanotime());
 #endif
     if (r == NOTE_INTERRUPTED || (r == NOTE_TIMEOUT && until == look)) {
         sched.look_tick = total_ticks();
-        start_system(mp, true);
+        start_system(mp, SYSTEM_SIGNALS);
     }
     return pp;
 }
@@ -469,6 +469,21 @@ void wake_anyone(void)
     if (sched.npidle == sched.gomaxprocs && (pp = acquirep()) != NULL)
         startm(pp, false);
 #endif
+    sysmon_watch();
+}
+
+/* A timer was added, and whoever did may not schedule for long: see that an M wakes up for it. */
+void timer_watch(void)
+{
+    struct p *pp = NULL;
+    if (aload_sc(&sched.npidle)) {
+        lock(&sched.lock);
+        if (!kept_locked(first_timer()) && (GOPY_THREADED || sched.npidle == sched.gomaxprocs))
+            pp = pidleget_locked();
+        unlock(&sched.lock);
+    }
+    if (pp)
+        startm(pp, false); /* finds nothing, and goes to sleep until the first timer */
     sysmon_watch();
 }
 

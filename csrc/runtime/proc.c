@@ -17,6 +17,12 @@ static const char *const reasons[] = {
     [WAIT_SLEEP] = "sleep",
     [WAIT_JOIN] = "join",
     [WAIT_GOEXIT] = "goexit",
+    [WAIT_SYNC_MUTEX_LOCK] = "sync.Mutex.Lock",
+    [WAIT_SYNC_RWMUTEX_RLOCK] = "sync.RWMutex.RLock",
+    [WAIT_SYNC_RWMUTEX_LOCK] = "sync.RWMutex.Lock",
+    [WAIT_SYNC_WAITGROUP_WAIT] = "sync.WaitGroup.Wait",
+    [WAIT_SYNC_COND_WAIT] = "sync.Cond.Wait",
+    [WAIT_BLOCKING] = "blocking",
 };
 
 const char *waitreason_name(uint8_t reason) { return reasons[reason]; }

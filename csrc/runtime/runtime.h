@@ -4,7 +4,10 @@
 
 #include "runtime/chan.h"
 #include "runtime/host.h"
+#include "runtime/offload.h"
 #include "runtime/sched.h"
 #include "runtime/sudog.h"
+#include "runtime/sync.h"
+#include "runtime/timechan.h"
 
 #endif

@@ -107,7 +107,7 @@ static inline void run_timers(struct timers *ts)
     if (unlikely(first != NEVER)) {
         int64_t now = nanotime();
         if (first <= now)
-            timers_run(ts, now);
+            runtimers(ts, now);
     }
 }
 
@@ -191,7 +191,7 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
     int64_t first = real_peek(&victim->timers.first);
     if (first == NEVER || first > nanotime())
         return NULL;
-    timers_run(&victim->timers, nanotime());
+    runtimers(&victim->timers, nanotime());
     return gq_pop(&mp->lockq);
 }
 
@@ -375,12 +375,12 @@ static enum wake cancel_wait(struct g *gp, enum wake how)
     return how;
 }
 
-/* Have the wait that gp has begun end at the deadline. false: out of memory. */
-static bool arm(struct g *gp, struct m *mp, int64_t deadline)
+/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
+bool timer_add_here(struct timer *t, int64_t when)
 {
-    struct p *pp = takep(mp);
-    gp->wait->timer.fn = wait_timeout;
-    bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), &gp->wait->timer, deadline);
+    struct m *mp = getm();
+    struct p *pp = mp ? takep(mp) : NULL;
+    bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
     if (pp)
         givep(mp, pp);
     return ok;
@@ -395,8 +395,11 @@ enum wake gowait(struct g *gp, int64_t deadline)
     struct m *mp = gp->lockedm;
     if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
         return cancel_wait(gp, WAKE_INTERRUPT);
-    if (deadline != NEVER && !arm(gp, mp, deadline) && wait_claim(gp))
-        return cancel_wait(gp, WAKE_NOMEM);
+    if (deadline != NEVER) {
+        gp->wait->timer.fn = wait_timeout;
+        if (!timer_add_here(&gp->wait->timer, deadline) && wait_claim(gp))
+            return cancel_wait(gp, WAKE_NOMEM);
+    }
     gp->waitsince = nanotime_coarse();
     gopark(mp, gp);
     if (deadline != NEVER)
@@ -422,7 +425,8 @@ enum wake gosleep(struct g *gp, int64_t deadline)
 bool gosleep_begin(struct g *gp, int64_t deadline)
 {
     wait_begin(gp, WAIT_SLEEP);
-    return deadline == NEVER || arm(gp, getm(), deadline);
+    gp->wait->timer.fn = wait_timeout;
+    return deadline == NEVER || timer_add_here(&gp->wait->timer, deadline);
 }
 
 void gosleep_finish(struct g *gp)

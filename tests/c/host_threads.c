@@ -207,9 +207,19 @@ void host_sysmon_enter(void) {}
 void host_sysmon_leave(void) {}
 bool host_sysmon_tick(int64_t now) { return now < 0; }
 bool host_tidy(struct m *mp, int64_t *until) { return mp == NULL && until == NULL; }
-struct g *host_newsystem(bool signals) { return signals ? NULL : NULL; }
+struct g *host_newsystem(enum systemwork work)
+{
+    (void)work;
+    return NULL;
+}
 bool host_interrupt_pending(void) { return false; }
 void host_wake_task(struct g *gp) { (void)gp; }
+bool host_newoffload(void) { return false; }
+void host_offload_forked(struct offload *o)
+{
+    (void)o;
+    abort();
+}
 void host_hang(void)
 {
     for (;;)
