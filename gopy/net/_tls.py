@@ -1,0 +1,222 @@
+"""TLS over any stream: an ssl.SSLObject between memory BIOs, pumped by whoever reads and whoever writes.
+
+Four locks, taken in this order:
+    _handshaking  one goroutine makes the handshake, the others wait for it
+    _writing      one goroutine writes to the raw stream, in the order in which the engine made the records
+    _reading      one goroutine reads from the raw stream
+    _engine       the SSLObject and both BIOs; never held over anything that parks for the peer
+
+So a reader and a writer work at the same time, and a reader that is parked holds up neither a writer nor a close.
+What the engine wants to say while it reads (answers to a handshake, to a key update) is sent by the reader, unless
+a writer is at work, which then sends it: nobody waits for a writer just to read.
+"""
+
+import errno
+import ssl
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from gopy.sync import Mutex
+
+T = TypeVar("T")
+
+_RAW = 65536  # bytes to ask the raw stream for
+_RECORD = 16384  # the most that a TLS record holds
+_CHUNK = 262144  # bytes that are encrypted before they are sent
+_GOODBYE = 5.0  # seconds that close() gives a peer who does not read to take the close_notify
+
+
+class Raw(Protocol):
+    """What TLS needs of the stream below it. read() returns b"" at the end; write() writes all."""
+
+    def read(self, n: int, /) -> bytes: ...
+    def write(self, data: bytes, /) -> int: ...
+    def set_write_deadline(self, seconds_from_now: float | None, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Session:
+    """One side of a TLS connection. Errors are OSError: of the raw stream, or ssl.SSLError."""
+
+    def __init__(
+        self, raw: Raw, context: ssl.SSLContext, server_side: bool, server_hostname: str | None
+    ) -> None:
+        self._raw = raw
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.object = context.wrap_bio(self._in, self._out, server_side, server_hostname)
+        self._engine, self._reading, self._writing, self._handshaking = Mutex(), Mutex(), Mutex(), Mutex()
+        self._shaken = False
+        self._refused: ssl.SSLError | None = None  # the handshake has failed
+        self._unwritable = ""  # why nothing can be written any more
+        self._fed = 0  # how often the engine was given something from the peer
+        self._ahead = b""  # read before it was asked for
+
+    def handshake(self) -> None:
+        """Make the handshake, unless it is made already. After a timeout it can be gone on with."""
+        if self._shaken:
+            return
+        with self._handshaking:
+            if self._shaken:
+                return
+            if self._refused is not None:
+                raise self._refused.with_traceback(None)
+            try:
+                self._run(self.object.do_handshake)
+            except ssl.SSLError as exc:
+                self._refused = exc
+                raise
+            self._shaken = True
+
+    def read(self, n: int) -> bytes:
+        """At least one byte and at most n; b"" after the peer's close_notify."""
+        self.handshake()
+
+        def read() -> bytes:
+            if self._ahead:
+                data, self._ahead = self._ahead[:n], self._ahead[n:]
+                return data
+            return self.object.read(min(n, _RECORD))
+
+        try:
+            return self._run(read)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def read_into(self, buffer: bytearray | memoryview) -> int:
+        """The same into a buffer: how many bytes."""
+        self.handshake()
+        view = memoryview(buffer).cast("B")
+        if not view:
+            return 0
+
+        def read() -> int:
+            if self._ahead:
+                n = min(len(view), len(self._ahead))
+                view[:n], self._ahead = self._ahead[:n], self._ahead[n:]
+                return n
+            return self.object.read(len(view), view)  # type: ignore[arg-type, return-value]
+
+        try:
+            return self._run(read)
+        except ssl.SSLZeroReturnError:
+            return 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """All of it. When a write has failed, part of a record may have been sent: every later one fails too."""
+        view = memoryview(data).cast("B")
+        self.handshake()
+        with self._writing:
+            if self._unwritable:
+                raise BrokenPipeError(errno.EPIPE, self._unwritable)
+            at = 0
+            while at < len(view):
+                with self._engine:
+                    fed = self._fed
+                    try:
+                        at += self.object.write(view[at : at + _CHUNK])  # type: ignore[arg-type]
+                        fed = -1
+                    except ssl.SSLWantReadError:  # the peer renegotiates
+                        pass
+                self._send()
+                if fed >= 0:
+                    self._feed(fed)
+        self._flush()  # a reader may have left something to us
+        return len(view)
+
+    def close_write(self) -> None:
+        """Send close_notify: the peer reads the end, and may go on writing."""
+        self.handshake()
+        with self._writing:
+            if self._unwritable:
+                return
+            with self._engine:
+                self._read_ahead()  # the engine would take what has come already for a violation
+                self._unwrap()
+                self._unwritable = "the write side is closed"
+            self._send()
+
+    def close(self) -> None:
+        """Send close_notify if that takes no waiting for a writer, and close the raw stream."""
+        try:
+            if self._shaken and not self._unwritable and self._writing.try_lock():
+                try:
+                    with self._engine:
+                        self._unwrap()
+                        self._unwritable = "the connection is closed"
+                    self._raw.set_write_deadline(_GOODBYE)
+                    self._send()
+                except OSError:
+                    pass  # the peer is gone, or does not read: it will see how the stream ends
+                finally:
+                    self._writing.unlock()
+        finally:
+            self._raw.close()
+
+    # The pump.
+
+    def _run(self, step: Callable[[], T]) -> T:
+        """What the engine's step returns as soon as it has got what it needs from the peer."""
+        while True:
+            try:
+                with self._engine:
+                    fed = self._fed
+                    result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._feed(fed)
+            except ssl.SSLZeroReturnError:
+                raise
+            except ssl.SSLError:
+                try:
+                    self._flush()  # the alert that says so to the peer
+                except OSError:
+                    pass
+                raise
+            else:
+                self._flush()
+                return result
+
+    def _feed(self, fed: int) -> None:
+        """Give the engine more from the peer, unless someone has done so since it was at `fed`."""
+        with self._reading:
+            if self._fed != fed:
+                return
+            data = self._raw.read(_RAW)
+            with self._engine:
+                if data:
+                    self._in.write(data)
+                else:
+                    self._in.write_eof()
+                self._fed += 1
+
+    def _flush(self) -> None:
+        """Send what the engine has to say; a writer at work does so itself."""
+        while self._out.pending and self._writing.try_lock():
+            try:
+                self._send()
+            finally:
+                self._writing.unlock()
+
+    def _send(self) -> None:
+        """With _writing held: send all that the engine has made."""
+        with self._engine:
+            data = self._out.read()
+        if data:
+            try:
+                self._raw.write(data)
+            except BaseException as exc:
+                self._unwritable = f"an earlier write has failed: {exc or type(exc).__name__}"
+                raise
+
+    def _read_ahead(self) -> None:
+        try:
+            while data := self.object.read(_RECORD):
+                self._ahead += data
+        except ssl.SSLError:
+            pass  # no more, or an error that the next read will see
+
+    def _unwrap(self) -> None:
+        try:
+            self.object.unwrap()
+        except ssl.SSLError:
+            pass  # the close_notify is made; that the peer's has not come, or data after it, is no matter
