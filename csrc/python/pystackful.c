@@ -64,7 +64,7 @@ PyThreadState *m_tstate(struct m *mp)
 unsigned long m_thread_ident(struct m *mp)
 {
     struct hostm *hm = real_load(&mp->host);
-    return hm ? hm->ident : 0;
+    return hm ? real_load(&hm->ident) : 0;
 }
 
 /* ---- switching, and holding it while somebody looks at suspended frames ---- */
@@ -400,7 +400,7 @@ static struct hostm *hostm_new(struct m *mp)
     if (hm) {
         hm->quit = false;
         hm->on = NULL;
-        hm->ident = PyThread_get_thread_ident();
+        real_store(&hm->ident, PyThread_get_thread_ident());
         real_store(&hm->ts, PyThreadState_Get());
     }
     return hm;
@@ -438,6 +438,7 @@ void stackful_m_main(struct m *mp)
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
+    real_store(&hm->ident, 0); /* the next thread may get it, and may be anybody's */
     real_store(&hm->ts, NULL);
     Py_CLEAR(hm->g0);
 }
