@@ -24,8 +24,7 @@ static struct polldesc *newblock(struct polldesc **at)
     struct polldesc *b = calloc(BLOCK, sizeof(*b)), *none = NULL;
     for (int i = 0; b && i < BLOCK; i++)
         b[i].side[0].deadline = b[i].side[1].deadline = NEVER;
-    if (b &&
-        !__atomic_compare_exchange_n(at, &none, b, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (b && !__atomic_compare_exchange_n(at, &none, b, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         free(b);
         b = none;
     }
@@ -149,32 +148,33 @@ bool netpollevict(int fd, struct gqueue *list)
     return theirs;
 }
 
-/* Called without pd->lock by somebody who is on a queue of pd already. */
-int netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again)
+void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again)
 {
     lock(&pd->lock);
     bool fresh = pd->gen != np.gen;
     bool needed = pd->seq == seq && (fresh || again || np.backend->level);
+    if (needed)
+        pd->armerr = 0;
     if (fresh && needed) {
         pd->gen = np.gen;
         aadd(&np.nreg, 1);
     }
     unlock(&pd->lock);
-    if (!needed)
-        return 0;
-    int err = np.backend->arm(fd, seq, (uint8_t)(1 << mode), !fresh);
+    int err = needed ? np.backend->arm(fd, seq, (uint8_t)(1 << mode), !fresh) : 0;
     if (likely(err == 0))
-        return 0;
+        return;
     struct gqueue list = {0};
     lock(&pd->lock);
-    if (pd->seq == seq && pd->gen == np.gen) { /* the other side may have counted on it: let it see for itself */
+    if (pd->seq == seq) { /* those on the other side may count on it as well */
+        if (pd->gen == np.gen)
+            aadd(&np.nreg, -1);
         pd->gen = 0;
-        aadd(&np.nreg, -1);
-        netpollunblock_locked(&pd->side[1 - mode], &list);
+        pd->armerr = err;
+        netpollunblock_locked(&pd->side[0], &list);
+        netpollunblock_locked(&pd->side[1], &list);
     }
     unlock(&pd->lock);
     ready_all(&list);
-    return err;
 }
 
 void netpollready(struct pollevents *evs, struct gqueue *list)
@@ -190,6 +190,23 @@ void netpollready(struct pollevents *evs, struct gqueue *list)
         unlock(&pd->lock);
     }
     evs->n = 0;
+}
+
+/* Sleep in the poller: until n is woken, which must know np.breakfd, or for an event. */
+enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline)
+{
+    for (;;) {
+        if (real_load(&n->key))
+            return NOTE_WOKEN;
+        if (deadline != NEVER && nanotime() >= deadline)
+            return NOTE_TIMEOUT;
+        if (np.backend->poll(evs, deadline) == EINTR)
+            return real_load(&n->key) ? NOTE_WOKEN : NOTE_INTERRUPTED;
+        if (evs->broken) /* by the waker of this sleep, or late by that of one before, which is spurious */
+            np.backend->drain();
+        if (evs->n > 0)
+            return NOTE_WOKEN;
+    }
 }
 
 /* In the child of a fork: nobody waits, nothing is registered, and no operation is under way. */
@@ -215,5 +232,4 @@ void netpollfork(void)
         np.backend->fork();
     initlock.word = 0;
     np.gen = np.nwaiters = np.nreg = 0;
-    breakfd_fork();
 }

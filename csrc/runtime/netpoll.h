@@ -11,7 +11,7 @@
  * netpollopen and netpollclose bracket the life of a descriptor that the runtime owns. Others' may be waited
  * for too: nothing tells when they are closed and their number used again, so each wait registers them anew.
  *
- * pd->lock guards all of a polldesc; sched.lock may be taken after it, and nothing else. */
+ * pd->lock guards all of a polldesc. No other lock is taken under it. */
 #ifndef GOPY_NETPOLL_H
 #define GOPY_NETPOLL_H
 
@@ -34,6 +34,7 @@ struct polldesc {
     uint32_t gen;    /* registered with this generation of the poller; 0: not */
     bool open;       /* the runtime owns the descriptor */
     bool closeafter; /* closed meanwhile: the last of nsys is to close(2) it */
+    int armerr;      /* why it could not be registered; 0: it could */
     struct pollside side[2];
 };
 
@@ -47,6 +48,7 @@ struct pollevent {
 
 struct pollevents {
     int n;
+    bool broken; /* somebody wrote to breakfd */
     struct pollevent ev[POLLEVENTS];
 };
 
@@ -62,7 +64,7 @@ struct netpoller {
     /* Wait until nanotime() reaches the deadline (0: do not wait) for an event or a break. EINTR: a signal. Only one
      * thread blocks in it at a time. */
     int (*poll)(struct pollevents *evs, int64_t deadline);
-    void (*drain)(void); /* what was written to breakfd */
+    void (*drain)(void); /* what was written to breakfd; else each poll ends at once */
     void (*fork)(void);  /* in the child: forget everything, so that init can be called again */
     bool level;
 };
@@ -87,18 +89,15 @@ int netpollopen(int fd, uint32_t *seq); /* 0 or an errno; *seq is the caller's t
 /* Wake those parked on it, into list, and close it as soon as nobody uses it. false: it was closed. */
 bool netpollclose(int fd, uint32_t seq, struct gqueue *list);
 bool netpollevict(int fd, struct gqueue *list); /* the embedding is about to close a descriptor of its own */
-int netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again);
+/* Called without pd->lock for somebody who is on a queue of pd; should it fail, that one is woken and finds armerr. */
+void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again);
 void netpollunblock_locked(struct pollside *s, struct gqueue *list);
 void netpollready(struct pollevents *evs, struct gqueue *list);
+enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline); /* like note_sleep */
 void netpollfork(void);
 
-/* netpoll_break.c: pairs of descriptors, one of which a thread polls and the other of which ends that; on Linux
- * they are the same, an eventfd. breakfd_put keeps them for the next: a late wake-up may still write to one. */
-int breakfd_new(int fds[2]); /* 0 or an errno */
-int breakfd_get(int fds[2]);
-void breakfd_put(const int fds[2]);
+int breakfd_new(int fds[2]); /* a pipe to poll and to write to; on Linux an eventfd, twice. 0 or an errno */
 void breakfd_drain(int fd);
-void breakfd_fork(void);
 
 /* Does anybody need the poller? */
 static inline bool netpollwaiters(void) { return unlikely(real_peek(&np.nwaiters) != 0); }

@@ -1,6 +1,9 @@
 /* netpoll_epoll.c: the back end on Linux. Edge-triggered: one registration a descriptor for its life, for both
  * modes. A waiter is woken within microseconds of its deadline by epoll_pwait2, or on kernels before 5.11 by
  * ppoll on the epoll descriptor itself. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* ppoll */
+#endif
 #include "runtime/netpoll.h"
 
 #ifdef __linux__
@@ -21,15 +24,16 @@ static bool no_pwait2;
 
 static int epoll_init(int *breakfd)
 {
-    int err = breakfds[0] < 0 ? breakfd_new(breakfds) : 0;
+    int err = breakfd_new(breakfds);
     if (err)
         return err;
     struct epoll_event ev = {.events = EPOLLIN, .data.u64 = BREAK};
-    if ((epfd = epoll_create1(EPOLL_CLOEXEC)) < 0)
-        return errno;
-    if (epoll_ctl(epfd, EPOLL_CTL_ADD, breakfds[0], &ev) < 0) {
+    epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, breakfds[0], &ev) < 0) {
         err = errno;
-        close(epfd);
+        if (epfd >= 0)
+            close(epfd);
+        close(breakfds[0]);
         return err;
     }
     *breakfd = breakfds[1];
@@ -84,14 +88,17 @@ static int epoll_poll(struct pollevents *to, int64_t deadline)
 {
     struct epoll_event evs[POLLEVENTS];
     to->n = 0;
+    to->broken = false;
     int n = wait_until(evs, deadline);
     if (n < 0)
         return errno;
     for (int i = 0; i < n; i++) {
         uint32_t got = evs[i].events;
         uint8_t modes = 0;
-        if (evs[i].data.u64 == BREAK)
+        if (evs[i].data.u64 == BREAK) {
+            to->broken = true;
             continue;
+        }
         if (got & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
             modes |= 1 << POLL_READ;
         if (got & (EPOLLOUT | EPOLLHUP | EPOLLERR))
