@@ -6,16 +6,18 @@ Four locks, taken in this order:
     _reading      one goroutine reads from the raw stream
     _engine       the SSLObject and both BIOs; never held over anything that parks for the peer
 
-So a reader and a writer work at the same time, and a reader that is parked holds up neither a writer nor a close.
-What the engine wants to say while it reads (answers to a handshake, to a key update) is sent by the reader, unless
-a writer is at work, which then sends it: nobody waits for a writer just to read.
+So a reader and a writer work at the same time, and a reader that is parked holds up neither a writer nor a
+close. What the engine wants to say while it reads (answers to a handshake, to a key update) is sent by the
+reader, unless a writer is at work, which then sends it: nobody waits for a writer just to read.
 """
 
 import errno
+import os
 import ssl
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
+from gopy.net._conn import Conn
 from gopy.sync import Mutex
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Session:
         self._shaken = False
         self._refused: ssl.SSLError | None = None  # the handshake has failed
         self._unwritable = ""  # why nothing can be written any more
+        self._closed = False
         self._fed = 0  # how often the engine was given something from the peer
         self._ahead = b""  # read before it was asked for
 
@@ -84,8 +87,8 @@ class Session:
 
     def read_into(self, buffer: bytearray | memoryview) -> int:
         """The same into a buffer: how many bytes."""
+        view = _bytes("buffer", buffer, writable=True)
         self.handshake()
-        view = memoryview(buffer).cast("B")
         if not view:
             return 0
 
@@ -94,7 +97,7 @@ class Session:
                 n = min(len(view), len(self._ahead))
                 view[:n], self._ahead = self._ahead[:n], self._ahead[n:]
                 return n
-            return self.object.read(len(view), view)  # type: ignore[arg-type, return-value]
+            return self.object.read(len(view), view)  # type: ignore[return-value]
 
         try:
             return self._run(read)
@@ -102,18 +105,19 @@ class Session:
             return 0
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """All of it. When a write has failed, part of a record may have been sent: every later one fails too."""
-        view = memoryview(data).cast("B")
+        """All of it. When a write fails, part of a record may have been sent: all later ones fail, too."""
+        view = _bytes("data", data, writable=False)
         self.handshake()
         with self._writing:
             if self._unwritable:
+                self._check_open()
                 raise BrokenPipeError(errno.EPIPE, self._unwritable)
             at = 0
             while at < len(view):
                 with self._engine:
                     fed = self._fed
                     try:
-                        at += self.object.write(view[at : at + _CHUNK])  # type: ignore[arg-type]
+                        at += self.object.write(view[at : at + _CHUNK])
                         fed = -1
                     except ssl.SSLWantReadError:  # the peer renegotiates
                         pass
@@ -137,6 +141,9 @@ class Session:
 
     def close(self) -> None:
         """Send close_notify if that takes no waiting for a writer, and close the raw stream."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             if self._shaken and not self._unwritable and self._writing.try_lock():
                 try:
@@ -152,11 +159,16 @@ class Session:
         finally:
             self._raw.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
     # The pump.
 
     def _run(self, step: Callable[[], T]) -> T:
         """What the engine's step returns as soon as it has got what it needs from the peer."""
         while True:
+            self._check_open()
             try:
                 with self._engine:
                     fed = self._fed
@@ -220,3 +232,120 @@ class Session:
             self.object.unwrap()
         except ssl.SSLError:
             pass  # the close_notify is made; that the peer's has not come, or data after it, is no matter
+
+
+def _bytes(name: str, buffer: bytes | bytearray | memoryview, writable: bool) -> memoryview:
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        view = None
+    if view is None or (writable and view.readonly):
+        wanted = "a writable buffer" if writable else "a bytes-like object"
+        raise TypeError(f"`{name}` must be {wanted}, got {type(buffer).__name__}")
+    return view.cast("B")
+
+
+class TLSConn(Conn):
+    """A Conn whose bytes go encrypted through another one.
+
+    The first read, write or handshake() makes the handshake. Deadlines hold for all of these; a write that
+    fails midway, by a deadline too, ends writing for good. close_write() and close() send close_notify. The
+    end of the stream without the peer's close_notify is ssl.SSLEOFError, unless the context has
+    ssl.OP_IGNORE_UNEXPECTED_EOF. All errors are OSError: ssl.SSLError is one.
+    """
+
+    __slots__ = ("_raw", "_session")
+
+    def __new__(
+        cls, conn: Conn, context: ssl.SSLContext, server_side: bool, server_hostname: str | None
+    ) -> Self:
+        return super().__new__(cls)
+
+    def __init__(
+        self, conn: Conn, context: ssl.SSLContext, server_side: bool, server_hostname: str | None
+    ) -> None:
+        self._raw = conn
+        self._session = Session(conn, context, server_side, server_hostname)
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject:
+        """What can be asked for the peer's certificate, the protocol that ALPN chose, the cipher."""
+        return self._session.object
+
+    def handshake(self) -> None:
+        """Make the handshake, unless it is made already. ssl.SSLError if it fails, every time again."""
+        self._session.handshake()
+
+    def read(self, n: int = 65536) -> bytes:
+        """As Conn.read(), after close_notify b""."""
+        return self._session.read(_size(n)) if n else b""
+
+    def read_into(self, buffer: bytearray | memoryview, /) -> int:
+        """As Conn.read_into()."""
+        return self._session.read_into(buffer)
+
+    def read_full(self, n: int, /) -> bytes:
+        """As Conn.read_full()."""
+        data = bytearray(_size(n))
+        view = memoryview(data)
+        while view:
+            got = self._session.read_into(view)
+            if not got:
+                raise EOFError(f"the connection ended after {n - len(view)} of {n} bytes")
+            view = view[got:]
+        return bytes(data)
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:
+        """As Conn.write()."""
+        return self._session.write(data)
+
+    def close_write(self) -> None:
+        """Send close_notify: the peer reads the end of the stream. Reading goes on."""
+        self._session.close_write()
+
+    def close(self) -> None:
+        """Send close_notify, which a peer who does not read may hold up for 5 seconds, and close."""
+        self._session.close()
+
+    def set_deadline(self, seconds_from_now: float | None, /) -> None:
+        """As Conn.set_deadline()."""
+        self._raw.set_deadline(seconds_from_now)
+
+    def set_read_deadline(self, seconds_from_now: float | None, /) -> None:
+        """As Conn.set_read_deadline()."""
+        self._raw.set_read_deadline(seconds_from_now)
+
+    def set_write_deadline(self, seconds_from_now: float | None, /) -> None:
+        """As Conn.set_write_deadline()."""
+        self._raw.set_write_deadline(seconds_from_now)
+
+    def set_linger(self, seconds: float | None) -> None:
+        """As Conn.set_linger()."""
+        self._raw.set_linger(seconds)
+
+    def fileno(self) -> int:
+        """As Conn.fileno()."""
+        return self._raw.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._raw.closed
+
+    @property
+    def local_addr(self) -> Any:
+        """As Conn.local_addr."""
+        return self._raw.local_addr
+
+    @property
+    def remote_addr(self) -> Any:
+        """As Conn.remote_addr."""
+        return self._raw.remote_addr
+
+
+def _size(n: object) -> int:
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"`n` must be an int, got {type(n).__name__}")
+    if n < 0:
+        raise ValueError(f"`n` must be 0 or more, got {n}")
+    return n
