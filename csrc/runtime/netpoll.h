@@ -109,6 +109,6 @@ static inline bool netpollsysdone_locked(struct polldesc *pd)
 }
 
 /* Does anybody need the poller? */
-static inline bool netpollwaiters(void) { return unlikely(real_peek(&np.nwaiters) != 0); }
+static inline bool netpollwaiters(void) { return unlikely(real_load(&np.nwaiters) != 0); }
 
 #endif
