@@ -46,15 +46,6 @@ static struct g *release_locked(struct pollside *s)
     return sg ? sg->g : NULL;
 }
 
-/* A system call is over. -> whether the descriptor is to be closed now */
-static bool sysdone_locked(struct polldesc *pd)
-{
-    bool last = --pd->nsys == 0 && pd->closeafter;
-    if (unlikely(last))
-        pd->closeafter = false;
-    return last;
-}
-
 /* The side is ours: may a system call be made? If not, it is released. */
 static enum io_result enter_locked(struct iowait *w, struct pollside *s, struct g **next)
 {
@@ -103,7 +94,7 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
     enum io_result r;
     int err = gp ? netpollinit() : 0;
     lock(&pd->lock);
-    bool doclose = sysdone_locked(pd);
+    bool doclose = netpollsysdone_locked(pd);
     if (unlikely(pd->seq != seq)) {
         r = IO_CLOSED;
     } else if (unlikely(err)) {
@@ -178,7 +169,7 @@ void iowait_end(struct iowait *w)
     struct polldesc *pd = w->pd;
     struct g *next = NULL;
     lock(&pd->lock);
-    bool doclose = sysdone_locked(pd);
+    bool doclose = netpollsysdone_locked(pd);
     if (likely(pd->seq == w->seq))
         next = release_locked(&pd->side[w->mode]);
     unlock(&pd->lock);

@@ -270,6 +270,8 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
     unlock(&sched.lock);
     if (list.head)
         injectglist(mp, pp, &list);
+    if (polls) /* nobody polls now, and what runs here next may not come back for long */
+        sysmon_watch();
 #if GOPY_THREADED
     if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
         for (int i = 0; i < aload(&sched.nprocs); i++)

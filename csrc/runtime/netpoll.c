@@ -97,7 +97,6 @@ int netpollopen(int fd, uint32_t *seq)
     if (pd->gen && pd->gen == np.gen)
         aadd(&np.nreg, -1);
     pd->gen = 0;
-    pd->nsys = 0;
     pd->open = true;
     *seq = pd->seq;
     unlock(&pd->lock);
@@ -155,17 +154,19 @@ void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, b
     bool needed = pd->seq == seq && (fresh || again || np.backend->level);
     if (needed)
         pd->armerr = 0;
+    pd->nsys += needed;
     if (fresh && needed) {
         pd->gen = np.gen;
         aadd(&np.nreg, 1);
     }
     unlock(&pd->lock);
-    int err = needed ? np.backend->arm(fd, seq, (uint8_t)(1 << mode), !fresh) : 0;
-    if (likely(err == 0))
+    if (!needed)
         return;
+    int err = np.backend->arm(fd, seq, (uint8_t)(1 << mode), !fresh);
     struct gqueue list = {0};
     lock(&pd->lock);
-    if (pd->seq == seq) { /* those on the other side may count on it as well */
+    bool doclose = netpollsysdone_locked(pd);
+    if (unlikely(err) && pd->seq == seq) { /* those on the other side may count on it as well */
         if (pd->gen == np.gen)
             aadd(&np.nreg, -1);
         pd->gen = 0;
@@ -174,6 +175,8 @@ void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, b
         netpollunblock_locked(&pd->side[1], &list);
     }
     unlock(&pd->lock);
+    if (unlikely(doclose))
+        close(fd);
     ready_all(&list);
 }
 

@@ -99,7 +99,16 @@ void netpollfork(void);
 int breakfd_new(int fds[2]); /* a pipe to poll and to write to; on Linux an eventfd, twice. 0 or an errno */
 void breakfd_drain(int fd);
 
+/* A system call is over. -> whether the descriptor is to be closed now */
+static inline bool netpollsysdone_locked(struct polldesc *pd)
+{
+    bool last = --pd->nsys == 0 && pd->closeafter;
+    if (unlikely(last))
+        pd->closeafter = false;
+    return last;
+}
+
 /* Does anybody need the poller? */
-static inline bool netpollwaiters(void) { return unlikely(real_peek(&np.nwaiters) != 0); }
+static inline bool netpollwaiters(void) { return unlikely(real_load(&np.nwaiters) != 0); }
 
 #endif

@@ -163,7 +163,7 @@ static __attribute__((noinline)) bool netpoll_now(struct m *mp, struct p *pp)
         return false;
     if (np.backend->poll(&evs, 0) != 0)
         return false;
-    real_poke(&np.npolls, np.npolls + 1); /* a lost count does no harm */
+    real_poke(&np.npolls, real_peek(&np.npolls) + 1); /* a lost count does no harm */
     netpollready(&evs, &list);
     if (list.head == NULL)
         return false;
