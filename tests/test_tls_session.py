@@ -2,14 +2,14 @@
 
 import random
 import ssl
+import time as pytime
 
 import pytest
 
 from gopy import Chan, go
 from gopy import time as gotime
+from gopy.net import _tls
 from gopy.net._tls import Session
-
-pytest.importorskip("ssl")
 
 
 class Stream:
@@ -303,3 +303,19 @@ def test_a_timeout_in_a_read_loses_nothing_in_a_write_all(sessions):
     with pytest.raises(BrokenPipeError, match="timed out"):
         client.write(b"x")
     client.close()
+
+
+def test_a_peer_who_does_not_read_holds_close_up_for_a_while_only(sessions, monkeypatch):
+    monkeypatch.setattr(_tls, "_GOODBYE", 0.05)
+    client, server = sessions(room=3)
+    join = beside(server.handshake)
+    client.handshake()
+    join()
+    client._raw.write_deadline = 0.001
+    with pytest.raises(TimeoutError):
+        while True:
+            client._raw.write(b"x")
+    started = pytime.monotonic()
+    client.close()
+    assert pytime.monotonic() - started >= 0.05
+    assert client._raw.closed
