@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from types import FrameType, GenericAlias
-from typing import Any, Final, Generic, ParamSpec, Protocol, Self, TypeVar, final, overload
+from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, final, overload
+
+from _typeshed import FileDescriptorLike
 
 from gopy.runtime import Stats
 from gopy.sync import Locker
@@ -15,11 +17,6 @@ F = TypeVar("F", bound=NetFD)
 
 lib: Any
 ffi: Any
-
-class _HasFileno(Protocol):
-    def fileno(self) -> int: ...
-
-FileDescriptorLike = int | _HasFileno
 
 @final
 class Goroutine:

@@ -847,6 +847,7 @@ def test_a_name_that_does_not_resolve(monkeypatch):
 
 def test_a_slow_resolver_holds_nobody_up(monkeypatch, until):
     over = threading.Event()
+    before = runtime.num_goroutine()
 
     def getaddrinfo(*args, **kwargs):
         over.wait(10)
@@ -856,7 +857,7 @@ def test_a_slow_resolver_holds_nobody_up(monkeypatch, until):
     with pytest.raises(TimeoutError):
         net.dial("tcp", "slow.test:80", timeout=0.05)
     over.set()
-    until(lambda: runtime.num_goroutine() == 1)
+    until(lambda: runtime.num_goroutine() <= before)
 
 
 def test_lookup_host():

@@ -35,6 +35,7 @@ struct netop {
     char *buf;
     Py_ssize_t len, done;
     PyObject *const *args;
+    bool drained; /* see iowait_end */
 };
 
 static PyObject *raise_errno(int err)
@@ -87,13 +88,14 @@ static int run_netop(NetFD *self, enum pollmode mode, struct netop *op)
             raise_io(r, w.err);
             return -1;
         }
-        enum step s = op->step(op, w.fd);
+        enum step s = w.empty ? AGAIN : op->step(op, w.fd);
+        w.empty = false;
         if (s == AGAIN) {
             r = iowait_again(&w, gp);
             continue;
         }
         int err = errno;
-        iowait_end(&w);
+        iowait_end(&w, op->drained);
         if (s == FAILED)
             raise_errno(err);
         return s == DONE ? 0 : -1;
@@ -112,6 +114,7 @@ static __attribute__((noinline)) enum step step_read(struct netop *op, int fd)
         ;
     if (n < 0)
         return step_of_errno();
+    op->drained = n > 0 && n < (ssize_t)most;
     if (n < SMALL || op->len == SMALL) {
         op->result = PyBytes_FromStringAndSize(small, n);
         return op->result ? DONE : RAISED;
@@ -132,6 +135,7 @@ static enum step step_read_into(struct netop *op, int fd)
     while ((n = recv(fd, op->buf, (size_t)op->len, 0)) < 0 && errno == EINTR)
         ;
     op->done = n;
+    op->drained = n > 0 && n < op->len;
     return n < 0 ? step_of_errno() : DONE;
 }
 

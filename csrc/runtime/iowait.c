@@ -53,7 +53,7 @@ static enum io_result enter_locked(struct iowait *w, struct pollside *s, struct 
         *next = release_locked(s);
         return IO_TIMEOUT;
     }
-    s->ready = false;
+    s->ready = s->drained = false;
     w->pd->nsys++;
     return IO_OK;
 }
@@ -74,6 +74,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         s->held = true;
+        w->empty = s->drained && !s->ready && gp && !pd->ending && pd->gen == np.gen && !np.backend->level;
         r = enter_locked(w, s, &next);
     }
     unlock(&pd->lock);
@@ -164,14 +165,16 @@ enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
     return r;
 }
 
-void iowait_end(struct iowait *w)
+void iowait_end(struct iowait *w, bool drained)
 {
     struct polldesc *pd = w->pd;
     struct g *next = NULL;
     lock(&pd->lock);
     bool doclose = netpollsysdone_locked(pd);
-    if (likely(pd->seq == w->seq))
+    if (likely(pd->seq == w->seq)) {
+        pd->side[w->mode].drained = drained;
         next = release_locked(&pd->side[w->mode]);
+    }
     unlock(&pd->lock);
     if (unlikely(doclose))
         close(w->fd);

@@ -2,7 +2,7 @@
  *
  * An operation on a descriptor that the runtime owns is
  *     iowait_begin     IO_OK: its side of the descriptor is this operation's, and the descriptor stays open
- *     a system call that does not block
+ *     a system call that does not block, unless w->empty says that it is known to find nothing
  *     iowait_again     if that said EAGAIN: IO_OK: try once more; else it has ended as if by iowait_end
  *     iowait_end       after anything else
  * where IO_PARK says that gp is queued, to be followed by gowait(gp, w->deadline) and iowait_finish, whose answers are
@@ -24,6 +24,7 @@ struct iowait {
     uint32_t seq;
     uint8_t mode;     /* enum pollmode */
     bool locking;     /* it waits for its side, not for the descriptor */
+    bool empty;       /* set by iowait_begin */
     int err;          /* of IO_ERRNO */
     int64_t deadline; /* of the wait that is to begin */
     struct polldesc *pd;
@@ -32,7 +33,8 @@ struct iowait {
 enum io_result iowait_begin(struct iowait *w, struct g *gp);
 enum io_result iowait_again(struct iowait *w, struct g *gp);
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
-void iowait_end(struct iowait *w);
+/* drained: a stream gave less than was asked for, so the next bytes will come with an event. */
+void iowait_end(struct iowait *w, bool drained);
 
 /* Operations in that direction fail from `when` on, also those that are parked. false: it is closed. */
 bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when);

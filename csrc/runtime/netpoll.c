@@ -71,9 +71,10 @@ static void evict_locked(struct polldesc *pd, struct gqueue *list)
         netpollunblock_locked(s, list);
         for (struct sudog *sg; (sg = dequeue(&s->lockers)) != NULL;)
             gq_push(list, sg->g);
-        s->ready = s->held = false;
+        s->ready = s->held = s->drained = false;
         s->deadline = NEVER;
     }
+    pd->ending = false;
 }
 
 static void ready_all(struct gqueue *list)
@@ -186,6 +187,8 @@ void netpollready(struct pollevents *evs, struct gqueue *list)
         struct pollevent *ev = &evs->ev[i];
         struct polldesc *pd = polldesc_of(ev->fd);
         lock(&pd->lock);
+        if (unlikely(ev->modes & POLL_ENDING) && pd->seq == ev->seq)
+            pd->ending = true;
         if (likely(pd->seq == ev->seq))
             for (int mode = 0; mode < 2; mode++)
                 if (ev->modes & 1 << mode)
@@ -227,7 +230,7 @@ void netpollfork(void)
             for (int mode = 0; mode < 2; mode++) {
                 struct pollside *s = &pd->side[mode];
                 s->waiters = s->lockers = (struct waitq){0};
-                s->held = s->ready = false;
+                s->held = s->ready = s->drained = false;
             }
         }
     }

@@ -18,6 +18,7 @@
 #include "runtime/gmp.h"
 
 enum pollmode { POLL_READ, POLL_WRITE };
+#define POLL_ENDING 4
 
 struct pollside {
     struct waitq waiters; /* parked until it is ready */
@@ -25,6 +26,7 @@ struct pollside {
     int64_t deadline;     /* of operations on it, or NEVER */
     bool ready;           /* an event came while nobody waited */
     bool held;            /* by one operation at a time: see iowait.h */
+    bool drained;         /* the last operation left nothing to be had; an event would have come since */
 };
 
 struct polldesc {
@@ -33,6 +35,7 @@ struct polldesc {
     uint32_t nsys;   /* operations that may be in a system call with it at this moment */
     uint32_t gen;    /* registered with this generation of the poller; 0: not */
     bool open;       /* the runtime owns the descriptor */
+    bool ending;     /* the poller has seen its end, or an error: those are not told twice */
     bool closeafter; /* closed meanwhile: the last of nsys is to close(2) it */
     int armerr;      /* why it could not be registered; 0: it could */
     struct pollside side[2];
@@ -41,7 +44,7 @@ struct polldesc {
 struct pollevent {
     int fd;
     uint32_t seq;
-    uint8_t modes; /* bits 1 << enum pollmode */
+    uint8_t modes; /* bits 1 << enum pollmode, and POLL_ENDING */
 };
 
 #define POLLEVENTS 128

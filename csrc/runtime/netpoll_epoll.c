@@ -103,6 +103,8 @@ static int epoll_poll(struct pollevents *to, int64_t deadline)
             modes |= 1 << POLL_READ;
         if (got & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             modes |= 1 << POLL_WRITE;
+        if (got & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            modes |= POLL_ENDING;
         to->ev[to->n++] = (struct pollevent){
             .fd = (int)(uint32_t)evs[i].data.u64, .seq = (uint32_t)(evs[i].data.u64 >> 32), .modes = modes};
     }

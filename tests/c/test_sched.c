@@ -214,7 +214,7 @@ static int transfer(struct talk *t, int party, char *c)
         ssize_t n = party ? recv(w.fd, c, 1, 0) : send(w.fd, c, 1, MSG_NOSIGNAL);
         if (n >= 0 || errno != EAGAIN) {
             CHECK(n >= 0);
-            iowait_end(&w);
+            iowait_end(&w, false);
             return (int)n;
         }
         r = iowait_again(&w, gp);
