@@ -15,12 +15,10 @@ import errno
 import os
 import ssl
 from collections.abc import Callable
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, overload
 
 from gopy.net._conn import Conn
 from gopy.sync import Mutex
-
-T = TypeVar("T")
 
 _RAW = 65536  # bytes to ask the raw stream for
 _RECORD = 16384  # the most that a TLS record holds
@@ -53,6 +51,7 @@ class Session:
         self._closed = False
         self._fed = 0  # how often the engine was given something from the peer
         self._ahead = b""  # read before it was asked for
+        self._ended = False  # the peer's close_notify has been read
 
     def handshake(self) -> None:
         """Make the handshake, unless it is made already. After a timeout it can be gone on with."""
@@ -72,60 +71,40 @@ class Session:
 
     def read(self, n: int) -> bytes:
         """At least one byte and at most n; b"" after the peer's close_notify."""
-        self.handshake()
-
-        def read() -> bytes:
-            if self._ahead:
-                data, self._ahead = self._ahead[:n], self._ahead[n:]
-                return data
-            return self.object.read(min(n, _RECORD))
-
-        try:
-            return self._run(read)
-        except ssl.SSLZeroReturnError:
-            return b""
+        return self._read(n, None)
 
     def read_into(self, buffer: bytearray | memoryview) -> int:
         """The same into a buffer: how many bytes."""
         view = _bytes("buffer", buffer, writable=True)
-        self.handshake()
         if not view:
+            self.handshake()
             return 0
-
-        def read() -> int:
-            if self._ahead:
-                n = min(len(view), len(self._ahead))
-                view[:n], self._ahead = self._ahead[:n], self._ahead[n:]
-                return n
-            return self.object.read(len(view), view)  # type: ignore[return-value]
-
-        try:
-            return self._run(read)
-        except ssl.SSLZeroReturnError:
-            return 0
+        return self._read(len(view), view)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """All of it. When a write fails, part of a record may have been sent: all later ones fail, too."""
-        view = _bytes("data", data, writable=False)
-        self.handshake()
+        view = data if type(data) is bytes else _bytes("data", data, writable=False)
+        size = len(view)
+        if not self._shaken:
+            self.handshake()
         with self._writing:
             if self._unwritable:
                 self._check_open()
                 raise BrokenPipeError(errno.EPIPE, self._unwritable)
             at = 0
-            while at < len(view):
+            while at < size:
+                fed = -1
                 with self._engine:
-                    fed = self._fed
                     try:
-                        at += self.object.write(view[at : at + _CHUNK])
-                        fed = -1
+                        at += self.object.write(view if size <= _CHUNK and not at else view[at : at + _CHUNK])
                     except ssl.SSLWantReadError:  # the peer renegotiates
-                        pass
+                        fed = self._fed
                 self._send()
                 if fed >= 0:
                     self._feed(fed)
-        self._flush()  # a reader may have left something to us
-        return len(view)
+        if self._out.pending:  # a reader has left something to us
+            self._flush()
+        return size
 
     def close_write(self) -> None:
         """Send close_notify: the peer reads the end, and may go on writing."""
@@ -165,28 +144,72 @@ class Session:
 
     # The pump.
 
-    def _run(self, step: Callable[[], T]) -> T:
-        """What the engine's step returns as soon as it has got what it needs from the peer."""
+    @overload
+    def _read(self, n: int, buffer: None) -> bytes: ...
+    @overload
+    def _read(self, n: int, buffer: memoryview) -> int: ...
+    def _read(self, n: int, buffer: memoryview | None) -> bytes | int:
+        if not self._shaken:
+            self.handshake()
+        while True:
+            self._check_open()
+            fed = -1
+            got: bytes | int = b"" if buffer is None else 0
+            try:
+                with self._engine:
+                    seen = self._fed
+                    if self._ahead:
+                        got = self._take_ahead(n, buffer)
+                    elif not self._ended:
+                        # To ask the engine in vain is the dearest part of it all.
+                        if self._in.pending or self._in.eof or self.object.pending():
+                            got = self.object.read(min(n, _RECORD), buffer)
+                        else:
+                            fed = seen
+            except ssl.SSLWantReadError:
+                fed = seen
+            except ssl.SSLZeroReturnError:
+                self._ended = True
+            except ssl.SSLError:
+                self._send_alert()
+                raise
+            if self._out.pending:
+                self._flush()
+            if fed < 0:
+                return got
+            self._feed(fed)
+
+    def _take_ahead(self, n: int, buffer: memoryview | None) -> bytes | int:
+        data, self._ahead = self._ahead[:n], self._ahead[n:]
+        if buffer is None:
+            return data
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _run(self, step: Callable[[], None]) -> None:
+        """Make the engine's step as soon as it has got what it needs from the peer."""
         while True:
             self._check_open()
             try:
                 with self._engine:
                     fed = self._fed
-                    result = step()
+                    step()
             except ssl.SSLWantReadError:
                 self._flush()
                 self._feed(fed)
-            except ssl.SSLZeroReturnError:
-                raise
             except ssl.SSLError:
-                try:
-                    self._flush()  # the alert that says so to the peer
-                except OSError:
-                    pass
+                self._send_alert()
                 raise
             else:
                 self._flush()
-                return result
+                return
+
+    def _send_alert(self) -> None:
+        """Tell the peer why the engine gives up, if it wants to."""
+        try:
+            self._flush()
+        except OSError:
+            pass
 
     def _feed(self, fed: int) -> None:
         """Give the engine more from the peer, unless someone has done so since it was at `fed`."""
@@ -224,6 +247,8 @@ class Session:
         try:
             while data := self.object.read(_RECORD):
                 self._ahead += data
+        except ssl.SSLZeroReturnError:
+            self._ended = True
         except ssl.SSLError:
             pass  # no more, or an error that the next read will see
 
