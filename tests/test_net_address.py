@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import gopy
 from gopy import Chan, go, net, runtime
 
 HAS_IPV6 = False
