@@ -262,6 +262,16 @@ PyObject *time_object(void *elem);                     /* what a timer sent, as 
 void time_give_back(struct hchan *c, PyObject *value); /* steals value: see await_give_back */
 extern PyObject *start_due_functions;                  /* the work of SYSTEM_TIMERS */
 
+/* pyio.c */
+PyObject *raise_errno(int err); /* NULL, with the OSError */
+void raise_io(enum io_result r, int err);
+
+static inline struct g *current_g(void)
+{
+    struct m *mp = getm();
+    return likely(mp && mp->curg && !sched.exiting) ? mp->curg : getg_or_raise();
+}
+
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyMethodDef offload_functions[], io_functions[];
