@@ -1,5 +1,6 @@
-"""TLS without a network: sessions of gopy.net._tls over streams in memory, against each other."""
+"""TLS without a network: sessions of gopy.net._tls_session over streams in memory, against each other."""
 
+import asyncio
 import random
 import ssl
 import time as pytime
@@ -8,8 +9,8 @@ import pytest
 
 from gopy import Chan, go
 from gopy import time as gotime
-from gopy.net import _tls
-from gopy.net._tls import Session
+from gopy.net import _tls_session
+from gopy.net._tls_session import AsyncSession as Session
 
 
 class Stream:
@@ -35,6 +36,15 @@ class Stream:
             raise BrokenPipeError("closed")
         self.written += len(data)
         self.outgoing.send(bytes(data), timeout=self.write_deadline)
+        return len(data)
+
+    async def aread(self, n):
+        if not self.rest:
+            self.rest = await self.incoming.arecv()
+        return self.read(n) if self.rest else b""
+
+    async def awrite(self, data):
+        await self.outgoing.asend(bytes(data))
         return len(data)
 
     def set_write_deadline(self, seconds):
@@ -306,7 +316,7 @@ def test_a_timeout_in_a_read_loses_nothing_in_a_write_all(sessions):
 
 
 def test_a_peer_who_does_not_read_holds_close_up_for_a_while_only(sessions, monkeypatch):
-    monkeypatch.setattr(_tls, "_GOODBYE", 0.05)
+    monkeypatch.setattr(_tls_session, "_GOODBYE", 0.05)
     client, server = sessions(room=3)
     join = beside(server.handshake)
     client.handshake()
@@ -319,3 +329,66 @@ def test_a_peer_who_does_not_read_holds_close_up_for_a_while_only(sessions, monk
     client.close()
     assert pytime.monotonic() - started >= 0.05
     assert client._raw.closed
+
+
+async def awaited(session, data, done):
+    """Write data, and read as much, at once."""
+
+    async def write():
+        await session.awrite(data)
+        done.close()
+
+    go(write)
+    got = b""
+    while len(got) < len(data):
+        got += await session.aread(65536)
+    return got
+
+
+@pytest.mark.parametrize("other", ["stackful", "async", "task"])
+def test_sessions_that_are_awaited(sessions, other):
+    client, server = sessions(room=1)
+    data, written, results = random.Random(1).randbytes(300_000), Chan(), Chan(1)
+
+    async def talk():
+        results.send(await awaited(client, data, written))
+
+    async def echo(session):
+        left = len(data)
+        while left:
+            chunk = await session.aread(10_000)
+            left -= len(chunk)
+            await session.awrite(chunk)
+
+    go(talk)
+    if other == "task":
+        asyncio.run(echo(server))
+    elif other == "async":
+        go(echo, server).join()
+    else:
+        left = len(data)
+        while left:
+            chunk = server.read(10_000)
+            left -= len(chunk)
+            server.write(chunk)
+    assert results.recv(timeout=30) == data
+    written.recv()
+
+
+def test_errors_of_sessions_that_are_awaited(sessions):
+    client, server = sessions(name="elsewhere.test")
+    results = Chan(4)
+
+    async def use(session):
+        for _ in range(2):
+            try:
+                await session.aread(1)
+            except OSError as exc:
+                results.send(exc)
+
+    goroutines = [go(use, session) for session in (client, server)]
+    for g in goroutines:
+        g.join()
+    errors = [results.recv() for _ in range(4)]
+    assert all(isinstance(exc, ssl.SSLError) for exc in errors)
+    assert sum(isinstance(exc, ssl.SSLCertVerificationError) for exc in errors) == 2
