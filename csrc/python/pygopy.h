@@ -172,9 +172,12 @@ unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
 void thaw_switches(void);
 
-PyObject *goroutine_call(Goroutine *go);
-void set_context(PyThreadState *ts, PyObject *context); /* steals context */
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
+
+/* pycall.c */
+PyObject *goroutine_call(Goroutine *go); /* what its function returns */
+void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
+void set_context(PyThreadState *ts, PyObject *context); /* steals context */
 void end_of_forked_main(void);
 
 /* pystackless.c */

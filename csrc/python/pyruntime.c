@@ -154,7 +154,7 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
     (void)self, (void)noargs;
     uint64_t spawned = aload(&sched.nspawned), switches = 0, steals = 0, stolen = 0, runq = 0, timers = 0;
     uint64_t runnable = 0, parked = 0;
-    for (int i = 0; i < apeek(&sched.nprocs); i++) {
+    for (int i = 0; i < aload(&sched.nprocs); i++) {
         struct p *pp = sched.allp[i];
         spawned += apeek(&pp->nspawned);
         switches += real_peek(&pp->schedtick);

@@ -64,7 +64,7 @@ PyThreadState *m_tstate(struct m *mp)
 unsigned long m_thread_ident(struct m *mp)
 {
     struct hostm *hm = real_load(&mp->host);
-    return hm ? hm->ident : 0;
+    return hm ? real_load(&hm->ident) : 0;
 }
 
 /* ---- switching, and holding it while somebody looks at suspended frames ---- */
@@ -165,63 +165,6 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
 
 /* ---- running one goroutine ---- */
 
-#if PY_VERSION_HEX < 0x030E0000
-/* Up to 3.13 the interpreter ends a thread that wants to attach during finalization by pthread_exit, whose
- * unwinding would abort in greenlet's C++ frames. Stop it before it gets there. */
-static void stop_unwinding(char *unwinds)
-{
-    if (*unwinds)
-        host_hang();
-}
-#define STOP_UNWINDING __attribute__((cleanup(stop_unwinding))) char unwinds = 1
-#define NOT_UNWINDING (unwinds = 0)
-#else
-#define STOP_UNWINDING
-#define NOT_UNWINDING (void)0
-#endif
-
-PyObject *goroutine_call(Goroutine *go)
-{
-    STOP_UNWINDING;
-    PyObject *r;
-    if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
-        r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
-    else if (go->nargs < 0)
-        r = PyObject_Vectorcall(
-            go->fn, &PyTuple_GET_ITEM(go->args, 0),
-            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-            go->kwnames);
-    else
-        r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
-    NOT_UNWINDING;
-    return r;
-}
-
-/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. The
- * exception that it ended with is set, if any. */
-void end_of_forked_main(void)
-{
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
-    /* Not Py_Exit, which goes back to a thread state that the fork has freed if this was not the main thread. */
-    PyObject_CallOneArg(hooks.exit_forked, exc ? exc : Py_None);
-    PyErr_Print();
-    _exit(1);
-}
-
-void set_context(PyThreadState *ts, PyObject *context)
-{
-    PyObject *was = ts->context;
-    if (was != context) {
-        ts->context = context;
-        ts->context_ver++;
-        Py_XDECREF(was);
-    }
-}
-
 /* From here go runs on worker w. */
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
 {
@@ -237,26 +180,12 @@ void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
     go->context = NULL;
 }
 
-/* Run gp, which is new, to its end. Drops the scheduler's reference to it. */
+/* Run gp, which is new, to its end. */
 static void run(struct m *mp, struct worker *w, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
-    PyThreadState *ts = ((struct hostm *)mp->host)->ts;
     worker_takes(mp, w, go);
-    PyObject *r = goroutine_call(go);
-    if (unlikely(gp == sched.g1))
-        end_of_forked_main();
-    if (likely(r != NULL))
-        Py_DECREF(r);
-    else
-        goroutine_failed(go, false);
-    if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
-        goroutine_keep_name(go);
-    set_context(ts, NULL);
-    goroutine_clear(go);
-    go->worker = NULL;
-    goroutine_end(mp, gp);
-    Py_DECREF(go);
+    goroutine_finish(mp, go, goroutine_call(go));
 }
 
 /* gp cannot be started: that is its panic. The exception is set. */
@@ -471,7 +400,7 @@ static struct hostm *hostm_new(struct m *mp)
     if (hm) {
         hm->quit = false;
         hm->on = NULL;
-        hm->ident = PyThread_get_thread_ident();
+        real_store(&hm->ident, PyThread_get_thread_ident());
         real_store(&hm->ts, PyThreadState_Get());
     }
     return hm;
@@ -509,6 +438,7 @@ void stackful_m_main(struct m *mp)
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
+    real_store(&hm->ident, 0); /* the next thread may get it, and may be anybody's */
     real_store(&hm->ts, NULL);
     Py_CLEAR(hm->g0);
 }

@@ -116,23 +116,6 @@ static bool begin(Goroutine *go)
     return coro != NULL;
 }
 
-static void end(struct m *mp, PyThreadState *ts, Goroutine *go, PySendResult r, PyObject *result)
-{
-    if (unlikely(&go->g == sched.g1))
-        end_of_forked_main();
-    if (r == PYGEN_RETURN)
-        Py_DECREF(result);
-    else
-        goroutine_failed(go, false);
-    if (Py_REFCNT(go) > 1)
-        goroutine_keep_name(go);
-    set_context(ts, NULL);
-    goroutine_clear(go);
-    go->worker = NULL;
-    goroutine_end(mp, &go->g);
-    Py_DECREF(go);
-}
-
 /* Run go, which has been woken or is new, on worker w until it waits again or ends. */
 void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go)
 {
@@ -186,5 +169,5 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
         r = resume(go->fn, a, &yielded);
     }
     ts->async_gen_finalizer = hook;
-    end(mp, ts, go, r, yielded);
+    goroutine_finish(mp, go, r == PYGEN_RETURN ? yielded : NULL);
 }

@@ -165,7 +165,7 @@ static bool has_bound_work(struct m *mp)
 static uint64_t total_ticks(void)
 {
     uint64_t n = 0;
-    for (int i = 0; i < sched.nprocs; i++)
+    for (int i = 0; i < aload(&sched.nprocs); i++)
         n += real_peek(&sched.allp[i]->schedtick);
     return n;
 }
@@ -242,7 +242,7 @@ static bool work_anywhere(void)
 {
     if (aload_sc(&sched.nglob))
         return true;
-    for (int i = 0; i < apeek(&sched.nprocs); i++) {
+    for (int i = 0; i < aload(&sched.nprocs); i++) {
         struct p *pp = sched.allp[i];
         uintptr_t next = aload_sc(&pp->runnext);
         if (runqlen(&pp->runq) || (next && !(next & RUNNEXT_BOUND)))
@@ -371,7 +371,7 @@ struct p *idle(struct m *mp, struct p *pp)
     unlock(&sched.lock);
 #if GOPY_THREADED
     if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
-        for (int i = 0; i < apeek(&sched.nprocs); i++)
+        for (int i = 0; i < aload(&sched.nprocs); i++)
             runtimers(&sched.allp[i]->timers, nanotime());
 #endif
     if (r == NOTE_INTERRUPTED || (r == NOTE_TIMEOUT && until == look)) {

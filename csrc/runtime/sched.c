@@ -197,7 +197,7 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
 
 static struct g *steal(struct m *mp, struct p *pp)
 {
-    int n = apeek(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
+    int n = aload(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
     struct g *gp = NULL;
     if (n == 1)
         return NULL;

@@ -113,7 +113,7 @@ void sysmon(void)
             real_store(&sched.yieldp, 1);
         waited = pwait;
         if (GOPY_THREADED && real_load(&sched.npidle) && !real_load(&sched.nmspinning)) {
-            for (int i = 0; i < sched.nprocs; i++)
+            for (int i = 0; i < real_load(&sched.nprocs); i++)
                 if (real_peek(&sched.allp[i]->timers.first) <= now - TICK) {
                     host_sysmon_enter();
                     wakep();
