@@ -50,7 +50,9 @@ def _copy(exc: BaseException) -> BaseException:
         for name, member in vars(base).items():
             if isinstance(member, (MemberDescriptorType, GetSetDescriptorType)) and name != "__dict__":
                 try:
-                    setattr(made, name, getattr(exc, name))
+                    value = getattr(exc, name)
+                    if value is not None:  # also what None stands for that nobody has set
+                        setattr(made, name, value)
                 except (AttributeError, TypeError):  # one that is unset, or only to be read
                     pass
     made.args = exc.args

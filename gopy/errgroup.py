@@ -44,14 +44,16 @@ class _Call:
         raise AttributeError(name)
 
     def __call__(self) -> None:
+        slots = self._slots
         try:
             self._fn(*self._args, **self._kwargs)
         except _NOT_OURS:
             raise
         except BaseException as exc:
             self._group._fail(exc)
-        finally:
-            _leave(self._slots)
+        finally:  # fn's frame, which the exception keeps, refers to this one
+            self = None  # type: ignore[assignment]
+            _leave(slots)
 
 
 async def _await(group: Group, slots: _Slots, fn: Any, args: Any, kwargs: dict[str, Any]) -> None:

@@ -129,16 +129,18 @@ class Group:
             return call
 
     def _run(self, key: Hashable, call: _Call, fn: Callable[[], object]) -> None:
-        program_ends = False
+        failure: Failure | None = None
         try:
             call.value = fn()
         except BaseException as exc:
-            program_ends = isinstance(exc, (SystemExit, KeyboardInterrupt)) and not isinstance(exc, _Goexit)
             call.fail(exc)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                failure = call.failure  # None after goexit()
         finally:
             self._end(key, call)
-        if program_ends and call.failure is not None:
-            raise call.failure.to_raise()
+            del call  # what failed keeps the frame of fn, and that this one
+        if failure is not None:
+            raise failure.to_raise()
 
     def _end(self, key: Hashable, call: _Call) -> None:
         """Tell all who wait for it."""
