@@ -4,6 +4,9 @@ The package is a thin layer over one C extension, gopy._core, which holds the sc
 and select. What is composed from those is Python: one module for each of Go's packages (runtime, time, ...).
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gopy import _core
 
 if _core.lib.gopy_init() != 0:
@@ -42,9 +45,19 @@ from gopy._core import (
 from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
+if TYPE_CHECKING:
+    from gopy import net as net
+
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
 _core.limit_blocking(runtime._max_blocking_at_start())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "net":  # what it imports is not for every program
+        return importlib.import_module("gopy.net")
+    raise AttributeError(f"module 'gopy' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -70,6 +83,7 @@ __all__ = [
     "deferring",
     "errgroup",
     "go",
+    "net",
     "nilchan",
     "panic",
     "recv",
