@@ -12,7 +12,18 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _free_threading, _panic, atomic, context, runtime, sync, time
+from gopy import (
+    _free_threading,
+    _panic,
+    atomic,
+    context,
+    errgroup,
+    runtime,
+    semaphore,
+    singleflight,
+    sync,
+    time,
+)
 from gopy._core import (
     Chan,
     Default,
@@ -70,6 +81,7 @@ __all__ = [
     "context",
     "default",
     "deferring",
+    "errgroup",
     "go",
     "net",
     "nilchan",
@@ -77,7 +89,9 @@ __all__ = [
     "recv",
     "runtime",
     "select",
+    "semaphore",
     "send",
+    "singleflight",
     "sync",
     "time",
 ]
