@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, runtime, time
+from gopy import _panic, runtime, signal, time
 from gopy._core import (
     Chan,
     Default,
@@ -54,5 +54,6 @@ __all__ = [
     "runtime",
     "select",
     "send",
+    "signal",
     "time",
 ]

@@ -71,6 +71,11 @@ void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;
 
+/* pysignal.c */
+void signals_shutdown(void);
+void signals_before_fork(void);
+void signals_fork_child(void);
+
 /* pystackful.c */
 int stackful_init(void);
 bool stackful_adopt_main(struct m *mp);
@@ -90,6 +95,7 @@ extern Goroutine *main_goroutine;
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
+extern PyMethodDef signal_functions[];
 extern PyObject *default_case;
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */

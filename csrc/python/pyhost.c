@@ -247,6 +247,7 @@ int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, P
  * lock for that locked in the child. So let those that have been started attach first. */
 void pyhost_before_fork(void)
 {
+    signals_before_fork();
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
         while (real_load(&mp->entering) && m_tstate(mp) == NULL) {
             void *left = host_leave();
@@ -266,6 +267,7 @@ void pyhost_fork_child(void)
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);
+    signals_fork_child();
     if (self) {
         stackful_fork_child();
         return;

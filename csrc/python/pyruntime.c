@@ -260,6 +260,7 @@ static PyObject *core_shutdown(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     real_store(&sched.exiting, 1);
+    signals_shutdown();
     Py_RETURN_NONE;
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/chan.h"
 #include "runtime/host.h"
 #include "runtime/sched.h"
+#include "runtime/sigqueue.h"
 #include "runtime/sudog.h"
 
 #endif
