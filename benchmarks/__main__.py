@@ -1,7 +1,11 @@
 """Measure every workload with gopy and with every peer installed, and print one table.
 
-    python -m benchmarks                                    # some minutes
+    python -m benchmarks                                    # a quarter of an hour
     python -m benchmarks --quick --only pingpong,spawn
+    python -m benchmarks scaling --json scaling.json        # cost against the number of goroutines
+    python -m benchmarks report FILE.json -o report.html    # a page of what --json wrote, one file or several
+    python -m benchmarks pictures FILE.json ...             # two of its pictures, for the README
+    python -m benchmarks pyperf --only pingpong -o p.json   # the same loops, timed by pyperf
 
 Each figure is the median over fresh child processes, which take turns: one of each peer, then the next of
 each. A child warms up, then times the loop alone, without its own start-up. A ratio below 1 means that gopy
@@ -11,38 +15,26 @@ takes less. Where a peer knows GOMAXPROCS, gopy is compared with it at the same 
 import argparse
 import sys
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
-from benchmarks import results
-from benchmarks.runner import NAMES, Case, Options, children, find_peers, machine, measure, names_to_run
+from benchmarks import results, scaling
+from benchmarks.progress import Progress
+from benchmarks.runner import (
+    NAMES,
+    Case,
+    Options,
+    Peers,
+    children,
+    find_peers,
+    machine,
+    measure,
+    names_to_run,
+    share,
+)
 from benchmarks.table import failures, summary, table
 
-
-class Progress:
-    """A bar on a terminal, and a line a workload elsewhere; both on stderr."""
-
-    def __init__(self, total: int) -> None:
-        self.bar = None
-        if sys.stderr.isatty():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                print("For a progress bar: pip install tqdm, or gopy[bench].", file=sys.stderr)
-            else:
-                self.bar = tqdm(total=total, unit="run", leave=False, dynamic_ncols=True)
-
-    def begin(self, name: str) -> None:
-        if self.bar is not None:
-            self.bar.set_description(name)
-        else:
-            print(f"{name} ...", file=sys.stderr, flush=True)
-
-    def advance(self) -> None:
-        if self.bar is not None:
-            self.bar.update()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+QUICK_SECONDS = 100  # for --quick as a whole, its compiling included; the child that runs then may finish
 
 
 def workload_names(text: str) -> list[str]:
@@ -53,7 +45,7 @@ def workload_names(text: str) -> list[str]:
     return names
 
 
-def old_results(text: str) -> list[dict[str, object]]:
+def old_results(text: str) -> dict[str, Any]:
     try:
         return results.read(Path(text))
     except (OSError, ValueError) as error:
@@ -70,7 +62,7 @@ def json_file(text: str) -> Path:
     return path
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -85,43 +77,104 @@ def parse_args() -> argparse.Namespace:
         metavar="OLD.json",
         help="say where gopy changed since OLD.json, beyond noise",
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> int:
-    args = parse_args()
-    options = Options(quick=args.quick)
+def announced_peers() -> Peers:
     print(", ".join(f"{name} {value}" for name, value in machine().items()), flush=True)
     peers = find_peers()
     for peer, reason in peers.missing.items():
         print(f"not measured: {peer}: {reason}", flush=True)
+    return peers
 
+
+def run(arguments: list[str]) -> int:
+    args = parse_args(arguments)
+    until = perf_counter() + QUICK_SECONDS if args.quick else float("inf")
+    options = Options(quick=args.quick, until=until)
+    peers = announced_peers()
     names = names_to_run(args.only, options)
     progress = Progress(children(names, peers, options))
     cases: list[Case] = []
+    interrupted = False
     try:
-        for name in names:
+        for done, name in enumerate(names):
             progress.begin(name)
-            cases += measure(name, peers, options, progress.advance)
+            cases += measure(name, peers, share(options, len(names) - done), progress.advance)
     except KeyboardInterrupt:
-        progress.close()
-        print("interrupted: what was measured until then follows", file=sys.stderr)
         interrupted = True
-    else:
-        progress.close()
-        interrupted = False
+    progress.close()
+    if interrupted:
+        print("interrupted: what was measured until then follows", file=sys.stderr)
 
     if cases:
         print(f"\n{table(cases)}\n\n{summary(cases)}")
+    if left_out := sum(case.no_time for case in cases):
+        print(f"There was no time left for {left_out} of {len(cases)} cases.")
     if args.json:
-        results.write(args.json, cases, options)
+        results.write(args.json, quick=options.quick, results=list(results.records(cases)))
     if args.compare:
-        print(f"\n{results.comparison(args.compare, list(results.records(cases)))}")
+        if differences := results.differences(args.compare["machine"], machine()):
+            print(f"\n{differences}")
+        print(f"\n{results.comparison(args.compare['results'], list(results.records(cases)))}")
     if failed := failures(cases):
         print(f"\nFailed:\n{failed}")
     if interrupted:
         return 130
     return 1 if any(case.error and case.peer.startswith("gopy") for case in cases) else 0
+
+
+def run_scaling(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks scaling", description=scaling.__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", type=workload_names, metavar="NAMES", help=", ".join(scaling.names_of()))
+    parser.add_argument("--quick", action="store_true", help="one run a point: a few minutes")
+    parser.add_argument("--json", type=json_file, metavar="FILE", required=True, help="where to write it")
+    args = parser.parse_args(arguments)
+    options = scaling.Options(quick=args.quick)
+    peers = announced_peers()
+    progress = Progress(scaling.steps(peers, args.only), unit="point")
+    found: dict[str, list[dict[str, Any]]] = {"scaling": [], "speedups": []}
+    how = peers, options, progress.advance, progress.begin, args.only
+    interrupted = False
+    try:
+        for record in scaling.speedups(*how):
+            found["speedups"].append(record)
+        for record in scaling.curves(*how):
+            found["scaling"].append(record)
+    except KeyboardInterrupt:
+        interrupted = True
+    progress.close()
+    results.write(args.json, quick=options.quick, **found)
+    print(scaling.summary(found["scaling"]))
+    return 130 if interrupted else 0
+
+
+def run_report(arguments: list[str]) -> int:
+    from benchmarks import report
+
+    return report.main(arguments)
+
+
+def run_pictures(arguments: list[str]) -> int:
+    from benchmarks import report
+
+    return report.pictures_main(arguments)
+
+
+def run_pyperf(arguments: list[str]) -> int:
+    from benchmarks import with_pyperf
+
+    return with_pyperf.main(arguments)
+
+
+COMMANDS = {"scaling": run_scaling, "report": run_report, "pictures": run_pictures, "pyperf": run_pyperf}
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    return command(arguments[1:]) if command else run(arguments)
 
 
 if __name__ == "__main__":

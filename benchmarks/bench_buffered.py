@@ -55,6 +55,20 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def main() -> float:
+        send, receive = trio.open_memory_channel[int](1)
+        start = perf_counter()
+        for i in range(n):
+            await send.send(i)
+            await receive.receive()
+        return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_runloom(n: int) -> float:
     import runloom
 
@@ -81,6 +95,8 @@ WORKLOAD = Workload(
         "SimpleQueue": with_simplequeue,
         "gevent": with_gevent,
         "asyncio": with_asyncio,
+        "trio": with_trio,
         "runloom": with_runloom,
     },
+    in_uvloop=False,  # nobody waits, so no event loop has anything to do
 )

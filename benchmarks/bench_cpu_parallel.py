@@ -69,4 +69,5 @@ WORKLOAD = Workload(
     versions={"gopy": with_gopy, "threads": with_threads, "runloom": with_runloom},
     n=64,
     scaled_by_gomaxprocs=frozenset({"threads"}),
+    parallel=True,
 )

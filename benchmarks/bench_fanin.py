@@ -67,6 +67,27 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def main() -> float:
+        send, receive = trio.open_memory_channel[int](0)
+
+        async def produce() -> None:
+            for i in range(n // PRODUCERS):
+                await send.send(i)
+
+        async with trio.open_nursery() as nursery:
+            start = perf_counter()
+            for _ in range(PRODUCERS):
+                nursery.start_soon(produce)
+            for _ in range(n):
+                await receive.receive()
+            return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_threads(n: int) -> float:
     """A queue without a bound: SimpleQueue knows no other."""
     from queue import SimpleQueue
@@ -115,6 +136,7 @@ WORKLOAD = Workload(
         "gopy": with_gopy,
         "gevent": with_gevent,
         "asyncio": with_asyncio,
+        "trio": with_trio,
         "threads": with_threads,
         "runloom": with_runloom,
     },

@@ -98,6 +98,23 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def yielder() -> None:
+        for _ in range(n // 2):
+            await trio.lowlevel.checkpoint()
+
+    async def main() -> float:
+        start = perf_counter()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(yielder)
+            nursery.start_soon(yielder)
+        return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_runloom(n: int) -> float:
     import runloom
 
@@ -130,6 +147,7 @@ WORKLOAD = Workload(
         "greenlet": with_greenlet,
         "gevent": with_gevent,
         "asyncio": with_asyncio,
+        "trio": with_trio,
         "runloom": with_runloom,
     },
     step=2,

@@ -67,6 +67,29 @@ def with_asyncio(n: int) -> tuple[float, float, float]:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> tuple[float, float, float]:
+    import trio
+    import trio.testing
+
+    async def park_and_finish() -> None:
+        gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for _ in range(n):
+                nursery.start_soon(gate.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+
+    async def main() -> tuple[float, float, float]:
+        before = resident()
+        start = perf_counter()
+        await park_and_finish()
+        elapsed = perf_counter() - start
+        await trio.sleep(SETTLE)
+        return elapsed, peak() - before, resident() / before
+
+    return trio.run(main)
+
+
 WORKLOAD = Workload(
     title="{n:,} goroutines parked on one channel at once, then finished",
     metrics=(
@@ -74,7 +97,7 @@ WORKLOAD = Workload(
         Metric(unit="bytes", what="goroutine at the peak"),
         Metric(unit="ratio", what="memory afterwards / at the start", targets=(Target(1.1),)),
     ),
-    versions={"gopy": with_gopy, "asyncio": with_asyncio},
+    versions={"gopy": with_gopy, "asyncio": with_asyncio, "trio": with_trio},
     n=1_000_000,
     cold=True,
     in_quick=False,

@@ -60,6 +60,23 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+    import trio.testing
+
+    async def main() -> float:
+        start = perf_counter()
+        gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for _ in range(n):
+                nursery.start_soon(gate.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+        return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_runloom(n: int) -> float:
     import runloom
 
@@ -91,8 +108,15 @@ WORKLOAD = Workload(
     metrics=(
         Metric(unit="ns", what="goroutine", targets=(Target(4, peer="go"), Target(1 / 3, peer="gevent"))),
     ),
-    versions={"gopy": with_gopy, "gevent": with_gevent, "asyncio": with_asyncio, "runloom": with_runloom},
+    versions={
+        "gopy": with_gopy,
+        "gevent": with_gevent,
+        "asyncio": with_asyncio,
+        "trio": with_trio,
+        "runloom": with_runloom,
+    },
     n=100_000,
     quick_n=10_000,
     n_for={"runloom": 10_000},
+    scales="park and wake",
 )

@@ -63,6 +63,24 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def main() -> float:
+        start = perf_counter()
+        for _ in range(n // BATCH):
+            gate = trio.Event()
+            async with trio.open_nursery() as nursery:
+                for _ in range(BATCH):
+                    nursery.start_soon(gate.wait)
+                for _ in range(2):  # trio shuffles those that are ready: after the second, all had their turn
+                    await trio.lowlevel.checkpoint()
+                gate.set()
+        return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_runloom(n: int) -> float:
     import runloom
 
@@ -94,6 +112,13 @@ def with_runloom(n: int) -> float:
 WORKLOAD = Workload(
     title="a goroutine parks once, on a pooled worker",
     metrics=(Metric(unit="ns", what="goroutine", targets=(Target(1_000),)),),
-    versions={"gopy": with_gopy, "gevent": with_gevent, "asyncio": with_asyncio, "runloom": with_runloom},
+    versions={
+        "gopy": with_gopy,
+        "gevent": with_gevent,
+        "asyncio": with_asyncio,
+        "trio": with_trio,
+        "runloom": with_runloom,
+    },
     step=BATCH,
+    parallel=True,
 )

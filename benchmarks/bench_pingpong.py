@@ -72,6 +72,28 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def main() -> float:
+        send_ping, receive_ping = trio.open_memory_channel[int](0)
+        send_pong, receive_pong = trio.open_memory_channel[int](0)
+
+        async def echo() -> None:
+            async for value in receive_ping:
+                await send_pong.send(value)
+
+        async with trio.open_nursery() as nursery, send_ping:
+            nursery.start_soon(echo)
+            start = perf_counter()
+            for i in range(n):
+                await send_ping.send(i)
+                await receive_pong.receive()
+            return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_threads(n: int) -> float:
     from queue import SimpleQueue
     from threading import Thread
@@ -135,6 +157,7 @@ WORKLOAD = Workload(
         "gopy": with_gopy,
         "gevent": with_gevent,
         "asyncio": with_asyncio,
+        "trio": with_trio,
         "threads": with_threads,
         "runloom": with_runloom,
     },

@@ -85,6 +85,36 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    laps = n // NODES
+
+    async def main() -> float:
+        async def node(left: trio.MemoryReceiveChannel[int], right: trio.MemorySendChannel[int]) -> None:
+            async for token in left:
+                await right.send(token)
+            await right.aclose()
+
+        links = [trio.open_memory_channel[int](0) for _ in range(NODES)]
+        async with trio.open_nursery() as nursery:
+            for (_, left), (right, _) in pairwise(links):
+                nursery.start_soon(node, left, right)
+            first, last = links[0][0], links[-1][1]
+            await first.send(0)
+            await last.receive()
+
+            start = perf_counter()
+            for lap in range(laps):
+                await first.send(lap)
+                await last.receive()
+            elapsed = perf_counter() - start
+            await first.aclose()
+            return elapsed
+
+    return trio.run(main)
+
+
 def with_runloom(n: int) -> float:
     import runloom
 
@@ -116,6 +146,12 @@ def with_runloom(n: int) -> float:
 WORKLOAD = Workload(
     title="a token round a ring of 1,000 goroutines",
     metrics=(Metric(unit="ns", what="hop", targets=(Target(3, peer="go"),)),),
-    versions={"gopy": with_gopy, "gevent": with_gevent, "asyncio": with_asyncio, "runloom": with_runloom},
+    versions={
+        "gopy": with_gopy,
+        "gevent": with_gevent,
+        "asyncio": with_asyncio,
+        "trio": with_trio,
+        "runloom": with_runloom,
+    },
     step=NODES,
 )

@@ -90,6 +90,39 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def main() -> float:
+        async def generate(ch: trio.MemorySendChannel[int]) -> None:
+            async with ch:
+                for i in range(2, n + 1):
+                    await ch.send(i)
+
+        async def sift(
+            left: trio.MemoryReceiveChannel[int], right: trio.MemorySendChannel[int], prime: int
+        ) -> None:
+            async with right:
+                async for i in left:
+                    if i % prime:
+                        await right.send(i)
+
+        async with trio.open_nursery() as nursery:
+            start = perf_counter()
+            send, receive = trio.open_memory_channel[int](0)
+            nursery.start_soon(generate, send)
+            while True:
+                try:
+                    prime = await receive.receive()
+                except trio.EndOfChannel:
+                    return perf_counter() - start
+                left = receive
+                send, receive = trio.open_memory_channel[int](0)
+                nursery.start_soon(sift, left, send, prime)
+
+    return trio.run(main)
+
+
 def with_runloom(n: int) -> float:
     import runloom
 
@@ -124,7 +157,13 @@ def with_runloom(n: int) -> float:
 WORKLOAD = Workload(
     title="prime sieve up to {n:,}",
     metrics=(Metric(unit="ns", what="number", targets=(Target(3, peer="go"),)),),
-    versions={"gopy": with_gopy, "gevent": with_gevent, "asyncio": with_asyncio, "runloom": with_runloom},
+    versions={
+        "gopy": with_gopy,
+        "gevent": with_gevent,
+        "asyncio": with_asyncio,
+        "trio": with_trio,
+        "runloom": with_runloom,
+    },
     n=3_600,
     quick_n=1_200,
 )

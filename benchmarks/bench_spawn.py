@@ -52,6 +52,22 @@ def with_asyncio(n: int) -> float:
     return asyncio.run(main())
 
 
+def with_trio(n: int) -> float:
+    import trio
+
+    async def main() -> float:
+        start = perf_counter()
+        send, receive = trio.open_memory_channel[int](n)
+        async with trio.open_nursery() as nursery:
+            for i in range(n):
+                nursery.start_soon(send.send, i)
+            for _ in range(n):
+                await receive.receive()
+            return perf_counter() - start
+
+    return trio.run(main)
+
+
 def with_threads(n: int) -> float:
     from queue import SimpleQueue
     from threading import Thread
@@ -91,10 +107,13 @@ WORKLOAD = Workload(
         "gopy": with_gopy,
         "gevent": with_gevent,
         "asyncio": with_asyncio,
+        "trio": with_trio,
         "threads": with_threads,
         "runloom": with_runloom,
     },
     n=100_000,
     quick_n=20_000,
     n_for={"threads": 1_000, "runloom": 10_000},
+    scales="spawn and finish",
+    parallel=True,
 )

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,13 +16,13 @@ from time import perf_counter
 import psutil
 
 from benchmarks.builds import BuildError, build_go_programs, build_greenlet_switch, find_go
-from benchmarks.workload import SCALED, Regime, Workload
+from benchmarks.workload import UVLOOP, Regime, Workload, is_gopy
 
 REPOSITORY = Path(__file__).parent.parent
 GOMAXPROCS = (1, 2)
 
-# In the order of the issue's list, which is also that of the table.
-NAMES = (
+# In the table these come first, in this order, and every other bench_<name>.py follows.
+FIRST = (
     "spawn",
     "pingpong",
     "buffered",
@@ -33,18 +33,40 @@ NAMES = (
     "ring",
     "sieve",
     "gosched",
+    "mutex",
+    "mutex_contended",
+    "waitgroup",
+    "sleep_many",
+    "sleep_late",
+    "context",
     "memory",
+    "timer_memory",
     "million",
+    "async_pingpong",
+    "async_spawn",
+    "async_memory",
+    "async_parallel",
     "cpu_parallel",
     "fib",
 )
 
-# The module a peer needs, where that is not of the standard library.
+
+def workload_names() -> tuple[str, ...]:
+    """Every bench_<name>.py beside this file, in the order of the table."""
+    found = {path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py")}
+    return (*filter(found.__contains__, FIRST), *sorted(found.difference(FIRST)))
+
+
+NAMES = workload_names()
+
+# The module that a peer needs, where that is not of the standard library.
 MODULES = {
     "gopy": "gopy",
-    "gopy, kept cases": "gopy",
+    "uncontended": "gopy",
     "gevent": "gevent",
     "greenlet": "greenlet",
+    UVLOOP: "uvloop",
+    "trio": "trio",
     "runloom": "runloom",
 }
 
@@ -54,6 +76,8 @@ class Options:
     """How long and how often to measure."""
 
     quick: bool = False
+    only_gomaxprocs: int | None = None
+    until: float = float("inf")  # by perf_counter(): what has not been measured then is left out
 
     @property
     def runs(self) -> int:
@@ -66,7 +90,14 @@ class Options:
 
     @property
     def milliseconds(self) -> int:
-        return 60 if self.quick else 150
+        return 40 if self.quick else 150
+
+    @property
+    def gomaxprocs(self) -> tuple[int, ...]:
+        """With a GIL, a second P changes little: a quick look leaves it out."""
+        if self.only_gomaxprocs:
+            return (self.only_gomaxprocs,)
+        return (1,) if self.quick and regime() == "gil" else GOMAXPROCS
 
 
 @dataclass
@@ -81,6 +112,8 @@ class Case:
     timeout: float
     samples: list[list[float]] = field(default_factory=list)  # a list of one value a metric for each child
     error: str = ""
+    no_time: bool = False  # its turn never came
+    gil: bool | None = None  # whether the child had one; None if it was not Python
     spent: float = 0.0  # seconds that the children took, start-up included
 
     @property
@@ -110,7 +143,8 @@ class Peers:
     go_programs: Path | None
 
     def has(self, peer: str) -> bool:
-        return peer not in self.missing
+        """A peer named "gevent, so" is there if gevent is."""
+        return peer not in self.missing and peer.partition(",")[0] not in self.missing
 
 
 def regime() -> Regime:
@@ -161,28 +195,22 @@ def load(name: str) -> Workload:
     return workload
 
 
-def peers_of(workload: Workload) -> list[str]:
-    """gopy first, then Go, then the others in the order of the file."""
-    names = list(workload.versions)
-    if workload.in_go:
-        names.insert(sum(name.startswith("gopy") for name in names), "go")
-    return names
+def command_of(name: str, peer: str, peers: Peers, *options: str) -> list[str]:
+    """What measures the peer's version of the workload and prints a line of JSON."""
+    if peer == "go":
+        assert peers.go_programs is not None
+        return [str(peers.go_programs / (load(name).go_program or name)), *options]
+    timeout = str(load(name).timeout)
+    return [sys.executable, "-m", "benchmarks.child", name, peer, "-timeout", timeout, *options]
 
 
 def cases_of(name: str, workload: Workload, peers: Peers, options: Options) -> Iterator[Case]:
     """One case for each installed peer, and for each GOMAXPROCS of those that know it."""
-    for peer in filter(peers.has, peers_of(workload)):
-        if peer == "go":
-            command = [str(peers.go_programs / name)] if peers.go_programs else []
-        else:
-            command = [sys.executable, "-m", "benchmarks.child", name, peer]
-            command += ["-timeout", str(workload.timeout)]
+    for peer in filter(peers.has, workload.peers):
         n = workload.n_of(peer, options.quick)
-        command += ["-ms", str(options.milliseconds), "-n", str(n)]
-        if workload.cold:
-            command.append("-cold")
-        scaled = peer in SCALED | workload.scaled_by_gomaxprocs
-        for gomaxprocs in GOMAXPROCS if scaled else (None,):
+        how = ["-ms", str(options.milliseconds), "-n", str(n), *(["-cold"] if workload.cold else [])]
+        command = command_of(name, peer, peers, *how)
+        for gomaxprocs in options.gomaxprocs if workload.knows_gomaxprocs(peer) else (None,):
             yield Case(name, peer, gomaxprocs, n, command, workload.timeout)
 
 
@@ -201,7 +229,10 @@ def run_child(case: Case) -> None:
             timeout=case.timeout + 10,
         )
     except subprocess.TimeoutExpired:
-        case.error = f"still running after {case.timeout + 10:.0f} s"
+        case.error = f"still running after {case.timeout + 10:g} s"
+        return
+    except OSError as error:
+        case.error = str(error)
         return
     case.spent += perf_counter() - start
     lines = done.stdout.splitlines()
@@ -209,11 +240,16 @@ def run_child(case: Case) -> None:
         measured = "after it had measured, " if lines else ""
         case.error = f"{measured}exit status {done.returncode}\n{done.stderr.strip()}"
         return
-    case.samples.append(json.loads(lines[-1])["values"])
+    result = json.loads(lines[-1])
+    case.samples.append(result["values"])
+    case.gil = result.get("gil")
 
 
 def measure(name: str, peers: Peers, options: Options, advance: Callable[[], None]) -> list[Case]:
-    """Run the workload's cases in turn, as often as the options say. Calls advance() after each child."""
+    """Run the workload's cases in turn, as often as the options say. Calls advance() after each child.
+
+    gopy is run once even when the time is up.
+    """
     workload = load(name)
     cases = list(cases_of(name, workload, peers, options))
     available = psutil.virtual_memory().available
@@ -222,10 +258,19 @@ def measure(name: str, peers: Peers, options: Options, advance: Callable[[], Non
             case.error = f"not tried: needs {workload.needs_bytes >> 30} GB, {available >> 30} are free"
     for _ in range(runs_of(workload, options)):
         for case in cases:
-            if not case.error and case.spent < options.seconds_a_case:
+            in_time = perf_counter() < options.until or (is_gopy(case.peer) and not case.samples)
+            if in_time and not case.error and case.spent < options.seconds_a_case:
                 run_child(case)
             advance()
+    for case in cases:
+        case.no_time = not case.samples and not case.error
     return cases
+
+
+def share(options: Options, left: int) -> Options:
+    """The options for the next workload when so many are left: it gets its part of the time."""
+    now = perf_counter()
+    return replace(options, until=now + (options.until - now) / left)
 
 
 def runs_of(workload: Workload, options: Options) -> int:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.runner import GOMAXPROCS, Case, load, regime
-from benchmarks.workload import Metric, Target, Unit
+from benchmarks.workload import Metric, Target, Unit, is_gopy
 
-HEAD = ("", "median", "spread", *(f"gopy P={p} / it" for p in GOMAXPROCS), "target", "met")
 SHOWN = 12  # lines at each end of a child's last words
 
 
@@ -47,7 +46,7 @@ class Block:
         if case.peer == "gopy":
             comparable = (case.gomaxprocs, gomaxprocs) == (1, 2)
         else:
-            comparable = not case.peer.startswith("gopy") and case.gomaxprocs in (None, gomaxprocs)
+            comparable = not is_gopy(case.peer) and case.gomaxprocs in (None, gomaxprocs)
         return gopy.median(self.index) / case.median(self.index) if comparable else None
 
     def verdicts(self, case: Case) -> Iterator[Verdict]:
@@ -63,21 +62,29 @@ class Block:
                     if ratio is not None:
                         yield Verdict(case.label, target, ratio, gomaxprocs)
 
-    def rows(self) -> Iterator[tuple[str, ...]]:
+    def rows(self, columns: Sequence[int]) -> Iterator[tuple[str, ...]]:
+        """A row a case; `columns` are the GOMAXPROCS of gopy to show ratios for."""
         for case in self.cases:
             if not case.samples:
-                yield (f"  {case.label}", "failed", *[""] * 5)
+                said = "no time" if case.no_time else "failed"
+                yield (f"  {case.label}", said, *[""] * (len(columns) + 3))
                 continue
             verdicts = list(self.verdicts(case))
-            ratios = [self.ratio(case, gomaxprocs) for gomaxprocs in GOMAXPROCS]
+            ratios = [self.ratio(case, gomaxprocs) for gomaxprocs in columns]
             yield (
-                f"  {case.label}{' (failed later)' if case.error else ''}",
+                f"  {case.label}{remark(case)}",
                 number(case.median(self.index), self.metric.unit),
                 f"±{case.spread(self.index):.0%}",
                 *("" if ratio is None else f"{ratio:.3f}" for ratio in ratios),
                 " ".join(dict.fromkeys(limit(verdict.target, self.metric.unit) for verdict in verdicts)),
                 " ".join("yes" if verdict.met else "NO" for verdict in verdicts),
             )
+
+
+def remark(case: Case) -> str:
+    """What one should know of how the case was measured, where that is not as expected."""
+    with_gil = case.gil and regime() == "free-threaded"
+    return f"{' (with the GIL)' if with_gil else ''}{' (failed later)' if case.error else ''}"
 
 
 def number(value: float, unit: Unit) -> str:
@@ -108,8 +115,10 @@ def heading(block: Block) -> str:
 
 def table(cases: Sequence[Case]) -> str:
     """All of it, as text."""
-    parts = [(heading(block), list(block.rows())) for block in blocks(cases)]
-    columns = list(zip(HEAD, *(row for _, rows in parts for row in rows), strict=True))
+    shown = sorted({case.gomaxprocs for case in cases if is_gopy(case.peer) and case.gomaxprocs})
+    head = ("", "median", "spread", *(f"gopy P={p} / it" for p in shown), "target", "met")
+    parts = [(heading(block), list(block.rows(shown))) for block in blocks(cases)]
+    columns = list(zip(head, *(row for _, rows in parts for row in rows), strict=True))
     widths = [max(map(len, column)) for column in columns]
 
     def line(row: Sequence[str]) -> str:
@@ -117,9 +126,9 @@ def table(cases: Sequence[Case]) -> str:
         padded = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
         return "  ".join([first.ljust(widths[0]), *padded]).rstrip()
 
-    lines = [line(HEAD)]
-    for head, rows in parts:
-        lines += ["", head, *map(line, rows)]
+    lines = [line(head)]
+    for title, rows in parts:
+        lines += ["", title, *map(line, rows)]
     return "\n".join(lines)
 
 

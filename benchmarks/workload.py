@@ -12,8 +12,16 @@ Regime = Literal["gil", "free-threaded"]
 Version = Callable[[int], float | tuple[float, ...]]
 
 
-# Peers that GOMAXPROCS means something to: each is run with GOMAXPROCS=1 and with 2.
-SCALED = frozenset({"gopy", "gopy, kept cases", "go", "runloom"})
+# Peers beside gopy that GOMAXPROCS means something to: each is run with GOMAXPROCS=1 and with 2.
+SCALED = frozenset({"go", "runloom"})
+
+# This peer runs the version "asyncio" on uvloop's event loop.
+UVLOOP = "asyncio+uvloop"
+
+
+def is_gopy(peer: str) -> bool:
+    """Whether it is gopy in one of its forms: "gopy", "gopy, kept cases" ..."""
+    return peer.startswith("gopy")
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,28 @@ class Workload:
     cold: bool = False
     in_quick: bool = True
     in_go: bool = True  # there is a Go program for it in benchmarks/go/
+    go_program: str = ""  # its name, if it is another workload's
+    in_uvloop: bool = True  # the version "asyncio", if there is one, needs the event loop: see UVLOOP
     runs: int | None = None  # children a peer, where the usual number would take too long
     needs_bytes: int = 0  # free memory without which it is not tried
     timeout: float = 60.0
+    # What `python -m benchmarks scaling` calls its operation, for a workload whose n is also how many
+    # goroutines there are: it draws the cost against n.
+    scales: str = ""
+    parallel: bool = False  # it draws the speed-up against GOMAXPROCS too, on a free-threaded Python
+
+    @property
+    def peers(self) -> list[str]:
+        """gopy first, then Go, then the others in the order of the file, uvloop behind asyncio."""
+        names = list(self.versions)
+        if self.in_go:
+            names.insert(sum(map(is_gopy, names)), "go")
+        if "asyncio" in names and self.in_uvloop and UVLOOP not in names:
+            names.insert(names.index("asyncio") + 1, UVLOOP)
+        return names
+
+    def knows_gomaxprocs(self, peer: str) -> bool:
+        return is_gopy(peer) or peer in SCALED | self.scaled_by_gomaxprocs
 
     def n_of(self, peer: str, quick: bool) -> int:
         """How many operations this peer is to do; 0 if the child is to find out."""

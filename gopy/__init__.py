@@ -9,7 +9,7 @@ from gopy import _core
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _panic, runtime, signal, time
+from gopy import _free_threading, _panic, atomic, context, runtime, signal, sync, time
 from gopy._core import (
     Chan,
     Default,
@@ -18,6 +18,9 @@ from gopy._core import (
     RecvChan,
     SendCase,
     SendChan,
+    ablocking,
+    aselect,
+    blocking,
     default,
     go,
     nilchan,
@@ -28,7 +31,9 @@ from gopy._core import (
 from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
+_free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
+_core.limit_blocking(runtime._max_blocking_at_start())
 
 __version__ = "0.1.0"
 
@@ -45,6 +50,11 @@ __all__ = [
     "RecvChan",
     "SendCase",
     "SendChan",
+    "ablocking",
+    "aselect",
+    "atomic",
+    "blocking",
+    "context",
     "default",
     "deferring",
     "go",
@@ -55,5 +65,6 @@ __all__ = [
     "select",
     "send",
     "signal",
+    "sync",
     "time",
 ]

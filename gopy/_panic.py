@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from gopy import _core
+from gopy import _asyncio, _core
 from gopy._core import Goroutine
 
 
@@ -190,7 +190,7 @@ def _leave(status: int) -> NoReturn:
 
 def _start(gomaxprocs: int) -> None:
     main = threading.main_thread().ident
-    hooks = (_on_panic, _on_idle, _on_adopt, _on_forked_exit)
+    hooks = (_on_panic, _on_idle, _on_adopt, _on_forked_exit, _asyncio.loop_queue, _asyncio.close_asyncgen)
     _core.start(gomaxprocs, main, *hooks, Panic, ClosedChannelError, _Goexit)
     os.register_at_fork(before=_core.before_fork, after_in_child=_core.fork_child)
     atexit.register(_at_exit)

@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
-from typing import TextIO, TypedDict
+from typing import Any, TextIO, TypedDict
 
 from gopy import _core
 from gopy._core import GOMAXPROCS as GOMAXPROCS
 from gopy._core import Goroutine
+from gopy._core import agosched as agosched
 from gopy._core import current as current
 from gopy._core import goroutines as goroutines
 from gopy._core import gosched as gosched
@@ -27,6 +29,7 @@ __all__ = [
     "GOMAXPROCS",
     "PanicHandler",
     "Stats",
+    "agosched",
     "current",
     "dump_on",
     "goexit",
@@ -63,6 +66,20 @@ class Stats(TypedDict):
     gil: bool
 
 
+def _awaiting(coro: Any) -> list[tuple[FrameType, int]]:
+    """The frames of a suspended coroutine or generator, and of what it awaits, oldest first."""
+    found: list[tuple[FrameType, int]] = []
+    while coro is not None:
+        kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(coro, f"{kind}_frame")), None)
+        if kind is None:
+            break
+        frame = getattr(coro, f"{kind}_frame")
+        if frame is not None:
+            found.append((frame, frame.f_lineno))
+        coro = getattr(coro, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
+    return found
+
+
 def _frames(top: FrameType | None) -> list[FrameType]:
     """The frames of a goroutine, oldest first, without the worker's own and whatever lies below it."""
     found: list[FrameType] = []
@@ -90,8 +107,13 @@ def _goroutine_text(goroutine: Goroutine, here: FrameType | None, running: dict[
     state, waited, ident = _core.goroutine_info(goroutine)
     locked = ", locked to thread" if _core.os_thread_locked(goroutine) else ""
     lines = [f"goroutine {goroutine.id} [{state}{_ago(waited)}{locked}]:\n"]
-    top = here if here is not None else _top_frame(goroutine, ident, running)
-    lines += traceback.format_list(traceback.StackSummary.extract((f, f.f_lineno) for f in _frames(top)))
+    coro = _core.coroutine_of(goroutine) if here is None else None
+    if coro is not None:
+        frames = _awaiting(coro)
+    else:
+        top = here if here is not None else _top_frame(goroutine, ident, running)
+        frames = [(frame, frame.f_lineno) for frame in _frames(top)]
+    lines += traceback.format_list(traceback.StackSummary.extract(iter(frames)))
     return "".join(lines)
 
 
@@ -161,10 +183,18 @@ def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     signal.signal(signum, _DumpHandler(file))
 
 
-def _gomaxprocs_at_start() -> int:
-    text = os.environ.get("GOMAXPROCS")
+def _positive_setting(name: str, default: Callable[[], int], most: int) -> int:
+    text = os.environ.get(name)
     if text is None or text == "":
-        return num_cpu()
+        return default()
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"the environment variable GOMAXPROCS must be a positive integer, got {text!r}")
-    return min(int(text), 1024)
+        raise ValueError(f"the environment variable {name} must be a positive integer, got {text!r}")
+    return min(int(text), most)
+
+
+def _gomaxprocs_at_start() -> int:
+    return _positive_setting("GOMAXPROCS", num_cpu, 1024)
+
+
+def _max_blocking_at_start() -> int:
+    return _positive_setting("GOPY_MAX_BLOCKING", lambda: 512, 1 << 30)

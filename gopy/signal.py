@@ -13,12 +13,13 @@ child of a fork every notify still holds.
 import errno
 import os
 import signal as _signal
+from collections.abc import Callable
 from typing import Any
 
-from gopy import _core
-from gopy._core import SendChan
+from gopy import _core, context
+from gopy._core import Chan, SendChan, go, recv, select
 
-__all__ = ["notify", "stop"]
+__all__ = ["notify", "notify_context", "stop"]
 
 _uncatchable = frozenset({_signal.SIGKILL, _signal.SIGSTOP})
 
@@ -57,3 +58,55 @@ def stop(ch: SendChan[Any]) -> None:
     """End what notify(ch) began. When stop returns, ch has got what came before and gets no more signals.
     Without a notify: nothing. TypeError: not a channel to send on."""
     _core.signal_stop(ch)
+
+
+class _Received(context.Canceled):
+    """The cause of a context that a signal has ended."""
+
+
+class _NotifyContext(context._Derived):
+    """What the context below it is, under another name."""
+
+    __slots__ = ("_signums",)
+
+    def __init__(self, ctx: context._Derived, signums: tuple[int, ...]) -> None:
+        self._parent = ctx
+        self._signums = signums
+
+    def __repr__(self) -> str:
+        assert isinstance(self._parent, context._Derived)
+        names = " ".join(map(_name, self._signums))
+        return f"signal.NotifyContext({self._parent._parent!r}{f', [{names}]' if names else ''})"
+
+
+def _name(signum: int) -> str:
+    return (_signal.strsignal(signum) or f"signal {signum}").lower()
+
+
+def notify_context(ctx: context.Context, *signums: int) -> tuple[context.Context, Callable[[], None]]:
+    """A child of ctx that is cancelled when one of these signals comes in, or without signums any that can be
+    caught; and stop(), which cancels it as well and ends the notification: from then on the signals have
+    their former effect. -> (child, stop)
+
+    The signals have no other effect until stop() is called, also after the first one has come, and if ctx
+    ends. context.cause() tells which it was: a Canceled whose text is like "interrupt signal received".
+    stop() may be called several times, from anywhere. Errors: those of notify(); TypeError: not a Context.
+    """
+    context._check_parent(ctx, "ctx")
+    child, cancel = context.with_cancel_cause(ctx)
+    assert isinstance(child, context._Derived)
+    ch: Chan[int] = Chan(1)
+    notify(ch, *signums)
+
+    def wait() -> None:
+        index, signum, _ = select(recv(ch), recv(child.done()))
+        if index == 0:
+            cancel(_Received(f"{_name(signum)} signal received"))
+
+    def stop_notifying() -> None:
+        cancel(None)
+        stop(ch)
+
+    if child.err() is None:
+        go(wait)
+    return _NotifyContext(child, tuple(map(_member, signums))), stop_notifying

@@ -1,8 +1,23 @@
 """Go's package time, the part that schedules. Durations are seconds."""
 
-from gopy._core import sleep as sleep
+from gopy._core import Ticker, Timer, after, after_func, asleep, now, sleep, tick
 
-__all__ = ["Hour", "Microsecond", "Millisecond", "Minute", "Nanosecond", "Second", "sleep"]
+__all__ = [
+    "Hour",
+    "Microsecond",
+    "Millisecond",
+    "Minute",
+    "Nanosecond",
+    "Second",
+    "Ticker",
+    "Timer",
+    "after",
+    "after_func",
+    "asleep",
+    "now",
+    "sleep",
+    "tick",
+]
 
 Nanosecond: float = 1e-9
 Microsecond: float = 1e-6

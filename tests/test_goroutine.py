@@ -98,39 +98,33 @@ def test_go_needs_a_function():
         go(fn=print)
 
 
-def test_go_refuses_generators_and_coroutines_until_it_supports_them():
+def test_go_refuses_what_cannot_be_run():
+    async def async_generator_function():
+        yield
+
     def generator_function():
         yield
 
     async def coroutine_function():
         pass
 
-    async def async_generator_function():
-        yield
-
-    class Methods:
-        def generator_method(self):
-            yield
-
-        async def coroutine_method(self):
-            pass
-
-    coroutine = coroutine_function()
+    ended = coroutine_function()
+    with pytest.raises(StopIteration):
+        ended.send(None)
+    fresh = coroutine_function()
     spawned = runtime.stats()["spawned"]
-    for fn in [
-        generator_function,
-        coroutine_function,
-        async_generator_function,
-        Methods().generator_method,
-        Methods().coroutine_method,
-        generator_function(),
-        coroutine,
-        async_generator_function(),
+    for error, args in [
+        (TypeError, [async_generator_function]),
+        (TypeError, [async_generator_function()]),
+        (TypeError, [functools.partial(async_generator_function)]),
+        (TypeError, [generator_function(), 1]),
+        (TypeError, [fresh, 1]),
+        (ValueError, [ended]),
     ]:
-        with pytest.raises(TypeError, match="`fn`"):
-            go(fn)
+        with pytest.raises(error, match=r"`fn`|positional argument"):
+            go(*args)
     assert runtime.stats()["spawned"] == spawned
-    coroutine.close()
+    fresh.close()
 
 
 def test_a_goroutine_drops_what_it_ran_when_it_returns(until):

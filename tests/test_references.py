@@ -296,11 +296,11 @@ def go_closure(value, n):
 
 
 def go_refused(value, n):
-    def generator(value):
+    async def async_generator(value, key):
         yield value
 
     for _ in range(n // 2):
-        for fn in (value, generator):
+        for fn in (value, async_generator):
             try:
                 go(fn, value, key=value)
             except TypeError:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from gopy import Chan, Panic, default, go, nilchan, recv, select
+from gopy import Chan, Panic, default, go, nilchan, recv, runtime, select
 from gopy import signal as gosignal
 
 PRELUDE = """
@@ -572,3 +572,59 @@ def test_notify_and_stop_at_once(run_programs):
         """
     )
     all_fine(run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "14"))
+
+
+# notify_context
+
+
+def test_notify_context_ends_with_a_signal(run_program):
+    """Below it, too; what comes after the stop has its former effect."""
+    source = program(
+        """
+        from gopy import context
+        ctx, stop = gosignal.notify_context(context.background(), signal.SIGINT, signal.SIGTERM)
+        child, cancel = context.with_timeout(ctx, 100)
+        assert context.with_value(ctx, "k", 1).value("k") == 1
+        threading.Timer(0.05, kill, [signal.SIGTERM]).start()
+        child.done().recv(timeout=20)
+        assert str(child.err()) == "context canceled"
+        assert str(context.cause(child)) == "terminated signal received"
+        kill(signal.SIGINT)
+        flush()
+        for _ in range(3):
+            stop()
+        while runtime.num_goroutine() > 1:
+            time.sleep(0.001)
+        try:
+            kill(signal.SIGINT)
+            pytime.sleep(10)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    all_fine([run_program(source)], stdout="interrupted\n")
+
+
+def test_notify_context_bad_arguments():
+    from gopy import context
+
+    before = runtime.num_goroutine()
+    with pytest.raises(TypeError, match="`ctx` must be a Context, got int"):
+        gosignal.notify_context(1, signal.SIGINT)
+    with pytest.raises(TypeError, match="`signum` must be an int, got str"):
+        gosignal.notify_context(context.background(), "SIGINT")
+    with pytest.raises(OSError):
+        gosignal.notify_context(context.background(), signal.SIGKILL)
+    assert runtime.num_goroutine() == before
+
+
+def test_notify_context_that_nobody_refers_to(until):
+    """Its goroutine keeps it until stop()."""
+    from gopy import context
+
+    ctx, stop = gosignal.notify_context(context.background(), signal.SIGUSR1)
+    done = ctx.done()
+    del ctx
+    kill(signal.SIGUSR1)
+    assert done.recv_ok(timeout=10) == (None, False)
+    stop()

@@ -64,7 +64,8 @@ static int chan_clear(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
     Py_CLEAR(ch->zero);
-    for (PyObject *value; (value = chanpop(&ch->own)) != NULL;)
+    for (PyObject *value;
+         (value = chandrop(&ch->own)) != NULL;) /* waiters hold a reference: there are none */
         Py_DECREF(value);
     return 0;
 }
@@ -171,6 +172,8 @@ static inline enum chan_result receive(PyChan *ch, PyObject **value, int64_t dea
     else
         r = recv_slowly(ch, &elem, deadline);
     *value = elem;
+    if (r == CHAN_OK && unlikely(ch->c->timed) && (*value = time_object(elem)) == NULL)
+        r = CHAN_NOMEM;
     if (unlikely(r > CHAN_CLOSED) && !PyErr_Occurred())
         raise_chan(r);
     return r;
@@ -211,8 +214,11 @@ static PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t 
 static Py_ssize_t chan_len(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
-    return ch->c ? (Py_ssize_t)apeek(&ch->c->count) : 0;
+    return ch->c && !ch->c->timed ? (Py_ssize_t)apeek(&ch->c->count) : 0;
 }
+
+/* A timer's channel shows nothing of its buffer: whether it is due is seen when somebody looks. */
+static size_t chan_size(PyChan *ch) { return ch->c && !ch->c->timed ? ch->c->size : 0; }
 
 static int chan_bool(PyObject *self)
 {
@@ -224,7 +230,7 @@ static PyObject *chan_cap(PyObject *self, void *closure)
 {
     PyChan *ch = (PyChan *)self;
     (void)closure;
-    return PyLong_FromSize_t(ch->c ? ch->c->size : 0);
+    return PyLong_FromSize_t(chan_size(ch));
 }
 
 static PyObject *view(PyObject *self, PyTypeObject *type)
@@ -269,7 +275,7 @@ static PyObject *chan_repr(PyObject *self)
     if (ch->c == NULL)
         return PyUnicode_FromString("gopy.nilchan");
     return PyUnicode_FromFormat("<%s %p len=%zd cap=%zd%s>", Py_TYPE(self)->tp_name, ch->owner,
-                                chan_len(self), (Py_ssize_t)ch->c->size,
+                                chan_len(self), (Py_ssize_t)chan_size(ch),
                                 apeek(&ch->c->closed) ? " closed" : "");
 }
 
@@ -294,6 +300,11 @@ static PyObject *iter_next(PyObject *self)
     receive(((ChanIter *)self)->ch, &value, NEVER);
     return value; /* NULL without an exception: closed and drained */
 }
+
+static PyObject *iter_anext(PyObject *self) { return chan_anext((PyObject *)((ChanIter *)self)->ch); }
+
+static PyAsyncMethods iter_async = {.am_aiter = PyObject_SelfIter, .am_anext = iter_anext};
+static PyAsyncMethods chan_async = {.am_aiter = chan_iter};
 
 static void iter_dealloc(PyObject *self)
 {
@@ -335,8 +346,18 @@ static int iter_traverse(PyObject *self, visitproc visit, void *arg)
      "Receive (value, True), or (zero, False) if closed and drained.\n\n"                                    \
      "Parks and times out as recv() does."}
 
-static PyMethodDef send_methods[] = {SEND, CLOSE, GENERIC, {0}};
-static PyMethodDef recv_methods[] = {RECV, RECV_OK, GENERIC, {0}};
+#define ASEND                                                                                                \
+    {"asend", chan_asend, METH_O,                                                                            \
+     "asend($self, value, /)\n--\n\nAn awaitable: send() for `async def` and generator goroutines, and asyncio."}
+#define ARECV                                                                                                \
+    {"arecv", chan_arecv, METH_NOARGS,                                                                       \
+     "arecv($self)\n--\n\nAn awaitable: recv() for `async def` and generator goroutines, and asyncio."}
+#define ARECV_OK                                                                                             \
+    {"arecv_ok", chan_arecv_ok, METH_NOARGS,                                                                 \
+     "arecv_ok($self)\n--\n\nAn awaitable: recv_ok() for `async def` and generator goroutines, and asyncio."}
+
+static PyMethodDef send_methods[] = {SEND, ASEND, CLOSE, GENERIC, {0}};
+static PyMethodDef recv_methods[] = {RECV, RECV_OK, ARECV, ARECV_OK, GENERIC, {0}};
 
 /* Chan has the methods of both sides once more as its own: the interpreter calls a C method straight away
  * only if the object is exactly of the type that defines it, which saves a third of an operation that need
@@ -346,6 +367,9 @@ static PyMethodDef chan_methods[] = {
     CLOSE,
     RECV,
     RECV_OK,
+    ASEND,
+    ARECV,
+    ARECV_OK,
     {"send_only", chan_send_only, METH_NOARGS,
      "send_only($self)\n--\n\nThis channel, seen from its sending side. == and hash agree with it."},
     {"recv_only", chan_recv_only, METH_NOARGS,
@@ -397,6 +421,7 @@ PyTypeObject RecvChan_Type = {
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_methods = recv_methods,
     .tp_iter = chan_iter,
+    .tp_as_async = &chan_async,
 };
 
 PyTypeObject Chan_Type = {
@@ -411,6 +436,7 @@ PyTypeObject Chan_Type = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .tp_methods = chan_methods,
     .tp_iter = chan_iter,
+    .tp_as_async = &chan_async,
     .tp_new = chan_new,
 };
 
@@ -422,4 +448,5 @@ PyTypeObject ChanIter_Type = {
     .tp_traverse = iter_traverse,
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = iter_next,
+    .tp_as_async = &iter_async,
 };

@@ -14,11 +14,13 @@ struct worker;
 typedef struct {
     PyObject_HEAD
     struct g g;
-    struct worker *worker;  /* NULL until it starts */
-    PyObject *fn, *context; /* until it ends */
+    struct worker *worker;    /* NULL until it starts */
+    PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
+    struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
     PyObject *args, *kwnames;
-    int nargs;      /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
-    PyObject *name; /* NULL: fn's __qualname__ */
+    int nargs;       /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
+    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;  /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
 
@@ -32,13 +34,67 @@ typedef struct pychan {
     struct hchan own;
 } PyChan;
 
+/* An awaitable, see pyawait.c. */
+enum await_result { AWAIT_DONE, AWAIT_PARK, AWAIT_RAISED, AWAIT_MISUSED };
+enum await_state { AWAIT_NEW, AWAIT_YIELDED, AWAIT_WAITING, AWAIT_READY, AWAIT_USED };
+
+typedef struct pyawait PyAwait;
+
+struct await_ops {
+    const char *name;
+    enum await_result (*begin)(PyAwait *a, struct g *gp);
+    enum await_result (*finish)(PyAwait *a, struct g *gp, enum wake w);
+    void (*undo)(PyAwait *a);
+    void (*free)(PyAwait *a); /* what is in data */
+    int (*traverse)(PyAwait *a, visitproc visit, void *arg);
+};
+
+struct pyawait {
+    PyObject_HEAD
+    const struct await_ops *ops;
+    PyObject *obj;   /* the channel, the lock, ... */
+    PyObject *value; /* what to send; then the result */
+    PyObject *exc;
+    PyObject *callback, *context; /* asyncio's */
+    PyObject *leaving;            /* the CancelledError of a task that is to be cancelled as soon as can be */
+    struct taskwait *task;
+    void *data;    /* the operation's own */
+    int64_t when;  /* likewise */
+    uint8_t state; /* enum await_state */
+    bool iterated; /* yielded by itself, not by a generator: it is resumed, not its generator */
+    bool blocking, cancelled;
+    struct gwait wait; /* of the goroutine that awaits it */
+};
+
+/* A Mutex; of an RWMutex only MUTEX_OTHER is set in mu. */
+typedef struct {
+    PyObject_HEAD
+    struct mutex mu;
+    PyObject *weakrefs;
+} SyncMutex;
+
+typedef struct {
+    SyncMutex base;
+    struct rwmutex rw;
+} SyncRWMutex;
+
+/* What RWMutex.rlocker() returns. */
+typedef struct {
+    PyObject_HEAD
+    SyncRWMutex *rw;
+} RLocker;
+
 static inline Goroutine *goroutine_of(struct g *gp)
 {
     return (Goroutine *)((char *)gp - offsetof(Goroutine, g));
 }
 
 extern PyTypeObject Goroutine_Type, ChanBase_Type, SendChan_Type, RecvChan_Type, Chan_Type, ChanIter_Type;
-extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type;
+extern PyTypeObject Mutex_Type, RWMutex_Type, RLocker_Type, Once_Type, WaitGroup_Type, Cond_Type;
+extern PyTypeObject Map_Type, MapItems_Type, Pointer_Type, Value_Type;
+extern PyTypeObject *const sync_types[], *const atomic_types[]; /* by their own names, NULL at the end */
+extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
+extern PyTypeObject Timer_Type, Ticker_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
@@ -46,6 +102,8 @@ extern struct hooks {
     PyObject *deadlock;    /* (): nothing runs; raise in the main goroutine if nothing ever will */
     PyObject *adopt;       /* (): the main thread has joined */
     PyObject *exit_forked; /* (exception or None): the end of a child forked by another goroutine than main */
+    PyObject *loop_queue;  /* (): the LoopQueue of the running asyncio loop (gopy/_asyncio.py) */
+    PyObject *close_asyncgen; /* (async generator): a stackless goroutine has left it unfinished */
     PyObject *Panic, *ClosedChannelError, *Goexit;
 } hooks;
 
@@ -53,13 +111,21 @@ extern struct hooks {
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void pyhost_before_fork(void);
+void pyhost_before_exit(void);
+void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
 void pyhost_fork_child(void);
+uintptr_t sections_leave(PyThreadState *ts);
+void sections_enter(PyThreadState *ts, uintptr_t sections);
 struct g *getg_or_raise(void);
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
+int parse_duration(PyObject *o, const char *name,
+                   int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted); /* false: raised */
 int type_error(const char *arg, const char *wanted, PyObject *got);
 #define DEADLINE_PAST ((int64_t)0)
+#define MOST_CASES 65536 /* of a select */
 
 /* pypanic.c */
 int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
@@ -76,27 +142,142 @@ void signals_shutdown(void);
 void signals_before_fork(void);
 void signals_fork_child(void);
 
+/* pyframes.c: the frames of a suspended greenlet, for a collector that does not find them by itself. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#define GOPY_VISIT_FRAMES 1
+struct frames {
+    struct frames *next, *prev;
+    void *top; /* NULL while it runs */
+};
+int frames_init(void);
+void frames_add(struct frames *f);
+void frames_remove(struct frames *f);
+void frames_suspend(struct frames *f, PyThreadState *ts);
+void frames_fork_child(struct frames *running);
+#else
+#define GOPY_VISIT_FRAMES 0
+struct frames {
+    char none[0];
+};
+static inline int frames_init(void) { return 0; }
+static inline void frames_add(struct frames *f) { (void)f; }
+static inline void frames_remove(struct frames *f) { (void)f; }
+static inline void frames_fork_child(struct frames *running) { (void)running; }
+#endif
+
 /* pystackful.c */
 int stackful_init(void);
 bool stackful_adopt_main(struct m *mp);
 void stackful_m_main(struct m *mp);
 void stackful_fork_child(void);
+void end_of_forked_main(void) __attribute__((noreturn));
 PyObject *goroutine_greenlet(Goroutine *go); /* new reference or NULL without an exception */
 PyThreadState *m_tstate(struct m *mp);
 unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
 void thaw_switches(void);
 
+void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
+
+/* pycall.c */
+PyObject *goroutine_call(Goroutine *go); /* what its function returns */
+void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
+void set_context(PyThreadState *ts, PyObject *context); /* steals context */
+void end_of_forked_main(void);
+
+/* pystackless.c */
+void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go);
+bool is_coroutine(PyObject *o);
+int stackless_function(PyObject *fn); /* 1: its result is to be run; -1: refused, with an exception */
+
+/* pyawait.c */
+PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value);
+enum await_result await_begin(PyAwait *a, struct g *gp);
+enum await_result await_finish(PyAwait *a, struct g *gp, enum wake w);
+enum await_result await_failed(enum wake w);
+void await_keep(PyAwait *a, enum await_result r);
+PyObject *await_take(PyAwait *a);
+void await_misused(void);
+
+/* pyasyncio.c */
+void taskwait_free(struct taskwait *tw);
+void await_give_back(PyAwait *a, struct hchan *c); /* for an undo: a->value was received from c */
+bool await_leave(
+    PyAwait *a); /* off the queue it waits in for a task; false: it does not, or is being woken */
+PyObject *await_get_loop(PyObject *self, PyObject *noargs);
+PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *await_cancel(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *await_result_method(PyObject *self, PyObject *noargs);
+PyObject *await_done(PyObject *self, PyObject *noargs);
+PyObject *await_cancelled(PyObject *self, PyObject *noargs);
+PyObject *await_fire(PyObject *self, PyObject *noargs);
+PyObject *await_get_blocking(PyObject *self, void *closure);
+int await_set_blocking(PyObject *self, PyObject *value, void *closure);
+
+/* pychanawait.c */
+extern const struct await_ops sleep_await;
+PyObject *chan_asend(PyObject *self, PyObject *value);
+PyObject *chan_arecv(PyObject *self, PyObject *noargs);
+PyObject *chan_arecv_ok(PyObject *self, PyObject *noargs);
+PyObject *chan_anext(PyObject *ch);
+PyObject *core_aselect(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_asleep(PyObject *self, PyObject *seconds);
+PyObject *core_agosched(PyObject *self, PyObject *noargs);
+PyObject *goroutine_ajoin(PyObject *self, PyObject *noargs);
+
+/* pysyncawait.c */
+PyObject *sync_alock(PyObject *self, PyObject *noargs);
+PyObject *sync_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rwmutex_arlock(PyObject *self, PyObject *noargs);
+PyObject *waitgroup_await_(PyObject *self, PyObject *noargs);
+PyObject *cond_await_(PyObject *self, PyObject *noargs);
+
+/* pyselect.c */
+Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs);
+PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
+                        Py_ssize_t dflt);
+uint32_t select_seed(void);
+
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group);
 void goroutine_clear(Goroutine *go); /* drop what it runs */
+void goroutine_replace(Goroutine *go, PyObject *fn);
 void goroutine_keep_name(Goroutine *go);
 extern Goroutine *main_goroutine;
+
+/* pymutex.c */
+PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* a tp_new */
+int raise_sync(enum sync_result r);                    /* -1, with the exception that r stands for */
+int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
+
+/* pyrwmutex.c */
+int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline); /* -1: raised */
+int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewise */
+
+/* pycond.c */
+struct cond *cond_of(PyObject *self);
+
+/* pywaitgroup.c */
+struct waitgroup *waitgroup_of(PyObject *self);
+int waitgroup_done(PyObject *group); /* -1: raised */
+/* pytime.c */
+int time_init(PyObject *nilchan);
+PyObject *time_object(void *elem);                     /* what a timer sent, as a new float, or NULL */
+void time_give_back(struct hchan *c, PyObject *value); /* steals value: see await_give_back */
+extern PyObject *start_due_functions;                  /* the work of SYSTEM_TIMERS */
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyMethodDef signal_functions[];
+extern PyMethodDef offload_functions[];
 extern PyObject *default_case;
+
+/* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */
+static inline PyObject *received(struct hchan *c, void *elem)
+{
+    return likely(!c->timed) ? (PyObject *)elem : time_object(elem);
+}
 
 /* Around what another thread may do to the same object at the same time; with a GIL, nothing. */
 #if GOPY_THREADED

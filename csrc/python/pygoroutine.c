@@ -16,18 +16,31 @@ Goroutine *goroutine_new(PyObject *fn)
     return go;
 }
 
-void goroutine_clear(Goroutine *go)
+/* What it runs is from now on fn, without arguments; steals fn. */
+void goroutine_replace(Goroutine *go, PyObject *fn)
 {
-    PyObject *fn;
+    PyObject *was;
     go->nargs = 0;
     Py_CLEAR(go->args);
     Py_CLEAR(go->kwnames);
-    Py_CLEAR(go->context);
     BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
-    fn = go->fn;
-    go->fn = NULL;
+    was = go->fn;
+    go->fn = fn;
     END_EXCLUSIVE();
-    Py_XDECREF(fn);
+    Py_XDECREF(was);
+}
+
+void goroutine_clear(Goroutine *go)
+{
+    PyObject *group = go->group;
+    go->group = NULL;
+    Py_CLEAR(go->context);
+    goroutine_replace(go, NULL);
+    if (unlikely(group != NULL)) {
+        if (waitgroup_done(group) < 0)
+            goroutine_failed(go, false);
+        Py_DECREF(group);
+    }
 }
 
 static PyObject *name_of(Goroutine *go) /* new reference, or NULL without an exception */
@@ -75,66 +88,95 @@ static void goroutine_dealloc(PyObject *self)
     PyObject_Free(self);
 }
 
-/* Until stackless goroutines exist, running a generator or coroutine function would do nothing at all. */
-static int refuse_stackless(PyObject *fn)
+/* fn as an object to be run: go() takes it only as it has been made, and without arguments. */
+static int check_coroutine(PyObject *coro, Py_ssize_t nargs)
 {
-    PyObject *inner = PyMethod_Check(fn) ? PyMethod_GET_FUNCTION(fn) : fn;
-    int flags = PyFunction_Check(inner) ? ((PyCodeObject *)PyFunction_GET_CODE(inner))->co_flags : 0;
-    const char *kind = flags & CO_ASYNC_GENERATOR ? "an async generator function"
-                       : flags & CO_COROUTINE     ? "an `async def` function"
-                       : flags & CO_GENERATOR     ? "a generator function"
-                                                  : NULL;
-    if (kind == NULL)
-        return 0;
-    PyErr_Format(PyExc_TypeError, "`fn` must be a plain callable, got %s: %R", kind, fn);
-    return -1;
+    const char *running = PyCoro_CheckExact(coro) ? "cr_running" : "gi_running";
+    const char *frame = PyCoro_CheckExact(coro) ? "cr_frame" : "gi_frame";
+    if (nargs > 0) {
+        PyErr_Format(PyExc_TypeError, "`fn` is a %s, which takes no arguments", Py_TYPE(coro)->tp_name);
+        return -1;
+    }
+    PyObject *is_running = PyObject_GetAttrString(coro, running), *at = PyObject_GetAttrString(coro, frame);
+    int ok = is_running && at ? 0 : -1;
+    if (ok == 0 && (is_running == Py_True || at == Py_None)) {
+        PyErr_Format(PyExc_ValueError, "`fn` is a %s that %s already", Py_TYPE(coro)->tp_name,
+                     at == Py_None ? "has ended" : "runs");
+        ok = -1;
+    }
+    Py_XDECREF(is_running);
+    Py_XDECREF(at);
+    return ok;
 }
 
-static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* go->context is a copy of this one's, unless there is none. */
+static int copy_context(Goroutine *go)
 {
-    (void)self;
-    if (unlikely(nargs < 1)) {
-        PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
-        return NULL;
-    }
-    PyObject *fn = args[0];
-    if (unlikely(!PyCallable_Check(fn))) {
-        if (PyCoro_CheckExact(fn) || PyGen_CheckExact(fn) || PyAsyncGen_CheckExact(fn))
-            type_error("fn", "a plain callable", fn);
-        else
-            type_error("fn", "callable", fn);
-        return NULL;
-    }
-    if (unlikely(refuse_stackless(fn) < 0))
-        return NULL;
-    Goroutine *go = goroutine_new(fn);
-    if (unlikely(go == NULL))
-        return NULL;
-    Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    if (n == 1 && kwnames == NULL) { /* without a tuple it is a third faster */
-        go->nargs = 1;
-        go->args = new_ref(args[1]);
-    } else if (n > 0) {
-        go->nargs = -1;
-        if ((go->args = PyTuple_New(n)) == NULL)
-            goto fail;
-        for (Py_ssize_t i = 0; i < n; i++)
-            PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
-        if (kwnames)
-            go->kwnames = new_ref(kwnames);
-    }
-    if (PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL)
+    return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;
+}
+
+static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group) /* steals go */
+{
+    if (copy_context(go) < 0)
         goto fail;
     if (unlikely(getm() == NULL) && getg() == NULL) { /* the main thread joins with its first go() */
         PyErr_NoMemory();
         goto fail;
     }
+    go->group = group;
+    Py_XINCREF(group);
     Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
-    newproc(&go->g, GSTACKFUL);
+    newproc(&go->g, kind);
     return (PyObject *)go;
 fail:
     Py_DECREF(go);
     return NULL;
+}
+
+/* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group)
+{
+    if (unlikely(nargs < 1)) {
+        PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
+        return NULL;
+    }
+    PyObject *fn = args[0];
+    Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    if (unlikely(!PyCallable_Check(fn))) {
+        if (is_coroutine(fn)) {
+            Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
+            return go ? start(go, GSTACKLESS, group) : NULL;
+        }
+        type_error("fn", "callable, a coroutine or a generator", fn);
+        return NULL;
+    }
+    int stackless = stackless_function(fn);
+    if (unlikely(stackless < 0))
+        return NULL;
+    Goroutine *go = goroutine_new(fn);
+    if (unlikely(go == NULL))
+        return NULL;
+    if (n == 1 && kwnames == NULL) { /* without a tuple it is a third faster */
+        go->nargs = 1;
+        go->args = new_ref(args[1]);
+    } else if (n > 0) {
+        go->nargs = -1;
+        if ((go->args = PyTuple_New(n)) == NULL) {
+            Py_DECREF(go);
+            return NULL;
+        }
+        for (Py_ssize_t i = 0; i < n; i++)
+            PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
+        if (kwnames)
+            go->kwnames = new_ref(kwnames);
+    }
+    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group);
+}
+
+static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    return goroutine_go(args, nargs, kwnames, NULL);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)
@@ -186,8 +228,8 @@ static PyObject *get_state(PyObject *self, void *closure)
 
 static PyObject *get_stackless(PyObject *self, void *closure)
 {
-    (void)self, (void)closure;
-    Py_RETURN_FALSE;
+    (void)closure;
+    return PyBool_FromLong(((Goroutine *)self)->g.kind == GSTACKLESS);
 }
 
 static PyObject *goroutine_join_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -250,6 +292,8 @@ static PyMethodDef goroutine_methods[] = {
     {"join", (PyCFunction)(void (*)(void))goroutine_join_, METH_FASTCALL | METH_KEYWORDS,
      "join($self, timeout=None)\n--\n\nPark until this goroutine is dead, however it ended.\n\n"
      "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic."},
+    {"ajoin", goroutine_ajoin, METH_NOARGS,
+     "ajoin($self)\n--\n\nAn awaitable: join() for `async def` and generator goroutines, and asyncio."},
     {"stack", goroutine_stack, METH_NOARGS,
      "stack($self)\n--\n\nIts Python stack as text, parked or running, under a header as in Go's dumps."},
     {0},
@@ -271,8 +315,11 @@ PyMethodDef goroutine_functions[] = {
     {"go", (PyCFunction)(void (*)(void))core_go, METH_FASTCALL | METH_KEYWORDS,
      "go($module, fn, /, *args, **kwargs)\n--\n\n"
      "Start fn(*args, **kwargs) as a goroutine and return it at once; fn's result is discarded.\n\n"
-     "The goroutine is stackful: it may block anywhere, at any depth. It starts with a copy of the caller's\n"
-     "contextvars. Works as a decorator on a function without parameters: `@go`.\n"
-     "TypeError: fn is not callable, or is a generator or coroutine function."},
+     "A plain callable becomes a stackful goroutine (a greenlet): it may block anywhere, at any depth. A\n"
+     "generator function or `async def` becomes a stackless one: it blocks where it yields or awaits one of\n"
+     "gopy's awaitables, costs a tenth of the memory, and may resume on any OS thread. A coroutine or generator\n"
+     "object is accepted as fn too. Works as a decorator on a function without parameters: `@go`.\n"
+     "It starts with a copy of the caller's contextvars.\n"
+     "TypeError: fn is not callable, or is an async generator function."},
     {0},
 };

@@ -74,6 +74,12 @@ void host_hang(void)
         pause();
 }
 
+void stop_for_good(void)
+{
+    host_leave();
+    host_hang();
+}
+
 static void m_thread(void *arg)
 {
     struct m *mp = arg;
@@ -85,9 +91,31 @@ static void m_thread(void *arg)
     PyGILState_Release(state);
 }
 
+/* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
+ * once the program exits, and those that have been are waited for (pyhost_before_exit). Each is counted or marked
+ * before the look at `exiting`. */
+static bool may_start(void) { return real_add(&sched.exiting, 0) == 0; }
+
 bool host_newthread(struct m *mp)
 {
-    return PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+    (void)real_xchg(&mp->entering, true);
+    bool ok = may_start() && PyThread_start_new_thread(m_thread, mp) != PYTHREAD_INVALID_THREAD_ID;
+    if (!ok)
+        real_store(&mp->entering, false);
+    return ok;
+}
+
+static void offload_main(void *arg)
+{
+    (void)arg;
+    PyGILState_STATE state = PyGILState_Ensure();
+    offload_thread();
+    PyGILState_Release(state);
+}
+
+bool host_newoffload(void)
+{
+    return may_start() && PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
 }
 
 static void *sysmon_thread(void *arg)
@@ -119,9 +147,12 @@ void host_sysmon_enter(void) { sysmon_state = PyGILState_Ensure(); }
 
 void host_sysmon_leave(void) { PyGILState_Release(sysmon_state); }
 
-struct g *host_newsystem(bool signals)
+struct g *host_newsystem(enum systemwork work)
 {
-    Goroutine *go = goroutine_new(signals ? Py_None : hooks.deadlock);
+    PyObject *const work_of[] = {[SYSTEM_DEADLOCK] = hooks.deadlock,
+                                 [SYSTEM_SIGNALS] = Py_None,
+                                 [SYSTEM_TIMERS] = start_due_functions};
+    Goroutine *go = goroutine_new(work_of[work]);
     if (go == NULL) {
         PyErr_Clear();
         return NULL;
@@ -150,6 +181,35 @@ bool host_adopt_main(void)
     return true;
 }
 
+/* Without a GIL, C code of CPython locks an object while it calls back: a list while it is sorted, a dict while
+ * keys are compared. A thread that blocks there gives up those locks (critical sections) as it detaches, and
+ * takes them again as it attaches. A goroutine that parks there must do the same: the next one on its thread
+ * knows nothing of them, and those on other threads would wait for ever. */
+#if GOPY_THREADED
+uintptr_t sections_leave(PyThreadState *ts)
+{
+    if (likely(ts->critical_section == 0))
+        return 0;
+    PyEval_SaveThread();
+    uintptr_t sections = ts->critical_section; /* released; they are on this goroutine's stack */
+    ts->critical_section = 0;
+    PyEval_RestoreThread(ts);
+    return sections;
+}
+
+void sections_enter(PyThreadState *ts, uintptr_t sections)
+{
+    if (likely(sections == 0))
+        return;
+    PyEval_SaveThread();
+    ts->critical_section = sections;
+    PyEval_RestoreThread(ts);
+}
+#else
+uintptr_t sections_leave(PyThreadState *ts) { return ts ? 0 : 0; }
+void sections_enter(PyThreadState *ts, uintptr_t sections) { (void)ts, (void)sections; }
+#endif
+
 /* ---- what blocking calls share ---- */
 
 struct g *getg_or_raise(void)
@@ -162,6 +222,8 @@ struct g *getg_or_raise(void)
             PyErr_NoMemory();
     }
     if (unlikely(real_load(&sched.exiting)) && gp) {
+        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0)
+            stop_for_good(); /* it ends with the program, without a panic */
         PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
         return NULL;
     }
@@ -189,12 +251,18 @@ int type_error(const char *arg, const char *wanted, PyObject *got)
     return -1;
 }
 
-/* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
-int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
+bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted)
 {
-    *deadline = NEVER;
-    if (o == Py_None)
-        return 0;
+    if (likely(nargs == wanted))
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments but %zd %s given", fn, wanted, nargs,
+                 nargs == 1 ? "was" : "were");
+    return false;
+}
+
+/* Nanoseconds: 0 for zero and less, NEVER for more than a century. */
+int parse_duration(PyObject *o, const char *name, int64_t *ns)
+{
     PyNumberMethods *nb = Py_TYPE(o)->tp_as_number;
     if (nb == NULL || (nb->nb_float == NULL && nb->nb_index == NULL))
         return type_error(name,
@@ -215,10 +283,17 @@ int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
         PyErr_Format(PyExc_ValueError, "`%s` must be a number of seconds, got nan", name);
         return -1;
     }
-    if (s <= 0.0)
-        *deadline = DEADLINE_PAST;
-    else if (s < 4e9) /* longer than a century is for ever */
-        *deadline = nanotime() + (int64_t)ceil(s * 1e9);
+    *ns = s <= 0.0 ? 0 : s < 4e9 ? (int64_t)ceil(s * 1e9) : NEVER;
+    return 0;
+}
+
+/* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
+int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
+{
+    int64_t ns = NEVER;
+    if (o != Py_None && parse_duration(o, name, &ns) < 0)
+        return -1;
+    *deadline = ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime() + ns;
     return 0;
 }
 
@@ -243,17 +318,34 @@ int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, P
     return 0;
 }
 
-/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
- * lock for that locked in the child. So let those that have been started attach first. */
-void pyhost_before_fork(void)
+static void wait_for_new_threads(void)
 {
-    signals_before_fork();
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
         while (real_load(&mp->entering) && m_tstate(mp) == NULL) {
             void *left = host_leave();
             usleep(50);
             host_enter(left);
         }
+    while (offload_starting()) {
+        void *left = host_leave();
+        usleep(50);
+        host_enter(left);
+    }
+}
+
+/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
+ * lock for that locked in the child. So let those that have been started attach first. */
+void pyhost_before_fork(void)
+{
+    signals_before_fork();
+    wait_for_new_threads();
+}
+
+void pyhost_before_exit(void)
+{
+    (void)real_xchg(&sched.exiting, 1);
+    signals_shutdown();
+    wait_for_new_threads();
 }
 
 /* After a fork, in the child: see rt_fork_child. */
@@ -268,10 +360,12 @@ void pyhost_fork_child(void)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);
     signals_fork_child();
+    offload_fork_child();
     if (self) {
         stackful_fork_child();
         return;
     }
+    frames_fork_child(NULL);
     tls_m = NULL; /* a plain thread forked: it is the main one, and will be adopted when it needs us */
     main_goroutine->worker = NULL;
     main_goroutine->g = (struct g){.status = Grunning, .epoch = sched.epoch, .id = 1};

@@ -11,7 +11,7 @@ static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 
 static int add_all(PyObject *module)
 {
-    if (stackful_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
+    if (stackful_init() < 0 || frames_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
         add_type(module, "_ChanBase", &ChanBase_Type) < 0 ||
         add_type(module, "SendChan", &SendChan_Type) < 0 || add_type(module, "RecvChan", &RecvChan_Type) < 0)
         return -1;
@@ -19,21 +19,31 @@ static int add_all(PyObject *module)
     Chan_Type.tp_base = &SendChan_Type;
     if (Chan_Type.tp_bases == NULL || add_type(module, "Chan", &Chan_Type) < 0 ||
         PyType_Ready(&ChanIter_Type) < 0 || add_type(module, "RecvCase", &RecvCase_Type) < 0 ||
-        add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0)
+        add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
+        add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
+        add_type(module, "LoopQueue", &LoopQueue_Type) < 0)
         return -1;
+    PyTypeObject *const *types[] = {sync_types, atomic_types};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        for (PyTypeObject *const *type = types[i]; *type; type++)
+            if (PyModule_AddType(module, *type) < 0)
+                return -1;
     default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
     PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);
     if (default_case == NULL || nil == NULL)
         return -1;
     nil->owner = nil;
     nil->zero = new_ref(Py_None);
+    if (time_init((PyObject *)nil) < 0 || add_type(module, "Timer", &Timer_Type) < 0 ||
+        add_type(module, "Ticker", &Ticker_Type) < 0)
+        return -1;
     if (PyModule_AddObjectRef(module, "default", default_case) < 0 ||
         PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions,
-                            runtime_functions,   signal_functions, sigint};
+    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions, runtime_functions,
+                            offload_functions,   signal_functions, sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

@@ -154,7 +154,7 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
     (void)self, (void)noargs;
     uint64_t spawned = aload(&sched.nspawned), switches = 0, steals = 0, stolen = 0, runq = 0, timers = 0;
     uint64_t runnable = 0, parked = 0;
-    for (int i = 0; i < apeek(&sched.nprocs); i++) {
+    for (int i = 0; i < aload(&sched.nprocs); i++) {
         struct p *pp = sched.allp[i];
         spawned += apeek(&pp->nspawned);
         switches += real_peek(&pp->schedtick);
@@ -204,6 +204,20 @@ static PyObject *core_greenlet_of(PyObject *self, PyObject *o)
     (void)self;
     PyObject *glet = goroutine_greenlet((Goroutine *)o);
     return glet ? glet : new_ref(Py_None);
+}
+
+/* The coroutine or generator of a stackless goroutine that is between two steps, or None. */
+static PyObject *core_coroutine_of(PyObject *self, PyObject *o)
+{
+    (void)self;
+    Goroutine *go = (Goroutine *)o;
+    PyObject *coro = NULL;
+    BEGIN_EXCLUSIVE(go);
+    if (go->g.kind == GSTACKLESS && go->worker == NULL)
+        coro = go->fn;
+    Py_XINCREF(coro);
+    END_EXCLUSIVE();
+    return coro ? coro : new_ref(Py_None);
 }
 
 static PyObject *core_freeze(PyObject *self, PyObject *noargs)
@@ -259,8 +273,7 @@ static PyObject *core_interrupt_main(PyObject *self, PyObject *exc)
 static PyObject *core_shutdown(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
-    real_store(&sched.exiting, 1);
-    signals_shutdown();
+    pyhost_before_exit();
     Py_RETURN_NONE;
 }
 
@@ -293,9 +306,9 @@ static PyObject *core_start(PyObject *self, PyObject *args)
     (void)self;
     int gomaxprocs;
     unsigned long main_ident;
-    if (!PyArg_ParseTuple(args, "ikOOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
-                          &hooks.adopt, &hooks.exit_forked, &hooks.Panic, &hooks.ClosedChannelError,
-                          &hooks.Goexit))
+    if (!PyArg_ParseTuple(args, "ikOOOOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
+                          &hooks.adopt, &hooks.exit_forked, &hooks.loop_queue, &hooks.close_asyncgen,
+                          &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
         return NULL;
     for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
         Py_INCREF(*hook);
@@ -327,6 +340,8 @@ PyMethodDef runtime_functions[] = {
     {"goroutines", core_goroutines, METH_NOARGS, "goroutines($module, /)\n--\n\nThe live goroutines, by id."},
     {"gosched", core_gosched, METH_NOARGS,
      "gosched($module, /)\n--\n\nLet others run; this goroutine stays runnable and goes behind them."},
+    {"agosched", core_agosched, METH_NOARGS,
+     "agosched($module, /)\n--\n\nAn awaitable: gosched() for `async def` and generator goroutines, and asyncio."},
     {"lock_os_thread", core_lock_os_thread, METH_NOARGS,
      "lock_os_thread($module, /)\n--\n\n"
      "No other goroutine runs on this OS thread until unlock_os_thread() was called as often.\n\n"
@@ -341,6 +356,7 @@ PyMethodDef runtime_functions[] = {
     {"os_thread_locked", core_os_thread_locked, METH_O, NULL},
     {"goroutine_info", core_goroutine_info, METH_O, NULL},
     {"greenlet_of", core_greenlet_of, METH_O, NULL},
+    {"coroutine_of", core_coroutine_of, METH_O, NULL},
     {"freeze", core_freeze, METH_NOARGS, NULL},
     {"thaw", core_thaw, METH_NOARGS, NULL},
     {"thread_idents", core_thread_idents, METH_NOARGS, NULL},

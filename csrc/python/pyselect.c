@@ -6,7 +6,6 @@
 #include "pygopy.h"
 
 #define ON_STACK 8
-#define MOST_CASES 65536
 
 typedef struct {
     PyObject_HEAD
@@ -96,7 +95,7 @@ static PyObject *core_send(PyObject *self, PyObject *const *args, Py_ssize_t nar
 
 /* Fill s->cases from the arguments. -> the index of the default, -1 without one, -2 for an exception. A value
  * to send is referred to: the reference moves if that case runs. */
-static Py_ssize_t collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs)
+Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs)
 {
     Py_ssize_t dflt = -1;
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -152,7 +151,7 @@ static PyObject *result(Py_ssize_t index, PyObject *value, bool ok) /* steals va
     return r;
 }
 
-static uint32_t seed(void)
+uint32_t select_seed(void)
 {
     struct m *mp = getm();
     uint32_t x = mp ? cheaprand(mp) : (uint32_t)nanotime();
@@ -167,21 +166,34 @@ static uint32_t seed(void)
 
 static PyObject *run_select(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs, int64_t deadline)
 {
-    Py_ssize_t dflt = collect(s, args, nargs);
+    Py_ssize_t dflt = select_collect(s, args, nargs);
     if (dflt == -2)
         return NULL;
     uint32_t casei = 0;
-    enum chan_result r = select_begin(s, NULL, seed(), &casei);
+    enum chan_result r = select_begin(s, NULL, select_seed(), &casei);
     if (r == CHAN_BLOCK && dflt < 0 && deadline != DEADLINE_PAST)
-        r = wait_select(s, deadline, seed(), &casei);
-    for (Py_ssize_t i = 0; i < nargs; i++)
-        if (s->cases[i].send && !(r == CHAN_OK && i == (Py_ssize_t)casei))
-            Py_DECREF((PyObject *)s->cases[i].elem);
+        r = wait_select(s, deadline, select_seed(), &casei);
+    return select_result(s, args, r, casei, dflt);
+}
+
+/* What a select returns or raises, now that r has happened to its case casei. args are its cases, of which it drops
+ * the values that were not sent. */
+PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
+                        Py_ssize_t dflt)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->cases[i].send) {
+            if (!(r == CHAN_OK && i == casei))
+                Py_DECREF((PyObject *)s->cases[i].elem);
+            s->cases[i].elem = NULL;
+        }
     if (PyErr_Occurred())
         return NULL;
     struct scase *k = &s->cases[casei];
-    if (r == CHAN_OK)
-        return result(casei, k->send ? new_ref(Py_None) : k->elem, true);
+    if (r == CHAN_OK) {
+        PyObject *value = k->send ? new_ref(Py_None) : received(k->c, k->elem);
+        return value ? result(casei, value, true) : NULL;
+    }
     if (r == CHAN_CLOSED && !k->send)
         return result(casei, new_ref(((Case *)args[casei])->ch->owner->zero), false);
     if (r == CHAN_CLOSED)
@@ -258,6 +270,9 @@ PyMethodDef select_functions[] = {
     {"send", (PyCFunction)(void (*)(void))core_send, METH_FASTCALL,
      "send($module, ch, value, /)\n--\n\nThe case of a select that sends value to ch. Does nothing by "
      "itself."},
+    {"aselect", (PyCFunction)(void (*)(void))core_aselect, METH_FASTCALL,
+     "aselect($module, /, *cases)\n--\n\nAn awaitable: select() for `async def` and generator goroutines, and "
+     "asyncio."},
     {"select", (PyCFunction)(void (*)(void))core_select, METH_FASTCALL | METH_KEYWORDS,
      "select($module, /, *cases, timeout=None)\n--\n\n"
      "Park until one case can run, run exactly that one, and return (index, value, ok).\n\n"

@@ -31,12 +31,14 @@ struct worker {
     PyGreenlet *glet;
     struct worker *next; /* idle */
     struct gwait wait;   /* its goroutine's */
+    struct frames frames;
 };
 
 struct hostm {
     PyThreadState *ts;
     unsigned long ident;
     PyGreenlet *g0;
+    struct worker *on; /* whose greenlet runs; NULL: g0, which has no frames */
     struct worker *idle;
     uint32_t nidle, idle_low; /* idle_low: the fewest since trim_at was set */
     uint32_t surplus;         /* so many are to end */
@@ -62,7 +64,7 @@ PyThreadState *m_tstate(struct m *mp)
 unsigned long m_thread_ident(struct m *mp)
 {
     struct hostm *hm = real_load(&mp->host);
-    return hm ? hm->ident : 0;
+    return hm ? real_load(&hm->ident) : 0;
 }
 
 /* ---- switching, and holding it while somebody looks at suspended frames ---- */
@@ -110,9 +112,19 @@ void thaw_switches(void) {}
 /* false: the switch did not happen, or the target ended with an exception (which is then set). */
 static inline bool switch_to(struct hostm *hm, PyGreenlet *target)
 {
+    struct worker *self = hm->on;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        frames_suspend(&self->frames, hm->ts);
+#endif
     switch_begins(hm);
     PyObject *r = PyGreenlet_Switch(target, NULL, NULL);
     switch_ended(hm);
+    hm->on = self;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        self->frames.top = NULL;
+#endif
     Py_XDECREF(r);
     return r != NULL;
 }
@@ -136,6 +148,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         hm->handoff = gp;
         w = pop_idle(hm);
     }
+    uintptr_t sections = sections_leave(hm->ts);
     for (int tries = 0; unlikely(!switch_to(hm, w ? w->glet : hm->g0)); tries++) {
         /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
         if (tries == 1000)
@@ -145,91 +158,34 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         usleep(1000);
         host_enter(left);
     }
+    sections_enter(((struct hostm *)getm()->host)->ts, sections);
     if (unlikely(from == sched.g1) && host_interrupt_pending())
         poke_main();
 }
 
 /* ---- running one goroutine ---- */
 
-#if PY_VERSION_HEX < 0x030E0000
-/* Up to 3.13 the interpreter ends a thread that wants to attach during finalization by pthread_exit, whose
- * unwinding would abort in greenlet's C++ frames. Stop it before it gets there. */
-static void stop_unwinding(char *unwinds)
+/* From here go runs on worker w. */
+void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
 {
-    if (*unwinds)
-        host_hang();
-}
-#define STOP_UNWINDING __attribute__((cleanup(stop_unwinding))) char unwinds = 1
-#define NOT_UNWINDING (unwinds = 0)
-#else
-#define STOP_UNWINDING
-#define NOT_UNWINDING (void)0
-#endif
-
-static PyObject *call(Goroutine *go)
-{
-    STOP_UNWINDING;
-    PyObject *r;
-    if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
-        r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
-    else if (go->nargs < 0)
-        r = PyObject_Vectorcall(
-            go->fn, &PyTuple_GET_ITEM(go->args, 0),
-            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-            go->kwnames);
-    else
-        r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
-    NOT_UNWINDING;
-    return r;
+    struct hostm *hm = mp->host;
+    bool frames = go->g.kind == GSTACKLESS; /* that somebody may be looking at */
+    if (frames)
+        switch_begins(hm);
+    go->worker = w;
+    goroutine_start(mp, &go->g, &w->wait);
+    if (frames)
+        switch_ended(hm);
+    set_context(hm->ts, go->context);
+    go->context = NULL;
 }
 
-/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. */
-static void end_of_forked_main(void)
-{
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
-    /* Not Py_Exit, which goes back to a thread state that the fork has freed if this was not the main thread. */
-    PyObject_CallOneArg(hooks.exit_forked, exc ? exc : Py_None);
-    PyErr_Print();
-    _exit(1);
-}
-
-static void set_context(PyThreadState *ts, PyObject *context)
-{
-    PyObject *was = ts->context;
-    if (was != context) {
-        ts->context = context;
-        ts->context_ver++;
-        Py_XDECREF(was);
-    }
-}
-
-/* Run gp, which is new, to its end. Drops the scheduler's reference to it. */
+/* Run gp, which is new, to its end. */
 static void run(struct m *mp, struct worker *w, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
-    PyThreadState *ts = ((struct hostm *)mp->host)->ts;
-    go->worker = w;
-    goroutine_start(mp, gp, &w->wait);
-    set_context(ts, go->context);
-    go->context = NULL;
-    PyObject *r = call(go);
-    if (unlikely(gp == sched.g1))
-        end_of_forked_main();
-    if (likely(r != NULL))
-        Py_DECREF(r);
-    else
-        goroutine_failed(go, false);
-    if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
-        goroutine_keep_name(go);
-    set_context(ts, NULL);
-    goroutine_clear(go);
-    go->worker = NULL;
-    goroutine_end(mp, gp);
-    Py_DECREF(go);
+    worker_takes(mp, w, go);
+    goroutine_finish(mp, go, goroutine_call(go));
 }
 
 /* gp cannot be started: that is its panic. The exception is set. */
@@ -253,6 +209,7 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     struct hostm *hm = mp->host;
     struct worker *w = hm->starting;
     hm->starting = NULL;
+    hm->on = w;
     switch_ended(hm);
     for (;;) {
         struct g *gp = hm->handoff;
@@ -261,7 +218,10 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
             break;
         struct worker *other = goroutine_of(gp)->worker;
         if (other == NULL) {
-            run(mp, w, gp);
+            if (gp->kind == GSTACKLESS)
+                stackless_step(mp, hm->ts, w, goroutine_of(gp));
+            else
+                run(mp, w, gp);
             continue;
         }
         w->next = hm->idle;
@@ -281,14 +241,19 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
+static void free_worker(struct worker *w)
+{
+    frames_remove(&w->frames);
+    Py_DECREF(w->glet);
+    free(w);
+}
+
 static void free_dead(struct hostm *hm)
 {
     struct worker *w = hm->dead;
     hm->dead = NULL;
-    if (w) {
-        Py_DECREF(w->glet);
-        free(w);
-    }
+    if (w)
+        free_worker(w);
 }
 
 static struct worker *new_worker(struct hostm *hm)
@@ -300,6 +265,7 @@ static struct worker *new_worker(struct hostm *hm)
             PyErr_NoMemory();
         return NULL;
     }
+    frames_add(&w->frames);
     return w;
 }
 
@@ -328,8 +294,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     hm->handoff = NULL;
     if (fresh) { /* it ended before it had begun */
         hm->starting = NULL;
-        Py_DECREF(w->glet);
-        free(w);
+        free_worker(w);
     }
     if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
         if (++hm->nomem > MOST_NOMEM) {
@@ -434,21 +399,46 @@ static struct hostm *hostm_new(struct m *mp)
     struct hostm *hm = mp->host ? mp->host : calloc(1, sizeof(*hm));
     if (hm) {
         hm->quit = false;
-        hm->ident = PyThread_get_thread_ident();
+        hm->on = NULL;
+        real_store(&hm->ident, PyThread_get_thread_ident());
         real_store(&hm->ts, PyThreadState_Get());
     }
     return hm;
 }
 
+/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
+ * first allocation of a thread is a big one: wait until there is some. */
+static void wait_for_memory(void)
+{
+    for (bool enough = false; !enough;) {
+        PyObject *list = PyList_New(0);
+        void *mem = PyObject_Malloc(512);
+        enough = list && mem;
+        PyErr_Clear();
+        Py_XDECREF(list);
+        PyObject_Free(mem);
+        if (!enough) {
+            void *left = host_leave();
+            usleep(1000);
+            host_enter(left);
+        }
+    }
+}
+
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
+    wait_for_memory();
     struct hostm *hm = hostm_new(mp);
-    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL)
+    if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
+        if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
+            stop_for_good();
         Py_FatalError("gopy: out of memory while starting a thread");
+    }
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
+    real_store(&hm->ident, 0); /* the next thread may get it, and may be anybody's */
     real_store(&hm->ts, NULL);
     Py_CLEAR(hm->g0);
 }
@@ -458,6 +448,7 @@ static PyObject *g0_run(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct hostm *hm = getm()->host;
+    hm->on = NULL;
     if (!switch_to(hm, main_worker.glet))
         return NULL;
     for (;;)
@@ -497,12 +488,16 @@ bool stackful_adopt_main(struct m *mp)
         goto fail;
     Py_DECREF(fn);
     mp->host = hm;
+    hm->on = &main_worker;
+    frames_add(&main_worker.frames);
     main_goroutine->worker = &main_worker;
     /* g0, and so every worker, is to begin at recursion depth 0, however deep the first call to gopy is. */
     int *remaining = recursion_remaining(hm->ts), was = *remaining;
     *remaining = recursion_limit(hm->ts);
     bool ok = switch_to(hm, hm->g0);
     *remaining = was;
+    if (!ok)
+        frames_remove(&main_worker.frames);
     return ok;
 fail:
     Py_XDECREF(fn);
@@ -519,6 +514,7 @@ void stackful_fork_child(void)
     hm->handoff = NULL;
     hm->ts = PyThreadState_Get();
     hm->ident = PyThread_get_thread_ident();
+    frames_fork_child(hm->on ? &hm->on->frames : NULL);
     struct g *gp = getm()->curg;
     if (gp)
         main_goroutine = goroutine_of(gp);
@@ -536,7 +532,9 @@ int stackful_init(void)
     if (_PyGreenlet_API == NULL)
         return -1;
     PyObject *globals = PyDict_New(), *run_fn = PyCFunction_New(&worker_def, NULL);
-    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0)
+    /* A C function that runs as a goroutine finds its globals here, and imports with these builtins. */
+    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0 ||
+        PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
         return -1;
     PyObject *code = Py_CompileString("def goroutine():\n run()\n", "<gopy>", Py_file_input);
     PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "runtime/host.h"
 #include "runtime/sudog.h"
 
 bool chaninit(struct hchan *c, size_t size)
@@ -19,10 +20,8 @@ bool chaninit(struct hchan *c, size_t size)
     return size == 0 || (c->buf = calloc(size, sizeof(void *))) != NULL;
 }
 
-void *chanpop(struct hchan *c)
+static inline void *buf_get(struct hchan *c)
 {
-    if (c->count == 0)
-        return NULL;
     void *elem = c->buf[c->recvx];
     c->recvx = c->recvx + 1 == c->size ? 0 : c->recvx + 1;
     c->count--;
@@ -71,7 +70,7 @@ static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, str
 {
     struct sudog *sg;
     if (c->count > 0) {
-        *elem = chanpop(c);
+        *elem = buf_get(c);
         if (c->sendq.first && (sg = dequeue(&c->sendq)) != NULL) {
             buf_put(c, sg->elem);
             sg->success = true;
@@ -103,7 +102,7 @@ enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
     return r;
 }
 
-enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
+static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **elem)
 {
     struct g *woken = NULL;
     lock(&c->lock);
@@ -116,6 +115,26 @@ enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
     if (woken)
         goready_when(woken, c->size == 0);
     return r;
+}
+
+/* gp may run elsewhere as soon as it is queued, so its timer is armed before that. */
+static enum chan_result timed_recv_begin(struct hchan *c, struct g *gp, void **elem)
+{
+    timechan_poll(c);
+    enum chan_result r = recv_begin(c, NULL, elem);
+    if (r != CHAN_BLOCK || gp == NULL)
+        return r;
+    if (!timechan_block(c, gp))
+        return CHAN_NOMEM;
+    r = recv_begin(c, gp, elem);
+    if (r != CHAN_PARK)
+        timechan_unblock(c);
+    return r;
+}
+
+enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
+{
+    return unlikely(c->timed) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
 }
 
 static enum chan_result why(enum wake w)
@@ -140,6 +159,8 @@ enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w)
 
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem)
 {
+    if (unlikely(c->timed))
+        timechan_unblock(c);
     enum chan_result r = finish(c, &c->recvq, gp, w);
     *elem = r == CHAN_OK ? gp->wait->sg.elem : NULL;
     gp->wait->sg.elem = NULL;
@@ -158,6 +179,65 @@ enum chan_result chanrecv(struct hchan *c, struct g *gp, void **elem, int64_t de
     return r == CHAN_PARK ? chanrecv_finish(c, gp, gowait(gp, deadline), elem) : r;
 }
 
+static void put_first(struct hchan *c, struct sudog *sg)
+{
+    wait_begin(sg->g, WAIT_CHAN_SEND);
+    sg->next = c->sendq.first;
+    sg->prev = NULL;
+    sg->q = &c->sendq;
+    if (sg->next)
+        sg->next->prev = sg;
+    else
+        c->sendq.last = sg;
+    c->sendq.first = sg;
+}
+
+bool chanunrecv(struct hchan *c, struct g *gp, void *elem)
+{
+    struct sudog *sg;
+    struct g *woken = NULL;
+    bool used = false;
+    lock(&c->lock);
+    if (c->recvq.first && (sg = dequeue(&c->recvq)) != NULL) {
+        sg->elem = elem;
+        sg->success = true;
+        woken = sg->g;
+    } else {
+        bool full = c->count == c->size;
+        if (full && c->size) { /* it goes to the front, and the youngest has to leave */
+            c->sendx = (c->sendx ? c->sendx : c->size) - 1;
+            void *youngest = c->buf[c->sendx];
+            c->recvx = c->sendx;
+            c->buf[c->recvx] = elem;
+            elem = youngest;
+        } else if (!full) {
+            c->recvx = (c->recvx ? c->recvx : c->size) - 1;
+            c->buf[c->recvx] = elem;
+            c->count++;
+        }
+        if ((used = full)) {
+            gp->wait->sg = (struct sudog){.g = gp, .elem = elem, .given_back = true};
+            put_first(c, &gp->wait->sg);
+        }
+    }
+    unlock(&c->lock);
+    if (woken)
+        goready(woken);
+    return used;
+}
+
+void *chandrop(struct hchan *c)
+{
+    struct sudog *sg;
+    if (c->count > 0)
+        return buf_get(c);
+    if ((sg = dequeue(&c->sendq)) == NULL)
+        return NULL;
+    void *elem = sg->elem;
+    host_wake_task(sg->g);
+    return elem;
+}
+
 bool closechan(struct hchan *c)
 {
     struct gqueue woken = {0};
@@ -165,9 +245,19 @@ bool closechan(struct hchan *c)
     lock(&c->lock);
     bool was_open = !c->closed;
     c->closed = true;
+    struct sudog *given_back = NULL; /* to be received still, and first of all */
     while (was_open && ((sg = dequeue(&c->recvq)) != NULL || (sg = dequeue(&c->sendq)) != NULL)) {
+        if (sg->given_back) {
+            sg->next = given_back;
+            given_back = sg;
+            continue;
+        }
         sg->success = false;
         gq_push(&woken, sg->g);
+    }
+    while ((sg = given_back) != NULL) {
+        given_back = sg->next;
+        put_first(c, sg);
     }
     unlock(&c->lock);
     for (struct g *gp; (gp = gq_pop(&woken)) != NULL;)
@@ -194,12 +284,15 @@ static void sellock(struct selectstate *s)
     }
 }
 
+/* With the last unlock a stackless goroutine that has begun to wait may be resumed elsewhere, and s be gone. */
 static void selunlock(struct selectstate *s)
 {
-    for (uint32_t i = s->n; GOPY_THREADED && i-- > 0;) {
-        struct hchan *c = s->cases[s->lockorder[i]].c;
-        if (c && (i == 0 || c != s->cases[s->lockorder[i - 1]].c))
+    struct hchan *c = GOPY_THREADED && s->n ? s->cases[s->lockorder[s->n - 1]].c : NULL;
+    for (uint32_t i = s->n; c;) {
+        struct hchan *next = --i ? s->cases[s->lockorder[i - 1]].c : NULL;
+        if (c != next)
             unlock(&c->lock);
+        c = next;
     }
 }
 
@@ -228,16 +321,28 @@ static uint32_t next_rand(uint32_t x)
     return x ^ x << 5;
 }
 
-enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei)
+static inline bool is_timed(struct scase *k) { return k->c && unlikely(k->c->timed); }
+
+/* The first n cases' timers. */
+static void unblock_timed(struct selectstate *s, uint32_t n)
 {
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint32_t j = (uint32_t)(((uint64_t)rand * (i + 1)) >> 32);
-        rand = next_rand(rand);
-        s->pollorder[i] = s->pollorder[j];
-        s->pollorder[j] = (uint16_t)i;
-    }
-    if (GOPY_THREADED)
-        sort_lockorder(s);
+    for (uint32_t i = 0; i < n; i++)
+        if (is_timed(&s->cases[i]))
+            timechan_unblock(s->cases[i].c);
+}
+
+static bool block_timed(struct selectstate *s, struct g *gp)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (is_timed(&s->cases[i]) && !timechan_block(s->cases[i].c, gp)) {
+            unblock_timed(s, i);
+            return false;
+        }
+    return true;
+}
+
+static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_t *casei)
+{
     struct g *woken = NULL;
     enum chan_result r = CHAN_BLOCK;
     sellock(s);
@@ -263,6 +368,32 @@ enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand
     return r;
 }
 
+enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei)
+{
+    bool timed = false;
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t j = (uint32_t)(((uint64_t)rand * (i + 1)) >> 32);
+        rand = next_rand(rand);
+        s->pollorder[i] = s->pollorder[j];
+        s->pollorder[j] = (uint16_t)i;
+        if (is_timed(&s->cases[i])) {
+            timed = true;
+            timechan_poll(s->cases[i].c);
+        }
+    }
+    if (GOPY_THREADED)
+        sort_lockorder(s);
+    enum chan_result r = select_once(s, timed ? NULL : gp, casei);
+    if (likely(!timed) || r != CHAN_BLOCK || gp == NULL)
+        return r;
+    if (!block_timed(s, gp)) /* before it is queued, as for a receive */
+        return CHAN_NOMEM;
+    r = select_once(s, gp, casei);
+    if (r != CHAN_PARK)
+        unblock_timed(s, s->n);
+    return r;
+}
+
 enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w, uint32_t *casei)
 {
     sellock(s);
@@ -272,6 +403,7 @@ enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w,
             dequeue_sudog(k->send ? &k->c->sendq : &k->c->recvq, &s->sudogs[i]);
     }
     selunlock(s);
+    unblock_timed(s, s->n);
     if (w != WAKE_OP)
         return why(w);
     struct sudog *sg = gp->fired;

@@ -11,6 +11,7 @@
 struct hchan {
     struct lock lock; /* guards everything here and the sudogs on both queues */
     bool closed;
+    bool timed;         /* a timer sends on it: it is the first member of a struct timechan */
     size_t count, size; /* values in the buffer, its capacity */
     size_t sendx, recvx;
     struct waitq recvq, sendq;
@@ -28,9 +29,20 @@ enum chan_result {
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
-void *chanpop(struct hchan *c); /* when nobody refers to it: what is left in the buffer, or NULL */
+void *chandrop(struct hchan *c); /* when nobody refers to it: a value that is left in it, or NULL */
 void chanfree(struct hchan *c);
 bool closechan(struct hchan *c); /* false: it was closed already */
+
+/* What timechan.c does for a channel that is `timed`, outside its lock: before an operation looks at it, before a
+ * receiver queues itself (false: out of memory), and when that one waits no more. */
+void timechan_poll(struct hchan *c);
+bool timechan_block(struct hchan *c, struct g *gp);
+void timechan_unblock(struct hchan *c);
+
+/* A receiver that was given elem is cancelled before it has taken it: the next to receive gets it. gp, of kind
+ * GTASK, is the receiver's G. -> true: the channel keeps it, as if it were sending, and has host_wake_task() called
+ * with it when the value is taken. */
+bool chanunrecv(struct hchan *c, struct g *gp, void *elem);
 
 /* gp NULL: do not wait. */
 enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem);

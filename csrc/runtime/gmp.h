@@ -13,6 +13,8 @@
  *
  * A started stackful goroutine lives on the C stack of one M (`lockedm`): only that M ever resumes it, so a
  * goready() that overtakes the gopark() it answers is harmless: the M still has to come round and find it.
+ * A stackless one begins its wait after it has left its M (goroutine_unbind), as the last thing its driver does:
+ * from then on any M may run its next step.
  *
  * M's state       Mrunning  has a goroutine, or looks for one       itself
  *                 Midle     sleeps on `park`, in sched.midle        under sched.lock
@@ -36,6 +38,7 @@
 struct m;
 struct p;
 struct hchan;
+struct timerfunc;
 
 enum gstatus { Gidle, Grunnable, Grunning, Gwaiting, Gdead };
 
@@ -51,15 +54,24 @@ enum waitreason {
     WAIT_SLEEP,
     WAIT_JOIN,
     WAIT_GOEXIT,
+    WAIT_SYNC_MUTEX_LOCK,
+    WAIT_SYNC_RWMUTEX_RLOCK,
+    WAIT_SYNC_RWMUTEX_LOCK,
+    WAIT_SYNC_WAITGROUP_WAIT,
+    WAIT_SYNC_COND_WAIT,
+    WAIT_BLOCKING,
 };
 
-/* How a wait ended. */
-enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM };
+/* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */
+enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM, WAKE_CANCEL };
 
 enum gkind {
     GSTACKFUL,
-    GFOREIGN, /* stands for a thread that gopy does not run: waits on a note, never queued */
-    GSYSTEM,  /* stackful, the runtime's own: not counted, not shown */
+    GSTACKLESS, /* runs in steps: bound to an M during a step only (unless locked), anybody's between two */
+    GSYSTEM,    /* stackful, the runtime's own: not counted, not shown */
+    /* from here on: not run by gopy, never queued to run */
+    GFOREIGN, /* stands for a thread: waits on a note */
+    GTASK,    /* stands for a task of another event loop, which host_wake_task() wakes */
 };
 
 /* A goroutine in the queue of a channel (or of whatever else it may wait for). */
@@ -70,6 +82,7 @@ struct sudog {
     void *elem;      /* the value to send, or the one received; ownership moves with it */
     uint32_t casei;  /* select: the index of the case */
     bool success;    /* a value was passed; false: woken because the channel was closed */
+    bool given_back; /* see chanunrecv: nobody waits here, but there is a value */
 };
 
 struct waitq {
@@ -81,6 +94,7 @@ struct waitq {
 struct gwait {
     struct sudog sg;    /* for waits on one queue; its g is set from the start */
     struct timer timer; /* for sleep and timeouts */
+    int64_t since; /* nanotime() when it began to wait for a mutex; it may be parked several times since */
 };
 
 struct g {
@@ -172,6 +186,9 @@ struct sched {
     uint64_t deadcheck_tick;
     int64_t look_delay; /* M0's, see signal_look */
     uint64_t look_tick;
+    struct lock duelock; /* guards the queue `due` of timers that need a goroutine, see timerfunc.c */
+    struct timerfunc *due, *due_last;
+    uint32_t due_starting;
     uint32_t nexternal; /* things beside timers and threads that can still ready a goroutine */
     uint32_t nforeign_parked;
     struct m m0;  /* the main thread's */
@@ -205,7 +222,7 @@ static inline struct p *takep(struct m *mp)
 
 static inline void givep(struct m *mp, struct p *pp)
 {
-    pp->m = mp;
+    astore(&pp->m, mp);
     astore(&mp->p, pp);
 }
 

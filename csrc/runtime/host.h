@@ -26,15 +26,29 @@ bool host_attached(struct m *mp);
 /* Start an OS thread that calls host code ending in a loop of findrunnable() for mp. false: cannot. */
 bool host_newthread(struct m *mp);
 
+/* Start an OS thread that attaches and calls offload_thread(). false: cannot. */
+bool host_newoffload(void);
+
+struct offload;
+/* In the child of a fork that o->run, which has returned, has made: end the process as the end of the program. */
+void host_offload_forked(struct offload *o) __attribute__((noreturn));
+
 /* Start the OS thread that runs sysmon(). */
 bool host_newsysmon(void);
 void host_sysmon_enter(void);
 void host_sysmon_leave(void);
 bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called again soon */
 
-/* A fresh goroutine of kind GSYSTEM. `signals`: run what a signal has asked for; else: look whether the
- * program is deadlocked and, if so, interrupt the main goroutine. NULL: out of memory. */
-struct g *host_newsystem(bool signals);
+/* gp is of kind GTASK and its wait has ended: tell its event loop. May be called with a runtime lock held. */
+void host_wake_task(struct g *gp);
+
+/* A fresh goroutine of kind GSYSTEM. NULL: out of memory. */
+enum systemwork {
+    SYSTEM_DEADLOCK, /* look whether the program is deadlocked and, if so, interrupt the main goroutine */
+    SYSTEM_SIGNALS,  /* run what a signal has asked for */
+    SYSTEM_TIMERS,   /* start a goroutine for each that timerfunc_next() returns */
+};
+struct g *host_newsystem(enum systemwork work);
 
 /* Asked by the main goroutine whenever it waits: does an exception wait to be raised in it? */
 bool host_interrupt_pending(void);

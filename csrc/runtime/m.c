@@ -28,14 +28,14 @@ static struct p *pidleget_locked(void)
     if (pp) {
         sched.pidle = pp->idlenext;
         astore_sc(&sched.npidle, sched.npidle - 1);
-        pp->status = Prunning;
+        apoke(&pp->status, Prunning);
     }
     return pp;
 }
 
 static void wake_with_locked(struct m *mp, struct p *pp)
 {
-    pp->status = Prunning;
+    apoke(&pp->status, Prunning);
     mp->nextp = pp;
     astore_sc(&mp->state, Mrunning);
     note_wakeup(&mp->park);
@@ -44,8 +44,11 @@ static void wake_with_locked(struct m *mp, struct p *pp)
 static struct m *pwaitget_locked(void)
 {
     struct m *mp = sched.pwait_first;
-    if (mp && (sched.pwait_first = mp->idlenext) == NULL)
-        sched.pwait_last = NULL;
+    if (mp) {
+        apoke(&sched.pwait_first, mp->idlenext);
+        if (mp->idlenext == NULL)
+            sched.pwait_last = NULL;
+    }
     return mp;
 }
 
@@ -55,7 +58,7 @@ static void pwaitput_locked(struct m *mp)
     if (sched.pwait_last)
         sched.pwait_last->idlenext = mp;
     else
-        sched.pwait_first = mp;
+        apoke(&sched.pwait_first, mp);
     sched.pwait_last = mp;
     astore_sc(&mp->state, Mwaitp);
 }
@@ -105,7 +108,7 @@ static void unlist_locked(struct m *mp)
         if (prev)
             prev->idlenext = mp->idlenext;
         else
-            sched.pwait_first = mp->idlenext;
+            apoke(&sched.pwait_first, mp->idlenext);
         if (sched.pwait_last == mp)
             sched.pwait_last = prev;
     }
@@ -117,11 +120,11 @@ static void releasep_locked(struct p *pp)
 {
     struct m *mp;
     if (pp->id >= sched.gomaxprocs) {
-        pp->status = Pretired;
+        apoke(&pp->status, Pretired);
     } else if ((mp = pwaitget_locked()) != NULL) {
         wake_with_locked(mp, pp);
     } else {
-        pp->status = Pidle;
+        apoke(&pp->status, Pidle);
         pp->idlenext = sched.pidle;
         sched.pidle = pp;
         astore_sc(&sched.npidle, sched.npidle + 1);
@@ -162,7 +165,7 @@ static bool has_bound_work(struct m *mp)
 static uint64_t total_ticks(void)
 {
     uint64_t n = 0;
-    for (int i = 0; i < sched.nprocs; i++)
+    for (int i = 0; i < aload(&sched.nprocs); i++)
         n += real_peek(&sched.allp[i]->schedtick);
     return n;
 }
@@ -239,7 +242,7 @@ static bool work_anywhere(void)
 {
     if (aload_sc(&sched.nglob))
         return true;
-    for (int i = 0; i < apeek(&sched.nprocs); i++) {
+    for (int i = 0; i < aload(&sched.nprocs); i++) {
         struct p *pp = sched.allp[i];
         uintptr_t next = aload_sc(&pp->runnext);
         if (runqlen(&pp->runq) || (next && !(next & RUNNEXT_BOUND)))
@@ -248,14 +251,12 @@ static bool work_anywhere(void)
     return false;
 }
 
-/* mp has published that it is idle. If work came in the meantime, take it back: -> a P, or NULL to sleep. */
-static struct p *recheck(struct m *mp)
+/* mp has published that it is idle, and was spinning until then or not. If work came in the meantime, take it back:
+ * -> a P, or NULL to sleep. */
+static struct p *recheck(struct m *mp, bool spun)
 {
-    bool spun = mp->spinning;
-    if (spun) {
-        mp->spinning = false;
+    if (spun)
         aadd(&sched.nmspinning, -1);
-    }
     if (!work_anywhere() || !takes_new(mp))
         return NULL;
     lock(&sched.lock);
@@ -279,9 +280,9 @@ static bool has_free_work(struct p *pp)
 }
 
 /* Queue a system goroutine on the main thread's M, which alone may run it. */
-static void start_system(struct m *mp, bool signals)
+static void start_system(struct m *mp, enum systemwork work)
 {
-    struct g *gp = host_newsystem(signals);
+    struct g *gp = host_newsystem(work);
     if (gp == NULL)
         return;
     gp->kind = GSYSTEM;
@@ -331,15 +332,20 @@ struct p *idle(struct m *mp, struct p *pp)
     bool check = deadcheck_locked(&until);
     if (check)
         unlist_locked(mp);
+#if GOPY_THREADED
+    bool spun = mp->spinning; /* once it is seen to be idle, the flag is its waker's */
+    if (!check)
+        mp->spinning = false;
+#endif
     unlock(&sched.lock);
     if (check) {
-        start_system(mp, false);
+        start_system(mp, SYSTEM_DEADLOCK);
         return NULL;
     }
     if (bound)
         sysmon_watch();
 #if GOPY_THREADED
-    if ((pp = recheck(mp)) != NULL)
+    if ((pp = recheck(mp, spun)) != NULL)
         return pp;
 #endif
     if (tidy < until)
@@ -365,12 +371,12 @@ struct p *idle(struct m *mp, struct p *pp)
     unlock(&sched.lock);
 #if GOPY_THREADED
     if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
-        for (int i = 0; i < apeek(&sched.nprocs); i++)
-            timers_run(&sched.allp[i]->timers, nanotime());
+        for (int i = 0; i < aload(&sched.nprocs); i++)
+            runtimers(&sched.allp[i]->timers, nanotime());
 #endif
     if (r == NOTE_INTERRUPTED || (r == NOTE_TIMEOUT && until == look)) {
         sched.look_tick = total_ticks();
-        start_system(mp, true);
+        start_system(mp, SYSTEM_SIGNALS);
     }
     return pp;
 }
@@ -405,9 +411,9 @@ void startm(struct p *pp, bool spinning)
     if ((mp = m_alloc()) != NULL) {
         m_init(mp);
         mp->spinning = spinning;
-        mp->entering = true; /* until its thread has attached */
-        mp->p = pp;
-        pp->m = mp;
+        real_store(&mp->entering, true); /* until its thread has attached */
+        astore(&mp->p, pp);
+        astore(&pp->m, mp);
         if (host_newthread(mp))
             return;
         m_exit(mp);
@@ -463,6 +469,21 @@ void wake_anyone(void)
     if (sched.npidle == sched.gomaxprocs && (pp = acquirep()) != NULL)
         startm(pp, false);
 #endif
+    sysmon_watch();
+}
+
+/* A timer was added, and whoever did may not schedule for long: see that an M wakes up for it. */
+void timer_watch(void)
+{
+    struct p *pp = NULL;
+    if (aload_sc(&sched.npidle)) {
+        lock(&sched.lock);
+        if (!kept_locked(first_timer()) && (GOPY_THREADED || sched.npidle == sched.gomaxprocs))
+            pp = pidleget_locked();
+        unlock(&sched.lock);
+    }
+    if (pp)
+        startm(pp, false); /* finds nothing, and goes to sleep until the first timer */
     sysmon_watch();
 }
 
@@ -541,14 +562,14 @@ int procresize(int n)
     int was = sched.gomaxprocs;
     if (n > MAXPROCS)
         n = MAXPROCS;
-    for (; sched.nprocs < n; apoke(&sched.nprocs, sched.nprocs + 1)) {
+    for (; sched.nprocs < n; astore(&sched.nprocs, sched.nprocs + 1)) {
         struct p *pp = calloc(1, sizeof(*pp));
         if (pp == NULL) {
             n = sched.nprocs;
             break;
         }
         pp->id = sched.nprocs;
-        pp->status = Pretired;
+        apoke(&pp->status, Pretired);
         timers_init(&pp->timers);
         astore(&sched.allp[pp->id], pp);
     }
@@ -556,7 +577,7 @@ int procresize(int n)
     struct p **at = &sched.pidle;
     while (*at) { /* idle ones past the end retire at once, running ones when they next schedule */
         if ((*at)->id >= n) {
-            (*at)->status = Pretired;
+            apoke(&(*at)->status, Pretired);
             *at = (*at)->idlenext;
             astore_sc(&sched.npidle, sched.npidle - 1);
         } else {

@@ -17,6 +17,12 @@ static const char *const reasons[] = {
     [WAIT_SLEEP] = "sleep",
     [WAIT_JOIN] = "join",
     [WAIT_GOEXIT] = "goexit",
+    [WAIT_SYNC_MUTEX_LOCK] = "sync.Mutex.Lock",
+    [WAIT_SYNC_RWMUTEX_RLOCK] = "sync.RWMutex.RLock",
+    [WAIT_SYNC_RWMUTEX_LOCK] = "sync.RWMutex.Lock",
+    [WAIT_SYNC_WAITGROUP_WAIT] = "sync.WaitGroup.Wait",
+    [WAIT_SYNC_COND_WAIT] = "sync.Cond.Wait",
+    [WAIT_BLOCKING] = "blocking",
 };
 
 const char *waitreason_name(uint8_t reason) { return reasons[reason]; }
@@ -63,7 +69,7 @@ void newproc(struct g *gp, uint8_t kind)
         wake_anyone();
         return;
     }
-    pp->nspawned++;
+    apoke(&pp->nspawned, pp->nspawned + 1);
     runqput_next(mp, pp, (uintptr_t)gp);
     givep(mp, pp);
 #if GOPY_THREADED
@@ -76,10 +82,21 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
 {
     wait->sg.g = gp;
     gp->wait = wait;
+    if (gp->lockedm == NULL)
+        mp->nbound++;
     gp->lockedm = mp;
-    mp->nbound++;
     mp->curg = gp;
     astore(&gp->status, Grunning);
+}
+
+/* gp, which is stackless, is about to wait: from here any M may run it, unless it has locked this one. */
+void goroutine_unbind(struct m *mp, struct g *gp)
+{
+    if (likely(mp->lockedg != gp && gp != sched.g1)) {
+        gp->lockedm = NULL;
+        mp->nbound--;
+    }
+    mp->curg = NULL;
 }
 
 void goroutine_end(struct m *mp, struct g *gp)
@@ -115,24 +132,35 @@ void goroutine_end(struct m *mp, struct g *gp)
     }
 }
 
+bool goroutine_join_begin(struct g *self, struct g *gp)
+{
+    struct allg *s = shard(gp);
+    lock(&s->lock);
+    bool alive = aload(&gp->status) != Gdead;
+    if (alive && self) {
+        wait_begin(self, WAIT_JOIN);
+        enqueue(&gp->joiners, &self->wait->sg);
+    }
+    unlock(&s->lock);
+    return alive;
+}
+
+void goroutine_join_finish(struct g *self, struct g *gp, enum wake w)
+{
+    if (w != WAKE_OP) {
+        struct allg *s = shard(gp);
+        lock(&s->lock);
+        dequeue_sudog(&gp->joiners, &self->wait->sg);
+        unlock(&s->lock);
+    }
+}
+
 /* Wait until gp is dead. */
 enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline)
 {
-    struct allg *s = shard(gp);
-    struct sudog *sg = &self->wait->sg;
-    lock(&s->lock);
-    if (aload(&gp->status) == Gdead) {
-        unlock(&s->lock);
+    if (!goroutine_join_begin(self, gp))
         return WAKE_OP;
-    }
-    wait_begin(self, WAIT_JOIN);
-    enqueue(&gp->joiners, sg);
-    unlock(&s->lock);
     enum wake w = gowait(self, deadline);
-    if (w != WAKE_OP) {
-        lock(&s->lock);
-        dequeue_sudog(&gp->joiners, sg);
-        unlock(&s->lock);
-    }
+    goroutine_join_finish(self, gp, w);
     return w;
 }

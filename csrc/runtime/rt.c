@@ -24,6 +24,7 @@ void rt_fork_child(struct g *self)
     struct m *mp = getm();
     void *host = self ? mp->host : NULL;
     memset(&sched, 0, sizeof(sched));
+    timers_forget();
     sched.epoch = epoch;
     rt_start(n);
     if (self == NULL)

@@ -4,8 +4,11 @@
 
 #include "runtime/chan.h"
 #include "runtime/host.h"
+#include "runtime/offload.h"
 #include "runtime/sched.h"
 #include "runtime/sigqueue.h"
 #include "runtime/sudog.h"
+#include "runtime/sync.h"
+#include "runtime/timechan.h"
 
 #endif

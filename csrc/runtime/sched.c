@@ -107,7 +107,7 @@ static inline void run_timers(struct timers *ts)
     if (unlikely(first != NEVER)) {
         int64_t now = nanotime();
         if (first <= now)
-            timers_run(ts, now);
+            runtimers(ts, now);
     }
 }
 
@@ -149,6 +149,9 @@ static struct g *pick(struct m *mp, struct p *pp)
         return gq_pop(&mp->lockq);
     if ((gp = runqget(&pp->runq)) != NULL || (gp = gq_pop(&mp->lockq)) != NULL)
         return gp;
+    /* Stackless ones yield to the global queue where others may take them from there: not always before ours. */
+    if (GOPY_THREADED && tick % 4 == 0 && (gp = gq_pop(&mp->yieldq)) != NULL)
+        return gp;
     if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
         return gp;
     return gq_pop(&mp->yieldq);
@@ -188,13 +191,13 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
     int64_t first = real_peek(&victim->timers.first);
     if (first == NEVER || first > nanotime())
         return NULL;
-    timers_run(&victim->timers, nanotime());
+    runtimers(&victim->timers, nanotime());
     return gq_pop(&mp->lockq);
 }
 
 static struct g *steal(struct m *mp, struct p *pp)
 {
-    int n = apeek(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
+    int n = aload(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
     struct g *gp = NULL;
     if (n == 1)
         return NULL;
@@ -297,8 +300,11 @@ void gopark(struct m *mp, struct g *gp)
  * others if it can wait. */
 void goready_when(struct g *gp, bool next)
 {
-    if (unlikely(gp->kind == GFOREIGN)) {
-        note_wakeup(gp->note);
+    if (unlikely(gp->kind >= GFOREIGN)) {
+        if (gp->kind == GFOREIGN)
+            note_wakeup(gp->note);
+        else
+            host_wake_task(gp);
         return;
     }
     struct m *mp = getm(), *home = gp->lockedm;
@@ -321,7 +327,10 @@ void goready_when(struct g *gp, bool next)
         }
         return;
     }
-    runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0));
+    if (next)
+        runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0));
+    else
+        runqput_tail(mp, pp, (uintptr_t)gp);
     givep(mp, pp);
 #if GOPY_THREADED
     if (home == NULL)
@@ -335,6 +344,18 @@ void gosched(struct m *mp, struct g *gp)
     astore(&gp->status, Grunnable);
     gq_push(&mp->yieldq, gp);
     gopark(mp, gp);
+}
+
+void gosched_begin(struct g *gp)
+{
+    gp->wake = WAKE_OP;
+    astore(&gp->status, Grunnable);
+    struct m *mp =
+        GOPY_THREADED ? gp->lockedm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
+    if (mp)
+        gq_push(&mp->yieldq, gp);
+    else
+        globrunqput(gp);
 }
 
 static void wait_timeout(struct timer *t, int64_t now)
@@ -354,6 +375,17 @@ static enum wake cancel_wait(struct g *gp, enum wake how)
     return how;
 }
 
+/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
+bool timer_add_here(struct timer *t, int64_t when)
+{
+    struct m *mp = getm();
+    struct p *pp = mp ? takep(mp) : NULL;
+    bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
+    if (pp)
+        givep(mp, pp);
+    return ok;
+}
+
 /* Park gp, which has begun a wait and is on the queues it wants to be on, until it is woken, interrupted, or
  * nanotime() reaches the deadline. */
 enum wake gowait(struct g *gp, int64_t deadline)
@@ -364,12 +396,8 @@ enum wake gowait(struct g *gp, int64_t deadline)
     if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
         return cancel_wait(gp, WAKE_INTERRUPT);
     if (deadline != NEVER) {
-        struct p *pp = takep(mp);
         gp->wait->timer.fn = wait_timeout;
-        bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), &gp->wait->timer, deadline);
-        if (pp)
-            givep(mp, pp);
-        if (!ok && wait_claim(gp))
+        if (!timer_add_here(&gp->wait->timer, deadline) && wait_claim(gp))
             return cancel_wait(gp, WAKE_NOMEM);
     }
     gp->waitsince = nanotime_coarse();
@@ -392,4 +420,16 @@ enum wake gosleep(struct g *gp, int64_t deadline)
 {
     wait_begin(gp, WAIT_SLEEP);
     return gowait(gp, deadline);
+}
+
+bool gosleep_begin(struct g *gp, int64_t deadline)
+{
+    wait_begin(gp, WAIT_SLEEP);
+    gp->wait->timer.fn = wait_timeout;
+    return deadline == NEVER || timer_add_here(&gp->wait->timer, deadline);
+}
+
+void gosleep_finish(struct g *gp)
+{
+    timer_del(&gp->wait->timer); /* the timer's function may still be on its way out on another M */
 }

@@ -14,7 +14,10 @@
 /* proc.c: birth and death */
 void newproc(struct g *gp, uint8_t kind);                             /* gp becomes runnable */
 void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait); /* the host is about to run it on mp */
+void goroutine_unbind(struct m *mp, struct g *gp);                    /* the end of a stackless one's step */
 void goroutine_end(struct m *mp, struct g *gp);                       /* it has returned */
+bool goroutine_join_begin(struct g *self, struct g *gp); /* false: it is dead already; self NULL: only ask */
+void goroutine_join_finish(struct g *self, struct g *gp, enum wake w);
 enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline);
 const char *waitreason_name(uint8_t reason);
 uint64_t num_goroutine(void);
@@ -51,7 +54,12 @@ static inline bool wait_claim(struct g *gp)
 }
 
 enum wake gowait(struct g *gp, int64_t deadline);
-bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
+bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
+bool gosleep_begin(struct g *gp,
+                   int64_t deadline); /* for those that do not park here; false: out of memory */
+void gosleep_finish(struct g *gp);
+void gosched_begin(struct g *gp); /* likewise: gp, which is bound to no M, runs again behind the others */
+bool gointerrupt(struct g *gp);   /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
 enum wake gosleep(struct g *gp, int64_t deadline);
 
 /* Does mp run goroutines that are not bound to it yet? */
@@ -62,6 +70,19 @@ static inline bool runs_on_locked(struct m *mp, struct g *gp)
 {
     return gp == mp->lockedg || gp->kind == GSYSTEM;
 }
+
+/* timerfunc.c: timers whose function is the embedding's, which needs a goroutine of its own */
+struct timerfunc {
+    struct timer timer;
+    struct timerfunc *next; /* in sched.due */
+    uint32_t ndue;          /* how often it has fired without having been taken off sched.due */
+    uint32_t epoch;
+};
+
+bool timerfunc_start(struct timerfunc *tf, int64_t when); /* it must not be pending; false: out of memory */
+bool timerfunc_stop(struct timerfunc *tf);                /* true: it was pending, and will not fire */
+struct timerfunc *timerfunc_next(uint32_t *n);            /* for SYSTEM_TIMERS: one that is due, n times */
+void runtimers(struct timers *ts, int64_t now);           /* timers_run, and what it leaves in sched.due */
 
 /* m.c: Ms, Ps and who sleeps */
 struct p *acquirep(void); /* an idle P, or NULL */
@@ -76,6 +97,7 @@ int procresize(int n); /* -> the previous GOMAXPROCS */
 void m_init(struct m *mp);
 void m_exit(struct m *mp); /* its last act */
 void wake_anyone(void);
+void timer_watch(void);
 bool nothing_else_runs(void);
 
 /* needm.c: threads that gopy does not run */
@@ -89,7 +111,7 @@ void sysmon_wake(void);
 /* Work has been queued that sysmon may have to hand on. */
 static inline void sysmon_watch(void)
 {
-    if (unlikely(real_peek(&sched.sysmon_asleep) || !sched.sysmon_running))
+    if (unlikely(real_peek(&sched.sysmon_asleep) || !real_peek(&sched.sysmon_running)))
         sysmon_wake();
 }
 

@@ -20,6 +20,19 @@ static inline void enqueue(struct waitq *q, struct sudog *sg)
     q->last = sg;
 }
 
+/* Before all others. */
+static inline void enqueue_front(struct waitq *q, struct sudog *sg)
+{
+    sg->next = q->first;
+    sg->prev = NULL;
+    sg->q = q;
+    if (q->first)
+        q->first->prev = sg;
+    else
+        q->last = sg;
+    q->first = sg;
+}
+
 /* Take sg off q if it is there. */
 static inline void dequeue_sudog(struct waitq *q, struct sudog *sg)
 {
@@ -46,6 +59,17 @@ static inline struct sudog *dequeue(struct waitq *q)
         }
     }
     return NULL;
+}
+
+/* Ready those that dequeue() has claimed, after the lock is released. The last one readied runs next and the
+ * others in their order, so the first comes last. */
+static inline void goready_all(struct gqueue *woken)
+{
+    struct g *first = gq_pop(woken);
+    for (struct g *gp; (gp = gq_pop(woken)) != NULL;)
+        goready(gp);
+    if (first)
+        goready(first);
 }
 
 #endif

@@ -34,7 +34,7 @@ static bool stuck_outside(struct m *mp)
 
 static void retake(struct p *pp)
 {
-    struct m *mp = pp->m;
+    struct m *mp = aload(&pp->m);
 #if GOPY_THREADED
     if (mp == NULL || !acas(&mp->p, pp, (struct p *)NULL))
         return;
@@ -48,6 +48,15 @@ static void retake(struct p *pp)
         readyremote((struct g *)(next & ~RUNNEXT_BOUND), mp);
     else if (next)
         globrunqput((struct g *)next);
+#if !GOPY_THREADED
+    struct gqueue yielded = mp->yieldq;
+    mp->yieldq = (struct gqueue){0};
+    for (struct g *gp; (gp = gq_pop(&yielded)) != NULL;)
+        if (gp->lockedm)
+            gq_push(&mp->yieldq, gp);
+        else
+            globrunqput(gp);
+#endif
     real_add(&sched.nhandoffs, 1);
     real_poke(&pp->schedtick, real_peek(&pp->schedtick) + 1);
     handoffp(pp);
@@ -104,7 +113,7 @@ void sysmon(void)
             real_store(&sched.yieldp, 1);
         waited = pwait;
         if (GOPY_THREADED && real_load(&sched.npidle) && !real_load(&sched.nmspinning)) {
-            for (int i = 0; i < sched.nprocs; i++)
+            for (int i = 0; i < real_load(&sched.nprocs); i++)
                 if (real_peek(&sched.allp[i]->timers.first) <= now - TICK) {
                     host_sysmon_enter();
                     wakep();

@@ -3,8 +3,13 @@
 
 #include <stdlib.h>
 
+static uint32_t generation;
+
+void timers_forget(void) { generation++; }
+
 void timers_init(struct timers *ts)
 {
+    ts->generation = generation;
     ts->lock.word = 0;
     ts->len = ts->cap = 0;
     ts->slots = NULL;
@@ -109,6 +114,10 @@ bool timer_del(struct timer *t)
         struct timers *ts = aload(&t->heap);
         if (ts == NULL)
             return false;
+        if (unlikely(ts->generation != generation)) {
+            astore(&t->heap, (struct timers *)NULL);
+            return false;
+        }
         lock(&ts->lock);
         bool here = aload(&t->heap) == ts;
         if (here) {
@@ -129,7 +138,12 @@ int timers_run(struct timers *ts, int64_t now)
         struct timer *t = ts->slots[0].t;
         /* The function runs before `heap` is cleared for a timer_del that does not take the lock. */
         t->fn(t, now);
-        remove_locked(ts, 0);
+        if (t->when > now) {
+            ts->slots[0].when = t->when;
+            siftdown(ts, 0);
+        } else {
+            remove_locked(ts, 0);
+        }
         n++;
     }
     publish_first(ts);

@@ -2,7 +2,11 @@
  *
  * A timer is in at most one heap, and `heap` says which; it lives in somebody else's memory. Its function
  * runs with the heap locked, so once timer_del has returned it neither runs nor will. It must be short, and
- * may ready a goroutine: the order of locks is timers, then channel, then scheduler. */
+ * may ready a goroutine: the order of locks is timers, then channel, then scheduler. If it moves `when` to after
+ * `now`, the timer stays in the heap and fires again then; otherwise it leaves the heap.
+ *
+ * In the child of a fork the parent's heaps are abandoned where they lie. A timer that was in one still says
+ * so; timer_del knows such a heap by its generation, leaves it alone, and the timer is in none. */
 #ifndef GOPY_TIMER_H
 #define GOPY_TIMER_H
 
@@ -20,7 +24,8 @@ struct timer {
 struct timers {
     struct lock lock;
     uint32_t len, cap;
-    int64_t first; /* `when` of the root or NEVER; sysmon and other Ps read it without the lock */
+    uint32_t generation; /* in which fork generation it was made */
+    int64_t first;       /* `when` of the root or NEVER; sysmon and other Ps read it without the lock */
     struct timer_slot {
         int64_t when;
         struct timer *t;
@@ -32,5 +37,6 @@ bool timer_add(struct timers *ts, struct timer *t, int64_t when); /* false: out 
 bool timer_del(struct timer *t);                                  /* true: it was pending */
 int timers_run(struct timers *ts, int64_t now);                   /* run what is due; how many */
 bool timers_move(struct timers *to, struct timers *from);         /* when a P is retired */
+void timers_forget(void);                                         /* in the child of a fork */
 
 #endif

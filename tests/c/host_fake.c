@@ -14,6 +14,7 @@ struct foreign {
 };
 
 static __thread struct foreign self;
+struct g *fake_timers; /* what a test gives out for SYSTEM_TIMERS, or NULL: no memory */
 
 struct g *host_foreign_g(void)
 {
@@ -40,14 +41,22 @@ void *host_leave(void) { return NULL; }
 void host_enter(void *left) { (void)left; }
 bool host_attached(struct m *mp) { return mp != NULL; }
 bool host_newthread(struct m *mp) { return mp == NULL; }
+bool host_newoffload(void) { return false; }
+void host_offload_forked(struct offload *o)
+{
+    (void)o;
+    for (;;)
+        never("host_offload_forked");
+}
 bool host_newsysmon(void) { return false; }
 void host_sysmon_enter(void) {}
 void host_sysmon_leave(void) {}
 bool host_sysmon_tick(int64_t now) { return now < 0; }
 bool host_tidy(struct m *mp, int64_t *until) { return mp == NULL && until == NULL; }
-struct g *host_newsystem(bool signals) { return signals ? NULL : NULL; }
+struct g *host_newsystem(enum systemwork work) { return work == SYSTEM_TIMERS ? fake_timers : NULL; }
 bool host_interrupt_pending(void) { return false; }
 bool host_adopt_main(void) { return false; }
+void host_wake_task(struct g *gp) { real_add(&gp->id, 1); }
 bool host_is_main_thread(void) { return false; }
 void host_hang(void)
 {

@@ -252,7 +252,7 @@ static void test_chan_model(uint32_t seed)
         void *elem;
         for (; next_out < next_in; next_out++)
             CHECK(chanrecv_begin(&c, NULL, &elem) == CHAN_OK && elem == num(next_out));
-        CHECK(chanrecv_begin(&c, NULL, &elem) == CHAN_CLOSED && chanpop(&c) == NULL);
+        CHECK(chanrecv_begin(&c, NULL, &elem) == CHAN_CLOSED && chandrop(&c) == NULL);
         chanfree(&c);
     }
 }

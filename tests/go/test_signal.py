@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gopy import Chan, default, go, recv, runtime, select, time
+from gopy import Chan, context, default, go, recv, runtime, select, sync, time
 from gopy import signal as gosignal
 
 
@@ -170,3 +170,95 @@ def test_signal_trace():
         time.sleep(0)
     quits.close()
     sending.join()
+
+
+# NotifyContext
+
+
+@pytest.mark.parametrize("n", [1, 10])
+def test_notify_context_notifications(n, run_program):
+    """os/signal/signal_test.go, TestNotifyContextNotifications: further signals have no effect either."""
+    result = run_program(
+        """
+        import os, signal, sys
+        from gopy import context, sync, time
+        from gopy import signal as gosignal
+
+        ctx, _ = gosignal.notify_context(context.background(), signal.SIGINT)
+        wg = sync.WaitGroup()
+        for _ in range(int(sys.argv[1])):
+            wg.go(os.kill, os.getpid(), signal.SIGINT)
+        wg.wait()
+        ctx.done().recv()
+        assert str(context.cause(ctx)) == "interrupt signal received"
+        print("received SIGINT")
+        time.sleep(0.1)
+        """,
+        n,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "received SIGINT\n", "")
+
+
+def ended(ctx):
+    ctx.done().recv(timeout=30)
+    assert type(ctx.err()) is context.Canceled
+
+
+def test_notify_context_stop():
+    """os/signal/signal_test.go, TestNotifyContextStop."""
+    parent, cancel_parent = context.with_cancel(context.background())
+    c, stop = gosignal.notify_context(parent, signal.SIGHUP)
+    assert repr(c) == "signal.NotifyContext(context.Background.WithCancel, [hangup])"
+    assert c.err() is None
+    stop()
+    ended(c)
+    assert context.cause(c) is c.err()
+    cancel_parent()
+    stop()
+
+
+@pytest.mark.parametrize("premature", [False, True])
+def test_notify_context_cancel_parent(premature):
+    """os/signal/signal_test.go, TestNotifyContextCancelParent and TestNotifyContextPrematureCancelParent."""
+    parent, cancel_parent = context.with_cancel_cause(context.background())
+    parent_cause = ValueError("parent canceled")
+    if premature:
+        cancel_parent(parent_cause)
+    c, stop = gosignal.notify_context(parent, signal.SIGINT)
+    assert repr(c) == "signal.NotifyContext(context.Background.WithCancel, [interrupt])"
+    cancel_parent(parent_cause)
+    ended(c)
+    assert context.cause(c) is parent_cause
+    stop()
+
+
+def test_notify_context_simultaneous_stop():
+    """os/signal/signal_test.go, TestNotifyContextSimultaneousStop."""
+    c, stop = gosignal.notify_context(context.background(), signal.SIGINT)
+    assert repr(c) == "signal.NotifyContext(context.Background, [interrupt])"
+    wg = sync.WaitGroup()
+    for _ in range(10):
+        wg.go(stop)
+    wg.wait()
+    ended(c)
+
+
+def test_notify_context_stringer():
+    """os/signal/signal_test.go, TestNotifyContextStringer."""
+    parent, cancel_parent = context.with_cancel(context.background())
+    c, stop = gosignal.notify_context(parent, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    names = "[hangup interrupt terminated]"
+    assert repr(c) == f"signal.NotifyContext(context.Background.WithCancel, {names})"
+    assert repr(context.with_value(c, "k", "v")) == repr(c) + ".WithValue(k, v)"
+    stop()
+    cancel_parent()
+
+
+def test_notify_context_cause():
+    """os/signal/signal_test.go, TestNotifyContextCause."""
+    ctx, stop = gosignal.notify_context(context.background(), signal.SIGINT)
+    kill(signal.SIGINT)
+    ended(ctx)
+    assert isinstance(context.cause(ctx), context.Canceled)
+    assert str(context.cause(ctx)) == "interrupt signal received"
+    stop()

@@ -1,0 +1,79 @@
+/* pycall.c: calling what a goroutine runs, in its context, and what its end entails. Both kinds end here. */
+#include "pygopy.h"
+
+#include <unistd.h>
+
+#if PY_VERSION_HEX < 0x030E0000
+/* Up to 3.13 the interpreter ends a thread that wants to attach during finalization by pthread_exit, whose
+ * unwinding would abort in greenlet's C++ frames. Stop it before it gets there. */
+static void stop_unwinding(char *unwinds)
+{
+    if (*unwinds)
+        host_hang();
+}
+#define STOP_UNWINDING __attribute__((cleanup(stop_unwinding))) char unwinds = 1
+#define NOT_UNWINDING (unwinds = 0)
+#else
+#define STOP_UNWINDING
+#define NOT_UNWINDING (void)0
+#endif
+
+PyObject *goroutine_call(Goroutine *go)
+{
+    STOP_UNWINDING;
+    PyObject *r;
+    if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
+        r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
+    else if (go->nargs < 0)
+        r = PyObject_Vectorcall(
+            go->fn, &PyTuple_GET_ITEM(go->args, 0),
+            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
+            go->kwnames);
+    else
+        r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
+    NOT_UNWINDING;
+    return r;
+}
+
+/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. The
+ * exception that it ended with is set, if any. */
+void end_of_forked_main(void)
+{
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    if (tb)
+        PyException_SetTraceback(exc, tb);
+    /* Not Py_Exit, which goes back to a thread state that the fork has freed if this was not the main thread. */
+    PyObject_CallOneArg(hooks.exit_forked, exc ? exc : Py_None);
+    PyErr_Print();
+    _exit(1);
+}
+
+void set_context(PyThreadState *ts, PyObject *context)
+{
+    PyObject *was = ts->context;
+    if (was != context) {
+        ts->context = context;
+        ts->context_ver++;
+        Py_XDECREF(was);
+    }
+}
+
+/* go's function has returned r, or raised (NULL): the end of go. Drops the scheduler's reference to it. */
+void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r)
+{
+    if (unlikely(&go->g == sched.g1))
+        end_of_forked_main();
+    if (likely(r != NULL))
+        Py_DECREF(r);
+    else
+        goroutine_failed(go, false);
+    if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
+        goroutine_keep_name(go);
+    set_context(m_tstate(mp), NULL);
+    goroutine_clear(go);
+    go->worker = NULL;
+    goroutine_end(mp, &go->g);
+    Py_DECREF(go);
+}

@@ -1,0 +1,173 @@
+/* pystackless.c: stackless goroutines: a generator or coroutine, run step by step.
+ *
+ * A step runs in place on a worker, like a stackful goroutine, and during it the goroutine is bound to its M: it may
+ * block like any other, and then keeps the worker until the step ends. What it yields must be one of our awaitables.
+ * Its wait is begun here, after the coroutine is suspended and the goroutine has left its M: begin() is the last thing
+ * that this thread does with it, since the next step may run on another thread before begin() has returned. */
+#include "pygopy.h"
+
+bool is_coroutine(PyObject *o) { return PyCoro_CheckExact(o) || PyGen_CheckExact(o); }
+
+/* Is fn, when called, to give a coroutine or generator that is to be run? Looks through methods, partial objects
+ * and __call__. */
+int stackless_function(PyObject *fn)
+{
+    static PyObject *partial;
+    PyObject *inner = fn;
+    if (partial == NULL) {
+        PyObject *module = PyImport_ImportModule("functools");
+        partial = module ? PyObject_GetAttrString(module, "partial") : NULL;
+        Py_XDECREF(module);
+        if (partial == NULL)
+            return -1;
+    }
+    for (int depth = 0; !PyFunction_Check(inner) && depth < 100; depth++) {
+        PyTypeObject *type = Py_TYPE(inner);
+        if (PyMethod_Check(inner)) {
+            inner = PyMethod_GET_FUNCTION(inner);
+        } else if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || PyType_Check(inner)) {
+            return 0;
+        } else {
+            bool is_partial = (PyObject *)type == partial;
+            inner = PyObject_GetAttrString(is_partial ? inner : (PyObject *)type,
+                                           is_partial ? "func" : "__call__");
+            if (inner == NULL)
+                return -1;
+            Py_DECREF(inner); /* fn, or its type, has it */
+        }
+    }
+    int flags = PyFunction_Check(inner) ? ((PyCodeObject *)PyFunction_GET_CODE(inner))->co_flags : 0;
+    if (unlikely(flags & CO_ASYNC_GENERATOR)) {
+        PyErr_Format(PyExc_TypeError,
+                     "`fn` must not be an async generator function: iterate it in an `async def`, got %R",
+                     fn);
+        return -1;
+    }
+    return (flags & (CO_COROUTINE | CO_GENERATOR)) != 0;
+}
+
+/* `yielded` is not ours: say so in the goroutine, at that line. */
+static void refuse(PyObject *yielded)
+{
+    PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(yielded), "__module__");
+    const char *name = module && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : NULL;
+    bool asyncio = name && (strstr(name, "asyncio") || !strncmp(name, "uvloop", 6));
+    PyErr_Clear();
+    PyErr_Format(
+        PyExc_TypeError,
+        "a goroutine can only await what gopy's own calls return (ch.arecv(), time.asleep(), ...), got "
+        "%.100s%s",
+        yielded == Py_None ? "None" : Py_TYPE(yielded)->tp_name,
+        yielded == Py_None ? ": instead of a bare `yield` or asyncio.sleep(0), await runtime.agosched()"
+        : asyncio          ? " of asyncio: await that in an asyncio loop, or run one with blocking()"
+                           : "");
+    Py_XDECREF(module);
+}
+
+/* Raise the exception that is set in the coroutine, where it is suspended. */
+static PySendResult throw_in(PyObject *coro, PyObject **result)
+{
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    if (tb)
+        PyException_SetTraceback(exc, tb);
+    *result = PyObject_CallMethod(coro, "throw", "O", exc);
+    Py_XDECREF(type);
+    Py_XDECREF(exc);
+    Py_XDECREF(tb);
+    if (*result)
+        return PYGEN_NEXT;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration))
+        return PYGEN_ERROR;
+    PyErr_Clear();
+    *result = new_ref(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PySendResult resume(PyObject *coro, PyAwait *a, PyObject **result)
+{
+    PyObject *arg = NULL;
+    if (a && !a->iterated) { /* its generator has yielded it: answer with the result */
+        if (a->exc) {
+            PyErr_SetObject((PyObject *)Py_TYPE(a->exc), a->exc);
+            return throw_in(coro, result);
+        }
+        arg = await_take(a);
+    }
+    PySendResult r = PyIter_Send(coro, arg ? arg : Py_None, result);
+    Py_XDECREF(arg);
+    return r;
+}
+
+/* The first step: what it runs may be a function still. Its coroutine is made only here, where it runs at once: one that
+ * waits for its turn would be looked at by every collection. */
+static bool begin(Goroutine *go)
+{
+    if (is_coroutine(go->fn))
+        return true;
+    PyObject *coro = goroutine_call(go);
+    if (coro && !is_coroutine(coro)) {
+        type_error("fn", "a function that returns a coroutine or generator", coro);
+        Py_CLEAR(coro);
+    }
+    if (coro)
+        goroutine_replace(go, coro);
+    return coro != NULL;
+}
+
+/* Run go, which has been woken or is new, on worker w until it waits again or ends. */
+void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go)
+{
+    struct g *gp = &go->g;
+    PyAwait *a = go->awaiting;
+    PyObject *yielded, *hook = ts->async_gen_finalizer;
+    if (a) {
+        enum await_result did = await_finish(a, gp, (enum wake)gp->wake);
+        if (unlikely(did == AWAIT_PARK))
+            return;
+        await_keep(a, did);
+        go->awaiting = NULL;
+    }
+    worker_takes(mp, w, go);
+    ts->async_gen_finalizer =
+        hooks.close_asyncgen; /* of those that it leaves unfinished; borrowed meanwhile */
+    PySendResult r = a || begin(go) ? resume(go->fn, a, &yielded) : PYGEN_ERROR;
+    for (;;) {
+        Py_XDECREF(a);
+        a = NULL;
+        if (r != PYGEN_NEXT)
+            break;
+        if (unlikely(Py_TYPE(yielded) != &Awaitable_Type)) {
+            refuse(yielded);
+            Py_DECREF(yielded);
+            r = throw_in(go->fn, &yielded);
+            continue;
+        }
+        a = go->awaiting = (PyAwait *)yielded;
+        ts->async_gen_finalizer = hook;
+        go->context = ts->context;
+        ts->context = NULL;
+        ts->context_ver++;
+        go->worker = NULL;
+        gp->waitsince = nanotime_coarse();
+        a->wait.sg.g = gp;
+        gp->wait = &a->wait;
+        goroutine_unbind(mp, gp);
+        enum await_result did = await_begin(a, gp);
+        if (likely(did == AWAIT_PARK))
+            return; /* gp may be anywhere */
+        go->awaiting = NULL;
+        worker_takes(mp, w, go);
+        ts->async_gen_finalizer = hooks.close_asyncgen;
+        if (did == AWAIT_MISUSED) {
+            await_misused();
+            r = throw_in(go->fn, &yielded);
+            continue;
+        }
+        await_keep(a, did);
+        r = resume(go->fn, a, &yielded);
+    }
+    ts->async_gen_finalizer = hook;
+    goroutine_finish(mp, go, r == PYGEN_RETURN ? yielded : NULL);
+}

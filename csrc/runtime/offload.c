@@ -1,0 +1,215 @@
+/* offload.c: the pool of plain threads behind blocking calls.
+ *
+ * It grows by one thread whenever a call comes and none is idle, up to a limit; beyond that calls queue, first
+ * come first served. The thread that went idle last is used first, so that those which are not needed any more
+ * stay idle for KEEPALIVE and end.
+ *
+ * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last: whoever gives
+ * up a queued one takes it off the queue, a running one becomes Oabandoned and the pool's. pool.lock guards the
+ * state of every call, its waiter, the queue and the idle threads. From begin to its end a call counts in
+ * sched.nexternal: it may still ready a goroutine, so there is no deadlock. An idle thread readies nobody.
+ *
+ * An idle thread is handed its call directly, and then woken: it may not end before that wake-up has come, for
+ * its note is on its stack. */
+#include "runtime/offload.h"
+
+#include <string.h>
+
+#include "runtime/host.h"
+#include "runtime/sudog.h"
+
+#define KEEPALIVE 3000000000 /* ns that a thread stays idle before it ends */
+
+enum { Oqueued, Orunning, Odone, Oabandoned };
+
+struct offthread {
+    struct offthread *idlenext;
+    struct offload *call; /* handed over with the wake-up */
+    struct note note;
+};
+
+static struct {
+    struct lock lock;
+    struct offload *first, **last;
+    struct offthread *idle;
+    uint32_t nthreads, most;
+    uint32_t nstarting;
+} pool = {.last = &pool.first, .most = 512};
+
+static __thread bool tls_offload;
+
+void offload_limit(uint32_t most) { pool.most = most; }
+
+bool offload_here(void) { return tls_offload; }
+
+bool offload_starting(void) { return real_load(&pool.nstarting) != 0; }
+
+static void queue_put_locked(struct offload *o)
+{
+    o->next = NULL;
+    o->at = pool.last;
+    *pool.last = o;
+    pool.last = &o->next;
+}
+
+static void queue_del_locked(struct offload *o)
+{
+    *o->at = o->next;
+    if (o->next)
+        o->next->at = o->at;
+    else
+        pool.last = o->at;
+}
+
+/* Take the idle thread t off the list. -> whether it was there. */
+static bool unidle_locked(struct offthread *t)
+{
+    for (struct offthread **at = &pool.idle; *at; at = &(*at)->idlenext)
+        if (*at == t) {
+            *at = t->idlenext;
+            return true;
+        }
+    return false;
+}
+
+/* See to it that there is a thread for one more call, or will be. */
+static bool grow(void)
+{
+    lock(&pool.lock);
+    bool need = pool.idle == NULL && pool.nthreads < pool.most;
+    pool.nthreads += need;
+    unlock(&pool.lock);
+    if (!need)
+        return true;
+    real_add(&pool.nstarting, 1);
+    if (host_newoffload())
+        return true;
+    real_add(&pool.nstarting, -1);
+    lock(&pool.lock);
+    bool others = --pool.nthreads > 0;
+    unlock(&pool.lock);
+    return others;
+}
+
+enum offload_result offload_begin(struct offload *o, struct g *gp)
+{
+    if (!grow())
+        return OFFLOAD_NOTHREAD;
+    o->epoch = sched.epoch;
+    o->waiter = (struct waitq){0};
+    aadd(&sched.nexternal, 1);
+    lock(&pool.lock);
+    wait_begin(gp, WAIT_BLOCKING);
+    enqueue(&o->waiter, &gp->wait->sg);
+    struct offthread *t = pool.idle;
+    if (t) {
+        pool.idle = t->idlenext;
+        t->call = o;
+        o->state = Orunning;
+    } else {
+        queue_put_locked(o);
+        o->state = Oqueued;
+    }
+    unlock(&pool.lock);
+    if (t)
+        note_wakeup(&t->note);
+    return OFFLOAD_PARK;
+}
+
+enum offload_result offload_finish(struct offload *o, struct g *gp, enum wake w)
+{
+    if (likely(w == WAKE_OP))
+        return OFFLOAD_DONE;
+    lock(&pool.lock);
+    uint8_t was = o->state;
+    dequeue_sudog(&o->waiter, &gp->wait->sg);
+    if (was == Oqueued)
+        queue_del_locked(o);
+    else if (was == Orunning)
+        o->state = Oabandoned;
+    unlock(&pool.lock);
+    if (was == Oqueued)
+        aadd(&sched.nexternal, -1);
+    if (was != Orunning)
+        o->drop(o);
+    return OFFLOAD_GIVEN_UP;
+}
+
+/* ---- the threads ---- */
+
+static void complete(struct offload *o)
+{
+    lock(&pool.lock);
+    bool abandoned = o->state == Oabandoned;
+    struct sudog *sg = dequeue(&o->waiter);
+    o->state = Odone; /* o may be gone once this is unlocked, unless it was abandoned */
+    unlock(&pool.lock);
+    if (sg)
+        goready(sg->g);
+    if (abandoned)
+        o->drop(o);
+    aadd(&sched.nexternal, -1);
+}
+
+/* Idle t until it is handed a call. NULL: none came, and it has left the pool. */
+static struct offload *wait_for_call(struct offthread *t)
+{
+    int64_t until = nanotime() + KEEPALIVE;
+    for (;;) {
+        enum note_result r = NOTE_INTERRUPTED;
+        void *left = host_leave();
+        while (r == NOTE_INTERRUPTED)
+            r = note_sleep(&t->note, until);
+        if (unlikely(real_load(&sched.exiting)))
+            host_hang();
+        host_enter(left);
+        if (r == NOTE_WOKEN)
+            return t->call;
+        lock(&pool.lock);
+        bool ends = unidle_locked(t);
+        pool.nthreads -= ends;
+        unlock(&pool.lock);
+        if (ends)
+            return NULL;
+        until = NEVER; /* a call has been handed over: the wake-up is on its way */
+    }
+}
+
+void offload_thread(void)
+{
+    struct offthread self = {0};
+    tls_offload = true;
+    real_add(&pool.nstarting, -1);
+    for (struct offload *o;; complete(o)) {
+        lock(&pool.lock);
+        o = pool.first;
+        if (o) {
+            queue_del_locked(o);
+            o->state = Orunning;
+        } else {
+            note_clear(&self.note);
+            self.idlenext = pool.idle;
+            pool.idle = &self;
+        }
+        unlock(&pool.lock);
+        if (o == NULL && (o = wait_for_call(&self)) == NULL)
+            return;
+        o->run(o);
+        if (unlikely(o->epoch != sched.epoch)) /* it has forked, and this is the child: not a pool any more */
+            host_offload_forked(o);
+        if (unlikely(real_load(&sched.exiting))) {
+            host_leave();
+            host_hang();
+        }
+    }
+}
+
+/* In the child there are none of the threads, and nobody waits for the calls. */
+void offload_fork_child(void)
+{
+    uint32_t most = pool.most;
+    memset(&pool, 0, sizeof(pool));
+    pool.last = &pool.first;
+    pool.most = most;
+    tls_offload = false;
+}

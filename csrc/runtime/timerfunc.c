@@ -1,0 +1,93 @@
+/* timerfunc.c: timers whose function is the embedding's.
+ *
+ * Such a function cannot run where timers do, with a heap locked and perhaps between two goroutines. So when it
+ * is due its timer only joins sched.due, and a goroutine of the runtime's own, one for all that are due at that
+ * time, gives each a goroutine. While they are pending there is none. A timer that fires again before that one
+ * has come to it is in the queue once, and counted. sched.duelock comes after every timers.lock. */
+#include "runtime/host.h"
+#include "runtime/sched.h"
+
+static void due(struct timer *t, int64_t now)
+{
+    struct timerfunc *tf = (struct timerfunc *)t; /* its first member */
+    (void)now;
+    lock(&sched.duelock);
+    if (tf->ndue++ == 0) {
+        tf->next = NULL;
+        if (sched.due)
+            sched.due_last->next = tf;
+        else
+            astore(&sched.due, tf);
+        sched.due_last = tf;
+    }
+    unlock(&sched.duelock);
+}
+
+bool timerfunc_start(struct timerfunc *tf, int64_t when)
+{
+    if (unlikely(tf->epoch != sched.epoch)) { /* the queue that it may have been in is the parent's */
+        tf->ndue = 0;
+        tf->epoch = sched.epoch;
+    }
+    tf->timer.fn = due;
+    tf->timer.when = when;
+    if (when == NEVER)
+        return true;
+    if (!timer_add_here(&tf->timer, when))
+        return false;
+    timer_watch();
+    return true;
+}
+
+bool timerfunc_stop(struct timerfunc *tf)
+{
+    bool was = timer_del(&tf->timer) || tf->timer.when == NEVER;
+    tf->timer.when = 0;
+    return was;
+}
+
+struct timerfunc *timerfunc_next(uint32_t *n)
+{
+    lock(&sched.duelock);
+    struct timerfunc *tf = sched.due;
+    if (tf) {
+        astore(&sched.due, tf->next);
+        *n = tf->ndue;
+        tf->ndue = 0;
+    } else {
+        sched.due_starting = 0; /* whoever queues one after this starts another goroutine */
+    }
+    unlock(&sched.duelock);
+    return tf;
+}
+
+/* If there is no memory for the goroutine, the next timer that is due tries again. */
+static void start_due(void)
+{
+    lock(&sched.duelock);
+    bool mine = sched.due && !sched.due_starting;
+    if (mine)
+        sched.due_starting = 1;
+    unlock(&sched.duelock);
+    if (!mine)
+        return;
+    struct g *gp = host_newsystem(SYSTEM_TIMERS);
+    if (gp == NULL) {
+        lock(&sched.duelock);
+        sched.due_starting = 0;
+        unlock(&sched.duelock);
+        return;
+    }
+    gp->kind = GSYSTEM;
+    gp->epoch = sched.epoch;
+    gp->status = Grunnable;
+    globrunqput(gp);
+    wake_anyone();
+}
+
+void runtimers(struct timers *ts, int64_t now)
+{
+    timers_run(ts, now);
+    if (unlikely(aload(&sched.due) != NULL))
+        start_due();
+}

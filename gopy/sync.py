@@ -1,0 +1,107 @@
+"""Go's package sync: what goroutines and threads wait with for each other. A wait blocks the goroutine
+that calls, or the thread if it is one that gopy does not run."""
+
+from collections import deque
+from collections.abc import Callable
+from functools import wraps
+from types import TracebackType
+from typing import Generic, Protocol, TypeVar
+
+from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup
+
+__all__ = [
+    "Cond",
+    "Locker",
+    "Map",
+    "Mutex",
+    "Once",
+    "Pool",
+    "RWMutex",
+    "WaitGroup",
+    "once_func",
+    "once_value",
+]
+
+T = TypeVar("T")
+
+_POOLED = 1024  # values that a Pool keeps
+
+
+class Locker(Protocol):
+    """What can be locked and unlocked: a Mutex, an RWMutex, its rlocker(), or your own."""
+
+    def lock(self) -> None: ...
+    def unlock(self) -> None: ...
+
+
+def _check_callable(name: str, fn: object) -> None:
+    if not callable(fn):
+        raise TypeError(f"`{name}` must be callable, got {type(fn).__name__}")
+
+
+def once_value(fn: Callable[[], T]) -> Callable[[], T]:
+    """A function that returns what fn() returned, calling it only the first time.
+
+    Calls that come meanwhile park until fn has returned. What fn raised is raised again at every call.
+    """
+    _check_callable("fn", fn)
+    once = Once()
+    todo = [fn]  # so that fn, and what it refers to, can go when it has been called
+    value: T
+    failure: BaseException | None = None
+    traceback: TracebackType | None = None
+
+    def first() -> None:
+        nonlocal value, failure, traceback
+        try:
+            value = todo.pop()()
+        except BaseException as exc:
+            failure, traceback = exc, exc.__traceback__
+
+    @wraps(fn)
+    def call() -> T:
+        once.do(first)
+        if failure is not None:
+            raise failure.with_traceback(traceback)  # or it would grow by a frame at every call
+        return value
+
+    vars(call).pop("__wrapped__")
+    return call
+
+
+def once_func(fn: Callable[[], object]) -> Callable[[], None]:
+    """A function that calls fn() the first time and does nothing after. Otherwise as once_value()."""
+    value = once_value(fn)
+
+    @wraps(value)
+    def call() -> None:
+        value()
+
+    vars(call).pop("__wrapped__")
+    return call
+
+
+class Pool(Generic[T]):
+    """Values to be used again, whose making is to be saved: the last one put back is the first one got.
+
+    It may forget any of them at any time, as it does with the oldest of more than 1024.
+    """
+
+    def __init__(self, new: Callable[[], T] | None = None) -> None:
+        """With `new`, get() makes a value when there is none."""
+        if new is not None:
+            _check_callable("new", new)
+        self._new = new
+        self._values: deque[T] = deque(maxlen=_POOLED)
+
+    def get(self) -> T | None:
+        """Take a value out: any that was put back, or else new(), or None."""
+        try:
+            return self._values.pop()
+        except IndexError:
+            return None if self._new is None else self._new()
+
+    def put(self, x: T) -> None:
+        """Put a value back. None is ignored."""
+        if x is not None:
+            self._values.append(x)

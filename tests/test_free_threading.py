@@ -1,0 +1,69 @@
+"""Free threading: no import turns the GIL on, and an interpreter that nobody has checked is warned of."""
+
+import sys
+import sysconfig
+import warnings
+
+import pytest
+
+from gopy import _free_threading, runtime
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+only_free_threaded = pytest.mark.skipif(not FREE_THREADED, reason="this interpreter has a GIL")
+
+
+def unchecked(monkeypatch, disabled, version):
+    monkeypatch.setattr(_free_threading.sysconfig, "get_config_var", lambda name: disabled)
+    monkeypatch.setattr(_free_threading.sys, "version_info", (*version, 0, "final", 0))
+
+
+def test_an_unchecked_interpreter_is_warned_of(monkeypatch):
+    unchecked(monkeypatch, 1, (3, 99))
+    with pytest.warns(
+        RuntimeWarning, match=r"^gopy has not been checked on free-threaded Python 3\.99: "
+    ) as record:
+        _free_threading.start()
+    assert len(record) == 1
+
+
+@pytest.mark.parametrize(("disabled", "version"), [(1, (3, 13)), (1, (3, 14)), (0, (3, 99)), (None, (3, 11))])
+def test_a_checked_interpreter_is_not_warned_of(monkeypatch, disabled, version):
+    unchecked(monkeypatch, disabled, version)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _free_threading.start()
+
+
+def test_the_warning_names_the_line_that_imports_gopy(run_program):
+    done = run_program(
+        """
+        import sys, sysconfig
+        real = sysconfig.get_config_var
+        sysconfig.get_config_var = lambda name: 1 if name == "Py_GIL_DISABLED" else real(name)
+        sys.version_info = (3, 99, 0, "final", 0)
+        import gopy
+        import gopy.runtime
+        """,
+        flags=["-W", "default"],
+    )
+    assert done.returncode == 0
+    assert done.stderr.count("RuntimeWarning") == 1
+    assert "program.py:6: RuntimeWarning" in done.stderr
+
+
+@only_free_threaded
+def test_importing_everything_leaves_the_gil_off(run_program):
+    done = run_program(
+        """
+        import importlib, pkgutil, sys
+        import gopy
+        for module in pkgutil.walk_packages(gopy.__path__, "gopy."):
+            importlib.import_module(module.name)
+        print(sys._is_gil_enabled(), gopy.runtime.stats()["gil"])
+        """
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "False False\n")
+
+
+def test_stats_tells_whether_there_is_a_gil():
+    assert runtime.stats()["gil"] == getattr(sys, "_is_gil_enabled", lambda: True)()

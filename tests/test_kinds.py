@@ -1,0 +1,324 @@
+"""Goroutines of all kinds, plain threads and asyncio tasks on the same channels: every pair of kinds."""
+
+import importlib.util
+import itertools
+import random
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gopy import Chan, ClosedChannelError, go, recv, send, sync, time
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("kinds", Path(__file__).with_name("kinds.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["kinds"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+kinds_module = load()
+KINDS = kinds_module.KINDS
+PAIRS = list(itertools.product(KINDS, KINDS))
+
+
+@pytest.fixture
+def kinds():
+    kinds = kinds_module.Kinds()
+    yield kinds
+    kinds.close()
+
+
+pairs = pytest.mark.parametrize(("one", "other"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
+each = pytest.mark.parametrize("kind", KINDS)
+
+
+@pairs
+@pytest.mark.parametrize("capacity", [0, 3])
+def test_values_arrive_in_order(kinds, one, other, capacity):
+    ch, got = Chan(capacity), []
+
+    async def sender(how):
+        for i in range(50):
+            await how.send(ch, i)
+        ch.close()
+
+    async def receiver(how):
+        async for value in how.range(ch):
+            got.append(value)
+
+    kinds.start(one, sender)
+    kinds.start(other, receiver)
+    kinds.join()
+    assert got == list(range(50))
+
+
+@pairs
+def test_round_trips(kinds, one, other):
+    ping, pong = Chan(), Chan()
+
+    async def ask(how):
+        for i in range(50):
+            await how.send(ping, i)
+            assert await how.recv_ok(pong) == (i, True)
+        ping.close()
+
+    async def answer(how):
+        async for value in how.range(ping):
+            await how.send(pong, value)
+
+    kinds.start(one, ask)
+    kinds.start(other, answer)
+    kinds.join()
+
+
+@pairs
+def test_select_meets_select(kinds, one, other):
+    a, b = Chan(), Chan(1)
+    counts = {"sent": 0, "received": 0}
+
+    async def sends(how):
+        for i in range(60):
+            await how.select(send(a, i), send(b, i))
+            counts["sent"] += 1
+        await how.select(recv(stop))
+
+    async def receives(how):
+        for _ in range(60):
+            _, _, ok = await how.select(recv(a), recv(b))
+            assert ok
+            counts["received"] += 1
+        await how.select(send(stop, None))
+
+    stop = Chan()
+    kinds.start(one, sends)
+    kinds.start(other, receives)
+    kinds.join()
+    assert counts == {"sent": 60, "received": 60}
+
+
+@pairs
+def test_close_wakes_both(kinds, one, other):
+    ch, idle = Chan(), Chan()
+
+    async def receiver(how):
+        assert await how.recv_ok(ch) == (None, False)
+        with pytest.raises(ClosedChannelError):
+            await how.send(idle, 1)
+
+    async def selector(how):
+        assert await how.select(recv(ch), recv(Chan())) == (0, None, False)
+        with pytest.raises(ClosedChannelError):
+            await how.select(send(idle, 1), recv(Chan()))
+
+    kinds.start(one, receiver)
+    kinds.start(other, selector)
+    time.sleep(0.001)
+    ch.close()
+    time.sleep(0.001)
+    idle.close()
+    kinds.join()
+
+
+@pairs
+def test_waiters_of_both_kinds_are_served_first_come_first_served(kinds, one, other, until):
+    ch, got, queued = Chan(), [], Chan(100)
+
+    async def receiver(how, i):
+        queued.send(None)
+        got.append((i, await how.recv(ch)))
+
+    for i, kind in enumerate([one, other] * 3):
+        handle = kinds.start(kind, receiver, i)
+        queued.recv()
+        if kind in ("task", "thread"):
+            time.sleep(0.003)  # between the line above and its place in the queue nothing can be seen
+        else:
+            until(lambda handle=handle: handle.state == "chan receive")
+    for i in range(6):
+        ch.send(i)
+    kinds.join()
+    if "task" not in (one, other) and "thread" not in (one, other):
+        assert sorted(got) == [(i, i) for i in range(6)]
+    assert sorted(value for _, value in got) == list(range(6))
+
+
+@each
+def test_each_kind_sleeps_yields_and_joins(kinds, kind):
+    async def body(how):
+        await how.sleep(0.002)
+        await how.gosched()
+        goroutine = go(time.sleep, 0.002)
+        await how.join(goroutine)
+        assert goroutine.state == "dead"
+
+    kinds.start(kind, body)
+    kinds.join()
+
+
+# sync
+
+
+@pairs
+def test_a_mutex_excludes(kinds, one, other):
+    mutex, inside, total = sync.Mutex(), [], []
+
+    async def body(how):
+        for i in range(30):
+            await how.lock(mutex)
+            inside.append(1)
+            assert len(inside) == 1
+            if i % 7 == 0:
+                await how.gosched()
+            inside.pop()
+            total.append(1)
+            mutex.unlock()
+
+    for kind in (one, other, one, other):
+        kinds.start(kind, body)
+    kinds.join()
+    assert len(total) == 120
+    assert not mutex.locked()
+
+
+@pairs
+def test_an_rwmutex_lets_readers_in_together_and_a_writer_alone(kinds, one, other):
+    rw, readers, writers = sync.RWMutex(), [], []
+
+    async def reader(how):
+        for _ in range(20):
+            await how.rlock(rw)
+            readers.append(1)
+            assert not writers
+            await how.gosched()
+            readers.pop()
+            rw.runlock()
+
+    async def writer(how):
+        for _ in range(20):
+            await how.lock(rw)
+            writers.append(1)
+            assert len(writers) == 1
+            assert not readers
+            await how.gosched()
+            writers.pop()
+            rw.unlock()
+
+    for kind in (one, other):
+        kinds.start(kind, reader)
+        kinds.start(kind, reader)
+        kinds.start(kind, writer)
+    kinds.join()
+
+
+@pairs
+def test_a_waitgroup_and_a_cond_wake_both(kinds, one, other):
+    group, mutex = sync.WaitGroup(), sync.Mutex()
+    cond, items, got = sync.Cond(mutex), [], []
+    group.add(2)
+
+    async def consumer(how):
+        for _ in range(20):
+            await how.lock(mutex)
+            while not items:
+                await how.wait(cond)
+                assert mutex.locked()
+            got.append(items.pop())
+            mutex.unlock()
+        group.done()
+
+    async def waiter(how):
+        await how.wait(group)
+        assert len(got) == 40
+
+    kinds.start(one, consumer)
+    kinds.start(other, consumer)
+    kinds.start(one, waiter)
+    kinds.start(other, waiter)
+    for i in range(40):
+        with mutex:
+            items.append(i)
+        cond.signal()
+        if i % 5 == 0:
+            time.sleep(0.0002)
+    kinds.join()
+    assert sorted(got) == list(range(40))
+
+
+@each
+def test_each_kind_blocks(kinds, kind):
+    def fn(x):
+        return threading.get_ident(), x + 1
+
+    def fail():
+        raise ValueError("fn")
+
+    async def body(how):
+        me = threading.get_ident()
+        ident, value = await how.blocking(fn, 1)
+        assert (ident != me, value) == (True, 2)
+        with pytest.raises(ValueError, match="fn"):
+            await how.blocking(fail)
+        assert len([await how.blocking(fn, i) for i in range(20)]) == 20
+
+    kinds.start(kind, body)
+    kinds.join()
+
+
+@pytest.mark.parametrize("procs", [1, 2, 4, 8])
+def test_random_programs_of_all_kinds_lose_nothing(kinds, gomaxprocs, procs):
+    """Producers and consumers of random kinds on a few channels; those that can are timed out or cancelled."""
+    gomaxprocs(procs)
+    seed = random.randrange(10**9)
+    print("seed", seed)
+    rand = random.Random(seed)
+    for _ in range(6):
+        chans = [Chan(rand.choice((0, 0, 1, 5))) for _ in range(rand.randint(1, 3))]
+        n, values, got, quit_ = 40, 0, Chan(10_000), Chan()
+
+        async def produce(how, base, rand, chans=chans, n=n):
+            for i in range(n):
+                if rand.random() < 0.3:
+                    await how.select(*(send(ch, base + i) for ch in chans))
+                elif rand.random() < 0.3 and isinstance(how, kinds_module.Blocking):
+                    ch = rand.choice(chans)
+                    while True:
+                        try:
+                            ch.send(base + i, timeout=rand.choice((0, 1e-5, 1e-3)))
+                            break
+                        except TimeoutError:
+                            await how.gosched()
+                else:
+                    await how.send(rand.choice(chans), base + i)
+                if rand.random() < 0.1:
+                    await how.gosched()
+
+        async def consume(how, rand, chans=chans, got=got, quit_=quit_):
+            while True:
+                i, value, _ = await how.select(recv(quit_), *(recv(ch) for ch in chans))
+                if i == 0:
+                    return
+                got.send(value)
+                if rand.random() < 0.1:
+                    await how.sleep(rand.choice((0, 1e-5, 2e-4)))
+
+        async def take_one(how, rand, chans=chans, got=got, quit_=quit_):
+            got.send(await how.recv(rand.choice(chans)))
+
+        for kind in rand.choices(KINDS, k=rand.randint(2, 6)):
+            kinds.start(kind, produce, values, random.Random(rand.random()))
+            values += n
+        for kind in rand.choices(KINDS, k=rand.randint(2, 6)):
+            kinds.start(kind, consume, random.Random(rand.random()))
+        received = []
+        for _ in range(values):
+            if rand.random() < 0.2:
+                # A task that takes one value, or is cancelled before it has: then the value is somebody else's.
+                kinds.start("task", take_one, random.Random(rand.random())).cancel()
+            received.append(got.recv(timeout=20))
+        assert sorted(received) == list(range(values))
+        quit_.close()
+        kinds.join()
