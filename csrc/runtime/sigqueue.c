@@ -25,6 +25,17 @@ static bool is_fault(int sig)
     return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
 }
 
+/* Is this SIGINT signal_poke's? */
+static bool is_poke(siginfo_t *info)
+{
+#ifdef SI_TKILL
+    bool to_thread = info->si_code == SI_TKILL;
+#else
+    bool to_thread = info->si_code <= 0;
+#endif
+    return to_thread && info->si_pid == getpid() && real_xchg(&poking, 0);
+}
+
 static void call_former(int sig, siginfo_t *info, void *context)
 {
     struct sigaction *act = &former[sig];
@@ -37,10 +48,9 @@ static void call_former(int sig, siginfo_t *info, void *context)
 static void sighandler(int sig, siginfo_t *info, void *context)
 {
     int was = errno;
-    if (sig == SIGINT && info->si_code <= 0 && info->si_pid == getpid() && real_xchg(&poking, 0)) {
+    if (sig == SIGINT && is_poke(info)) {
         call_former(sig, info, context);
-    } else if (is_fault(sig) &&
-               info->si_code > 0) { /* the instruction fails again, under who was here before */
+    } else if (is_fault(sig) && info->si_code > 0) { /* it happens again, to whoever was here before */
         sigaction(sig, &former[sig], NULL);
     } else {
         real_add(&delivering, 1);
