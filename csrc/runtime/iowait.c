@@ -30,12 +30,17 @@ static bool passed(int64_t deadline)
 }
 
 /* gp is queued: after the caller's unlock it may run already. */
-static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
+static bool park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
 {
     w->deadline = deadline;
     gp->wait->sg.success = false;
     wait_begin(gp, WAIT_IO);
+    if (w->arms && deadline != NEVER && !gowait_arm(gp, deadline)) {
+        wait_claim(gp);
+        return false;
+    }
     enqueue(q, &gp->wait->sg);
+    return true;
 }
 
 /* The next operation's turn, if one waits. */
@@ -112,10 +117,17 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         w->locking = false;
-        aadd(&np.nwaiters, 1);
         arm = pd->gen != np.gen || np.backend->level;
         bool watch = gp->kind >= GFOREIGN;
-        park_locked(w, &s->waiters, gp, s->deadline);
+        aadd(&np.nwaiters, 1);
+        if (unlikely(!park_locked(w, &s->waiters, gp, s->deadline))) {
+            aadd(&np.nwaiters, -1);
+            next = release_locked(s);
+            unlock(&pd->lock);
+            if (next)
+                goready(next);
+            return IO_NOMEM;
+        }
         unlock(&pd->lock);
         if (arm)
             netpollarm(fd, pd, seq, mode, false);
@@ -155,6 +167,8 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
 {
     struct g *next = NULL;
+    if (w->arms)
+        timer_del(&gp->wait->timer);
     lock(&w->pd->lock);
     enum io_result r = finish_locked(w, gp, how, &next);
     unlock(&w->pd->lock);
