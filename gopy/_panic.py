@@ -142,6 +142,7 @@ def _on_adopt() -> None:
     """Called by the core when the main thread first uses gopy: Ctrl-C is the main goroutine's from now on."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _core.sigint)
+        _core.signal_retake()  # gopy.signal may have been notifying of it already
 
 
 def _at_exit() -> None:

@@ -164,7 +164,7 @@ class _Derived(Context):
     def __repr__(self) -> str:
         parts = []
         ctx: Context = self
-        while isinstance(ctx, _Derived):
+        while isinstance(ctx, _Derived) and type(ctx).__repr__ is _Derived.__repr__:
             parts.append(ctx._suffix())
             ctx = ctx._parent
         parts.append(

@@ -41,6 +41,7 @@ LAYERS = [
     "offload.h",
     "sync.h",
     "timechan.h",
+    "sigqueue.h",
     "dump.h",
     "runtime.h",
 ]

@@ -137,6 +137,11 @@ void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;
 
+/* pysignal.c */
+void signals_shutdown(void);
+void signals_before_fork(void);
+void signals_fork_child(void);
+
 /* pyframes.c: the frames of a suspended greenlet, for a collector that does not find them by itself. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
 #define GOPY_VISIT_FRAMES 1
@@ -274,7 +279,7 @@ static inline struct g *current_g(void)
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
-extern PyMethodDef offload_functions[], io_functions[];
+extern PyMethodDef offload_functions[], io_functions[], signal_functions[];
 extern PyObject *default_case;
 
 /* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */

@@ -335,11 +335,16 @@ static void wait_for_new_threads(void)
 
 /* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
  * lock for that locked in the child. So let those that have been started attach first. */
-void pyhost_before_fork(void) { wait_for_new_threads(); }
+void pyhost_before_fork(void)
+{
+    signals_before_fork();
+    wait_for_new_threads();
+}
 
 void pyhost_before_exit(void)
 {
     (void)real_xchg(&sched.exiting, 1);
+    signals_shutdown();
     wait_for_new_threads();
 }
 
@@ -354,6 +359,7 @@ void pyhost_fork_child(void)
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);
+    signals_fork_child();
     offload_fork_child();
     if (self) {
         stackful_fork_child();

@@ -370,11 +370,11 @@ static PyObject *netfd_get_closed(PyObject *self, void *closure)
 
 static PyObject *netfd_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    int fd;
-    if ((kwargs && PyDict_GET_SIZE(kwargs)) || !PyArg_ParseTuple(args, "i:NetFD", &fd))
+    int fd = -1; /* without one, it is as if closed: a subclass stands for another NetFD */
+    if ((kwargs && PyDict_GET_SIZE(kwargs)) || !PyArg_ParseTuple(args, "|i:NetFD", &fd))
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "NetFD() takes no keyword arguments");
     PyObject *self = type->tp_alloc(type, 0);
-    if (self && netfd_open((NetFD *)self, fd) < 0)
+    if (self && PyTuple_GET_SIZE(args) && netfd_open((NetFD *)self, fd) < 0)
         Py_CLEAR(self);
     return self;
 }

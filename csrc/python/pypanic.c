@@ -36,7 +36,7 @@ bool host_sysmon_tick(int64_t now)
     int64_t when = real_load(&main_exc_when);
     if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg)) {
         real_store(&main_exc_when, now);
-        pthread_kill(main_pthread, SIGINT);
+        signal_poke(main_pthread);
     }
     return when != 0;
 }
@@ -109,7 +109,7 @@ void interrupt_main(PyObject *exc)
     if (ours && sched.main_adopted && !main_runs_here() &&
         sched.m0.curg == sched.g1) { /* perhaps in a system call */
         real_store(&poked, 1);
-        pthread_kill(main_pthread, SIGINT);
+        signal_poke(main_pthread);
     }
 }
 

@@ -90,6 +90,16 @@ void note_wakeup(struct note *n)
             ;
 }
 
+/* Where a note is not a futex it has a mutex, which a handler must not touch: the sleeper looks by itself. */
+void note_wakeup_in_handler(struct note *n)
+{
+#ifdef __linux__
+    note_wakeup(n);
+#else
+    real_store(&n->key, 1);
+#endif
+}
+
 enum note_result note_sleep(struct note *n, int64_t deadline)
 {
     while (real_load(&n->key) == 0) {

@@ -45,6 +45,7 @@ enum note_result { NOTE_WOKEN, NOTE_TIMEOUT, NOTE_INTERRUPTED };
 
 static inline void note_clear(struct note *n) { real_store(&n->key, 0); }
 void note_wakeup(struct note *n);
+void note_wakeup_in_handler(struct note *n); /* the same, in a signal handler */
 /* Sleep until woken, until nanotime() reaches deadline, or until a signal handler ran on this thread. */
 enum note_result note_sleep(struct note *n, int64_t deadline);
 

@@ -7,6 +7,7 @@
 #include "runtime/iowait.h"
 #include "runtime/offload.h"
 #include "runtime/sched.h"
+#include "runtime/sigqueue.h"
 #include "runtime/sudog.h"
 #include "runtime/sync.h"
 #include "runtime/timechan.h"

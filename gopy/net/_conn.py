@@ -17,6 +17,8 @@ from gopy.net._addr import STREAM, Endpoint, check_network, from_python, to_dial
 if TYPE_CHECKING:
     import ssl
 
+    from gopy.net._tls import TLSConn
+
 KEEPALIVE = 15  # seconds, as in Go
 
 
@@ -105,10 +107,13 @@ class Conn(_core.NetFD):
         server_side: bool = False,
         server_hostname: str | None = None,
     ) -> Conn:
-        """Shake hands and return the connection to go on with; this one is not to be used any more.
+        """Shake hands and return the connection to go on with; this one is not to be used any more, but to
+        close either closes both.
 
-        ssl.SSLError (an OSError) if the handshake fails."""
-        return wrap_tls(self, context, server_side, server_hostname)
+        ssl.SSLError (an OSError) if the handshake fails: this connection is then still to be closed."""
+        secure = wrap_tls(self, context, server_side, server_hostname)
+        secure.handshake()
+        return secure
 
     def __enter__(self) -> Self:
         return self
@@ -128,11 +133,12 @@ def check_context(name: str, context: object) -> None:
         raise TypeError(f"`{name}` must be an ssl.SSLContext, got {type(context).__name__}")
 
 
-def wrap_tls(conn: Conn, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> Conn:
+def wrap_tls(conn: Conn, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> TLSConn:
+    """A TLSConn, which makes its handshake when it is first used."""
     check_context("context", context)
-    from gopy.net import _tls  # type: ignore[attr-defined,unused-ignore]
+    from gopy.net._tls import TLSConn
 
-    return cast(Conn, _tls.TLSConn(conn, context, server_side, server_hostname))
+    return TLSConn(conn, context, server_side, server_hostname)
 
 
 class _RawFile(io.RawIOBase):
@@ -312,6 +318,7 @@ def dial(
         if deadline != math.inf:
             conn.set_deadline(deadline - time.now())
         secure = wrap_tls(conn, tls, False, address.rpartition(":")[0].strip("[]") or None)
+        secure.handshake()
         if deadline != math.inf:
             secure.set_deadline(None)
         return secure

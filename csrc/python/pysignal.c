@@ -1,0 +1,304 @@
+/* pysignal.c: gopy.signal: which channels get which signals, and the thread that sends them.
+ *
+ * The thread is started by the first notify. It attaches to Python only while it sends, so it is no Python
+ * thread otherwise. It blocks every signal itself.
+ *
+ * notified_lock guards the list, `refs` and the calls of signal_enable and signal_disable. An entry whose
+ * channel is being stopped stays in the list until every signal that has come is delivered; so while it sends,
+ * the thread may hold on to entries without the lock. */
+#include "pygopy.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct notified {
+    PyChan *ch; /* a Chan, not a view */
+    uint64_t mask;
+    bool stopping;
+    struct notified *next;
+};
+
+static struct lock notified_lock;
+static struct notified *all_notified;
+static uint32_t refs[MOST_SIGNALS + 1];    /* how many of them want the signal */
+static PyObject *values[MOST_SIGNALS + 1]; /* what is sent for it; set at its first notify, never dropped */
+static uint32_t receiver_running;
+
+#define WANTS(n, sig) ((n)->mask >> ((sig) - 1) & 1)
+
+/* ---- the receiver ---- */
+
+static struct notified *next_notified(struct notified *after, int sig)
+{
+    lock(&notified_lock);
+    struct notified *n = after ? after->next : all_notified;
+    while (n && !WANTS(n, sig))
+        n = n->next;
+    unlock(&notified_lock);
+    return n;
+}
+
+static void deliver(int sig)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    for (struct notified *n = NULL; (n = next_notified(n, sig)) != NULL;) {
+        PyObject *value = new_ref(values[sig]);
+        if (chansend_begin(n->ch->c, NULL, value) !=
+            CHAN_OK) /* nobody waits, the buffer is full, or closed */
+            Py_DECREF(value);
+    }
+    PyGILState_Release(state);
+}
+
+static void *receiver(void *arg)
+{
+    (void)arg;
+    for (int sig; (sig = signal_recv()) != 0;)
+        deliver(sig);
+    return NULL;
+}
+
+static bool start_receiver(void)
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    sigset_t all, was;
+    if (!acas(&receiver_running, 0, 1))
+        return true;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, 256 * 1024);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &was);
+    int err = pthread_create(&thread, &attr, receiver, NULL);
+    pthread_sigmask(SIG_SETMASK, &was, NULL);
+    pthread_attr_destroy(&attr);
+    if (err)
+        astore(&receiver_running, 0);
+    return err == 0;
+}
+
+/* Let the receiver finish, as long as it takes, but not longer than `most` naps. */
+static void wait_until(bool (*condition)(void), int most)
+{
+    for (int i = 0; i < most && !condition(); i++) {
+        void *left = host_leave();
+        usleep(i < 10 ? 20 : 500);
+        host_enter(left);
+    }
+}
+
+static bool not_receiving(void) { return !signal_receiving(); }
+
+/* At exit: from here on the receiver does not attach any more. */
+void signals_shutdown(void)
+{
+    signal_quit();
+    wait_until(not_receiving, INT32_MAX);
+}
+
+void signals_before_fork(void) { wait_until(signal_idle, 200); }
+
+void signals_fork_child(void)
+{
+    notified_lock = (struct lock){0};
+    receiver_running = 0;
+    signal_fork_child();
+    for (struct notified **at = &all_notified; *at;)
+        if ((*at)->stopping) /* by a thread of the parent's, which holds on to it */
+            *at = (*at)->next;
+        else
+            at = &(*at)->next;
+    if (all_notified == NULL)
+        return;
+    aadd(&sched.nexternal, 1);
+    start_receiver();
+}
+
+/* ---- the list ---- */
+
+static struct notified *find_locked(PyChan *ch)
+{
+    struct notified *n = all_notified;
+    while (n && (n->ch != ch || n->stopping))
+        n = n->next;
+    return n;
+}
+
+/* -> the mask of those that could be enabled: all, or errno is set. */
+static uint64_t enable_locked(uint64_t mask)
+{
+    uint64_t done = 0;
+    for (int sig = 1; sig <= MOST_SIGNALS; sig++) {
+        uint64_t bit = (uint64_t)1 << (sig - 1);
+        if (!(mask & bit))
+            continue;
+        if (!signal_enable(sig))
+            break;
+        done |= bit;
+    }
+    return done;
+}
+
+static void disable_locked(uint64_t mask)
+{
+    for (int sig = 1; sig <= MOST_SIGNALS; sig++)
+        if ((mask >> (sig - 1) & 1) && refs[sig] == 0)
+            signal_disable(sig);
+}
+
+/* Add to what ch gets. `fresh` becomes its entry if it has none, and is then NULL. false: errno is set. */
+static bool notify(PyChan *ch, uint64_t mask, struct notified **fresh)
+{
+    lock(&notified_lock);
+    uint64_t done = enable_locked(mask);
+    if (done != mask) {
+        int err = errno;
+        disable_locked(done);
+        unlock(&notified_lock);
+        errno = err;
+        return false;
+    }
+    struct notified *n = find_locked(ch);
+    if (n == NULL) {
+        if (all_notified == NULL)
+            aadd(&sched.nexternal, 1);
+        n = *fresh;
+        *fresh = NULL;
+        n->next = all_notified;
+        all_notified = n;
+    }
+    for (int sig = 1; sig <= MOST_SIGNALS; sig++)
+        refs[sig] += (mask & ~n->mask) >> (sig - 1) & 1;
+    n->mask |= mask;
+    unlock(&notified_lock);
+    return true;
+}
+
+/* Nothing new goes to ch, but what has come already still does. -> its entry, or NULL. */
+static struct notified *begin_stop(PyChan *ch)
+{
+    lock(&notified_lock);
+    struct notified *n = find_locked(ch);
+    if (n) {
+        n->stopping = true;
+        for (int sig = 1; sig <= MOST_SIGNALS; sig++)
+            refs[sig] -= WANTS(n, sig);
+        disable_locked(n->mask);
+    }
+    unlock(&notified_lock);
+    return n;
+}
+
+static void end_stop(struct notified *n)
+{
+    lock(&notified_lock);
+    struct notified **at = &all_notified;
+    while (*at != n)
+        at = &(*at)->next;
+    *at = n->next;
+    if (all_notified == NULL)
+        aadd(&sched.nexternal, -1);
+    unlock(&notified_lock);
+    Py_DECREF(n->ch);
+    free(n);
+}
+
+/* ---- for gopy/signal.py ---- */
+
+static PyChan *channel_of(PyObject *o)
+{
+    if (PyObject_TypeCheck(o, &SendChan_Type))
+        return ((PyChan *)o)->owner;
+    type_error("ch", "a SendChan or a Chan", o);
+    return NULL;
+}
+
+/* The signals of a tuple, and what to send for them. */
+static bool mask_of(PyObject *signums, uint64_t *mask)
+{
+    *mask = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(signums); i++) {
+        PyObject *value = PyTuple_GET_ITEM(signums, i);
+        long sig = PyLong_AsLong(value);
+        if (sig < 1 || sig > MOST_SIGNALS) {
+            if (!PyErr_Occurred())
+                PyErr_Format(PyExc_ValueError, "`signum` must be a signal's number, got %ld", sig);
+            return false;
+        }
+        *mask |= (uint64_t)1 << (sig - 1);
+        if (aload(&values[sig]) == NULL && !acas(&values[sig], (PyObject *)NULL, new_ref(value)))
+            Py_DECREF(value);
+    }
+    return true;
+}
+
+static PyObject *core_signal_notify(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *o, *signums;
+    uint64_t mask;
+    if (!PyArg_ParseTuple(args, "OO!", &o, &PyTuple_Type, &signums))
+        return NULL;
+    PyChan *ch = channel_of(o);
+    if (ch == NULL || !mask_of(signums, &mask))
+        return NULL;
+    if (ch->c == NULL) {
+        PyErr_SetString(hooks.Panic, "os/signal: Notify using nil channel");
+        return NULL;
+    }
+    if (host_is_main_thread() && getg_or_raise() == NULL) /* it sees to its SIGINT first, see _on_adopt */
+        return NULL;
+    if (!start_receiver()) {
+        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+        return NULL;
+    }
+    struct notified *fresh = calloc(1, sizeof(*fresh));
+    if (fresh == NULL)
+        return PyErr_NoMemory();
+    fresh->ch = (PyChan *)new_ref((PyObject *)ch);
+    bool ok = notify(ch, mask, &fresh);
+    int err = errno;
+    if (fresh) {
+        Py_DECREF(fresh->ch);
+        free(fresh);
+    }
+    if (ok)
+        Py_RETURN_NONE;
+    errno = err;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *core_signal_stop(PyObject *self, PyObject *o)
+{
+    (void)self;
+    PyChan *ch = channel_of(o);
+    if (ch == NULL)
+        return NULL;
+    struct notified *n = begin_stop(ch);
+    wait_until(signal_idle, INT32_MAX);
+    if (n && !real_load(&sched.exiting)) /* else the receiver may have stopped with it in hand */
+        end_stop(n);
+    Py_RETURN_NONE;
+}
+
+/* The main thread has set its own SIGINT handler, for when nobody is notified of it. */
+static PyObject *core_signal_retake(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    lock(&notified_lock);
+    if (refs[SIGINT])
+        signal_enable(SIGINT);
+    unlock(&notified_lock);
+    Py_RETURN_NONE;
+}
+
+PyMethodDef signal_functions[] = {
+    {"signal_notify", core_signal_notify, METH_VARARGS, NULL},
+    {"signal_stop", core_signal_stop, METH_O, NULL},
+    {"signal_retake", core_signal_retake, METH_NOARGS, NULL},
+    {0},
+};

@@ -1,0 +1,148 @@
+/* sigqueue.c: after Go's runtime/sigqueue.go.
+ *
+ * A signal goes through three hands: the handler, which counts itself in `delivering`; the bits of `pending`;
+ * the receiver, which says so in `receiving`. It is in the next one's before it leaves the last one's, so
+ * signal_idle(), which looks in that order, does not miss it.
+ *
+ * A handler may already have begun on another thread when its signal is disabled. It finds that the signal is
+ * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. */
+#include "runtime/sigqueue.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define BIT(sig) ((uint64_t)1 << ((sig) - 1))
+
+static struct sigaction former[MOST_SIGNALS + 1];
+static uint64_t wanted, pending;
+static uint64_t taken; /* the receiver's own */
+static uint32_t delivering, receiving, quit, poking;
+static struct note arrived;
+
+static bool is_fault(int sig)
+{
+    return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
+}
+
+/* Is this SIGINT signal_poke's? */
+static bool is_poke(siginfo_t *info)
+{
+#ifdef SI_TKILL
+    bool to_thread = info->si_code == SI_TKILL;
+#else
+    bool to_thread = info->si_code <= 0;
+#endif
+    return to_thread && info->si_pid == getpid() && real_xchg(&poking, 0);
+}
+
+static void call_former(int sig, siginfo_t *info, void *context)
+{
+    struct sigaction *act = &former[sig];
+    if (act->sa_flags & SA_SIGINFO)
+        act->sa_sigaction(sig, info, context);
+    else if (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN)
+        act->sa_handler(sig);
+}
+
+static void sighandler(int sig, siginfo_t *info, void *context)
+{
+    int was = errno;
+    if (sig == SIGINT && is_poke(info)) {
+        call_former(sig, info, context);
+    } else if (is_fault(sig) && info->si_code > 0) { /* it happens again, to whoever was here before */
+        sigaction(sig, &former[sig], NULL);
+    } else {
+        real_add(&delivering, 1);
+        if (__atomic_load_n(&wanted, __ATOMIC_SEQ_CST) & BIT(sig)) {
+            __atomic_fetch_or(&pending, BIT(sig), __ATOMIC_SEQ_CST);
+            note_wakeup_in_handler(&arrived);
+        } else {
+            raise(sig);
+        }
+        real_add(&delivering, -1);
+    }
+    errno = was;
+}
+
+static bool is_ours(const struct sigaction *act)
+{
+    return (act->sa_flags & SA_SIGINFO) && act->sa_sigaction == sighandler;
+}
+
+bool signal_enable(int sig)
+{
+    struct sigaction act = {.sa_sigaction = sighandler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART},
+                     was;
+    if (sig == SIGINT) { /* signal_poke() is to end system calls */
+        act.sa_flags &= ~SA_RESTART;
+        real_store(&poking, 0);
+    }
+    sigemptyset(&act.sa_mask);
+    if (sigaction(sig, NULL, &was) != 0)
+        return false;
+    if (!is_ours(&was))
+        former[sig] = was; /* before the handler can run */
+    __atomic_fetch_or(&wanted, BIT(sig), __ATOMIC_SEQ_CST);
+    if (is_ours(&was) || sigaction(sig, &act, NULL) == 0)
+        return true;
+    __atomic_fetch_and(&wanted, ~BIT(sig), __ATOMIC_SEQ_CST);
+    return false;
+}
+
+void signal_disable(int sig)
+{
+    struct sigaction act;
+    if (sigaction(sig, NULL, &act) == 0 && is_ours(&act))
+        sigaction(sig, &former[sig], NULL);
+    __atomic_fetch_and(&wanted, ~BIT(sig), __ATOMIC_SEQ_CST);
+}
+
+int signal_recv(void)
+{
+    for (;;) {
+        real_xchg(&receiving, 1);
+        if (real_load(&quit))
+            break;
+        if (taken || (taken = real_xchg(&pending, 0)) != 0) {
+            int sig = __builtin_ctzll(taken) + 1;
+            taken &= taken - 1;
+            return sig;
+        }
+        real_xchg(&receiving, 0);
+        real_xchg(&arrived.key, 0); /* first clear it, then look once more: a handler does it the other way */
+        if (__atomic_load_n(&pending, __ATOMIC_SEQ_CST) == 0 && !real_load(&quit))
+            note_sleep(&arrived, NEVER);
+    }
+    real_xchg(&receiving, 0);
+    return 0;
+}
+
+void signal_quit(void)
+{
+    real_xchg(&quit, 1);
+    note_wakeup(&arrived);
+}
+
+bool signal_receiving(void) { return __atomic_load_n(&receiving, __ATOMIC_SEQ_CST); }
+
+bool signal_idle(void)
+{
+    return (__atomic_load_n(&delivering, __ATOMIC_SEQ_CST) == 0 &&
+            __atomic_load_n(&pending, __ATOMIC_SEQ_CST) == 0 && !signal_receiving()) ||
+           real_load(&quit);
+}
+
+/* What is pending has come to the child: the parent had delivered all before it forked. */
+void signal_fork_child(void)
+{
+    taken = 0;
+    delivering = receiving = quit = poking = 0;
+    note_clear(&arrived);
+}
+
+void signal_poke(pthread_t thread)
+{
+    real_store(&poking, (real_load(&wanted) & BIT(SIGINT)) != 0);
+    pthread_kill(thread, SIGINT);
+}

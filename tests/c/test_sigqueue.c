@@ -1,0 +1,109 @@
+/* test_sigqueue.c: no signal is lost between the handler, the receiver, and what happened to it before. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/runtime.h"
+
+#define CHECK(x)                                                                                             \
+    do {                                                                                                     \
+        if (!(x)) {                                                                                          \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                          \
+            abort();                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+#define ROUNDS 3000
+
+static uint32_t received, had_former_effect, sent;
+
+static void former_handler(int sig)
+{
+    (void)sig;
+    real_add(&had_former_effect, 1);
+}
+
+static void *receiver(void *arg)
+{
+    (void)arg;
+    for (int sig; (sig = signal_recv()) != 0;) {
+        CHECK(sig == SIGUSR1);
+        real_add(&received, 1);
+    }
+    return NULL;
+}
+
+static void *sender(void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        raise(SIGUSR1);
+        while (real_load(&received) + real_load(&had_former_effect) != i)
+            sched_yield();
+        real_store(&sent, i);
+    }
+    return NULL;
+}
+
+static void wait_idle(void)
+{
+    while (!signal_idle())
+        sched_yield();
+}
+
+static bool is_former(int sig)
+{
+    struct sigaction act;
+    CHECK(sigaction(sig, NULL, &act) == 0);
+    return !(act.sa_flags & SA_SIGINFO) && act.sa_handler == former_handler && (act.sa_flags & SA_RESTART);
+}
+
+int main(void)
+{
+    struct sigaction act = {.sa_handler = former_handler, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+    pthread_t r, s;
+    pthread_create(&r, NULL, receiver, NULL);
+
+    CHECK(!signal_enable(SIGKILL));
+    CHECK(signal_enable(SIGUSR1) && signal_enable(SIGUSR1) && !is_former(SIGUSR1));
+    raise(SIGUSR1);
+    signal_disable(SIGUSR1);
+    wait_idle();
+    CHECK(received == 1 && is_former(SIGUSR1));
+    raise(SIGUSR1);
+    CHECK(had_former_effect == 1);
+    signal_enable(SIGUSR1);
+    sigaction(SIGUSR1, &act, NULL); /* the program's own wins, and stays */
+    signal_disable(SIGUSR1);
+    CHECK(is_former(SIGUSR1));
+
+    signal_enable(SIGINT);
+    signal_poke(pthread_self());
+    CHECK(had_former_effect == 2);
+    signal_disable(SIGINT);
+    signal_poke(pthread_self());
+    CHECK(had_former_effect == 3 && is_former(SIGINT));
+    wait_idle();
+    puts("ok signals");
+
+    received = had_former_effect = 0;
+    pthread_create(&s, NULL, sender, NULL);
+    while (real_load(&sent) < ROUNDS) {
+        signal_enable(SIGUSR1);
+        sched_yield();
+        signal_disable(SIGUSR1);
+        wait_idle();
+        uint32_t before = real_load(&received);
+        sched_yield();
+        CHECK(real_load(&received) == before);
+    }
+    pthread_join(s, NULL);
+    printf("ok signals between threads: %u received, %u not\n", received, had_former_effect);
+    signal_quit();
+    pthread_join(r, NULL);
+    CHECK(!signal_receiving());
+    return 0;
+}
