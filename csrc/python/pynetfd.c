@@ -23,6 +23,7 @@ typedef struct {
     int fd; /* as long as the polldesc has seq */
     uint32_t seq;
     bool opened;
+    uint8_t tcp; /* 1: it is, 2: it is not, 0: nobody has asked */
     PyObject *weakrefs;
 } NetFD;
 
@@ -41,6 +42,20 @@ struct netop {
 static enum step step_of_errno(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? AGAIN : FAILED;
+}
+
+/* Does a short read say that nothing is left? See iowait_end. */
+static bool is_tcp(NetFD *self, int fd)
+{
+#ifdef SO_PROTOCOL
+    if (unlikely(apeek(&self->tcp) == 0)) {
+        int protocol = 0;
+        socklen_t len = sizeof(protocol);
+        bool yes = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+        apoke(&self->tcp, yes ? 1 : 2);
+    }
+#endif
+    return apeek(&self->tcp) == 1;
 }
 
 /* Do op, parking as often as it takes. 0, or -1: raised. */
@@ -69,7 +84,7 @@ static int run_netop(NetFD *self, enum pollmode mode, struct netop *op)
             continue;
         }
         int err = errno;
-        iowait_end(&w, op->drained);
+        iowait_end(&w, op->drained && is_tcp(self, w.fd));
         if (s == FAILED)
             raise_errno(err);
         return s == DONE ? 0 : -1;

@@ -79,7 +79,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         s->held = true;
-        w->empty = s->drained && !s->ready && gp && !pd->ending && pd->gen == np.gen && !np.backend->level;
+        w->empty = s->drained && !s->ready && gp && !pd->odd && pd->gen == np.gen && !np.backend->level;
         r = enter_locked(w, s, &next);
     }
     unlock(&pd->lock);
@@ -205,10 +205,8 @@ bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when)
     if (open) {
         struct pollside *s = &pd->side[mode];
         s->deadline = when;
-        if (s->waiters.first) { /* they look at it, and park again */
+        if (s->waiters.first) /* they look at it, and park again */
             netpollunblock_locked(s, &list);
-            s->ready = true; /* that was no event: who comes now must look, too */
-        }
     }
     unlock(&pd->lock);
     for (struct g *gp; (gp = gq_pop(&list)) != NULL;)

@@ -34,7 +34,8 @@ struct iowait {
 enum io_result iowait_begin(struct iowait *w, struct g *gp);
 enum io_result iowait_again(struct iowait *w, struct g *gp);
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
-/* drained: a stream gave less than was asked for, so the next bytes will come with an event. */
+/* drained: a TCP stream gave less than was asked for, so the next bytes will come with an event. (Not so a unix socket,
+ * where a read ends at descriptors that come with the data.) */
 void iowait_end(struct iowait *w, bool drained);
 
 /* Operations in that direction fail from `when` on, also those that are parked. false: it is closed. */
