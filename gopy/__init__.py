@@ -4,12 +4,27 @@ The package is a thin layer over one C extension, gopy._core, which holds the sc
 and select. What is composed from those is Python: one module for each of Go's packages (runtime, time, ...).
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gopy import _core
 
 if _core.lib.gopy_init() != 0:
     raise ImportError("gopy._core could not be initialised")
 
-from gopy import _free_threading, _panic, atomic, context, runtime, signal, sync, time
+from gopy import (
+    _free_threading,
+    _panic,
+    atomic,
+    context,
+    errgroup,
+    runtime,
+    semaphore,
+    signal,
+    singleflight,
+    sync,
+    time,
+)
 from gopy._core import (
     Chan,
     Default,
@@ -31,9 +46,19 @@ from gopy._core import (
 from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
+if TYPE_CHECKING:
+    from gopy import net as net
+
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
 _core.limit_blocking(runtime._max_blocking_at_start())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "net":  # what it imports is not for every program
+        return importlib.import_module("gopy.net")
+    raise AttributeError(f"module 'gopy' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -57,14 +82,18 @@ __all__ = [
     "context",
     "default",
     "deferring",
+    "errgroup",
     "go",
+    "net",
     "nilchan",
     "panic",
     "recv",
     "runtime",
     "select",
+    "semaphore",
     "send",
     "signal",
+    "singleflight",
     "sync",
     "time",
 ]

@@ -13,6 +13,8 @@ from gopy import _core
 from gopy._core import GOMAXPROCS as GOMAXPROCS
 from gopy._core import Goroutine
 from gopy._core import agosched as agosched
+from gopy._core import await_read as await_read
+from gopy._core import await_write as await_write
 from gopy._core import current as current
 from gopy._core import goroutines as goroutines
 from gopy._core import gosched as gosched
@@ -20,6 +22,8 @@ from gopy._core import lock_os_thread as lock_os_thread
 from gopy._core import num_goroutine as num_goroutine
 from gopy._core import stats as stats
 from gopy._core import unlock_os_thread as unlock_os_thread
+from gopy._core import wait_read as wait_read
+from gopy._core import wait_write as wait_write
 from gopy._cpu import num_cpu as num_cpu
 from gopy._panic import PanicHandler as PanicHandler
 from gopy._panic import goexit as goexit
@@ -30,6 +34,8 @@ __all__ = [
     "PanicHandler",
     "Stats",
     "agosched",
+    "await_read",
+    "await_write",
     "current",
     "dump_on",
     "goexit",
@@ -42,6 +48,8 @@ __all__ = [
     "stack",
     "stats",
     "unlock_os_thread",
+    "wait_read",
+    "wait_write",
 ]
 
 

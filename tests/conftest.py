@@ -11,7 +11,9 @@ programs that must deadlock, die, fork or exit are child programs (the fixture `
 """
 
 import faulthandler
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,6 +198,21 @@ def gomaxprocs() -> Iterator[Callable[..., int]]:
     before = GOMAXPROCS()
     yield GOMAXPROCS
     GOMAXPROCS(before)
+
+
+# Certificates.
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Those of tests/certificates.py."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make certificates with")
+    spec = importlib.util.spec_from_file_location("certificates", Path(__file__).with_name("certificates.py"))
+    assert spec and spec.loader
+    module = sys.modules["certificates"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 # Child programs.

@@ -24,7 +24,6 @@ ARGUMENTS: dict[str, list[object]] = {
     "word_count": [EXAMPLES / "text" / "opticks.txt"],
     "web_crawler": ["SITE"],  # replaced by the address of a server
 }
-NOT_YET = {"echo_server", "port_scanner", "chat_server", "http_server", "link_checker", "terminal_ticker"}
 PACKAGES = {"atomic", "context", "net", "sync"}  # without which a port is skipped
 OLDEST_GO = (1, 25)  # which has WaitGroup.Go
 
@@ -124,5 +123,5 @@ def test_the_go_programs_are_formatted() -> None:
 def test_the_course_lists_every_example() -> None:
     course = (EXAMPLES / "README.md").read_text()
     linked = set(re.findall(r"\]\((\w+)\.py\)", course))
-    assert linked - NOT_YET == {path.stem for path in EXAMPLES.glob("*.py")} - NOT_YET
+    assert linked == {path.stem for path in EXAMPLES.glob("*.py")}
     assert set(re.findall(r"\]\(go/(\w+)\.go\)", course)) == set(NAMES)

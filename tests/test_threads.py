@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gopy import Chan, ClosedChannelError, Goroutine, _core, default, go, recv, runtime, select, send
+from gopy import Chan, ClosedChannelError, Goroutine, default, go, recv, runtime, select, send
 from gopy import time as gotime
 
 
@@ -445,17 +445,26 @@ def test_asyncio_in_a_goroutine_and_on_a_thread(run_programs):
         assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
 
 
-def test_the_id_of_a_thread_that_has_ended_is_nobodys(until):
+def test_the_id_of_a_thread_that_has_ended_is_nobodys(run_program):
     """The next thread may get it: taken for one of gopy's, it would not count when a deadlock is looked for."""
-    idents = Chan()
+    done = run_program(
+        """
+        import threading
+        from gopy import Chan, _core, go, runtime
+        from gopy import time as gotime
 
-    def ends_with_its_thread():
-        runtime.lock_os_thread()
-        idents.send(threading.get_ident())
+        idents = Chan()
 
-    runtime.lock_os_thread()  # so that it does not run on this thread
-    go(ends_with_its_thread)
-    ident = idents.recv()
-    runtime.unlock_os_thread()
-    assert ident != threading.get_ident()
-    until(lambda: ident not in _core.thread_idents())
+        def ends_with_its_thread():
+            runtime.lock_os_thread()
+            idents.send(threading.get_ident())
+
+        runtime.lock_os_thread()  # so that it does not run on this thread
+        go(ends_with_its_thread)
+        ident = idents.recv()
+        while ident in _core.thread_idents():
+            gotime.sleep(0.001)
+        """,
+        env={"GOMAXPROCS": "1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -94,7 +94,7 @@ extern PyTypeObject Mutex_Type, RWMutex_Type, RLocker_Type, Once_Type, WaitGroup
 extern PyTypeObject Map_Type, MapItems_Type, Pointer_Type, Value_Type;
 extern PyTypeObject *const sync_types[], *const atomic_types[]; /* by their own names, NULL at the end */
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type, Awaitable_Type, LoopQueue_Type;
-extern PyTypeObject Timer_Type, Ticker_Type;
+extern PyTypeObject Timer_Type, Ticker_Type, NetFD_Type;
 
 /* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
 extern struct hooks {
@@ -267,10 +267,19 @@ PyObject *time_object(void *elem);                     /* what a timer sent, as 
 void time_give_back(struct hchan *c, PyObject *value); /* steals value: see await_give_back */
 extern PyObject *start_due_functions;                  /* the work of SYSTEM_TIMERS */
 
+/* pyio.c */
+PyObject *raise_errno(int err); /* NULL, with the OSError */
+void raise_io(enum io_result r, int err);
+
+static inline struct g *current_g(void)
+{
+    struct m *mp = getm();
+    return likely(mp && mp->curg && !sched.exiting) ? mp->curg : getg_or_raise();
+}
+
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
-extern PyMethodDef signal_functions[];
-extern PyMethodDef offload_functions[];
+extern PyMethodDef offload_functions[], io_functions[], signal_functions[];
 extern PyObject *default_case;
 
 /* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */

@@ -21,7 +21,7 @@ static int add_all(PyObject *module)
         PyType_Ready(&ChanIter_Type) < 0 || add_type(module, "RecvCase", &RecvCase_Type) < 0 ||
         add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
         add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
-        add_type(module, "LoopQueue", &LoopQueue_Type) < 0)
+        add_type(module, "LoopQueue", &LoopQueue_Type) < 0 || add_type(module, "NetFD", &NetFD_Type) < 0)
         return -1;
     PyTypeObject *const *types[] = {sync_types, atomic_types};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
@@ -42,8 +42,8 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions, runtime_functions,
-                            offload_functions,   signal_functions, sigint};
+    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions,   runtime_functions,
+                            offload_functions,   io_functions,     signal_functions, sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

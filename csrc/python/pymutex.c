@@ -82,14 +82,21 @@ static void mutex_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
-static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *lock_until(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "lock", &deadline) < 0)
+    if ((nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "lock", &deadline) < 0)
         return NULL;
-    if (likely(mutexlock_fast(&((SyncMutex *)self)->mu)) || lock_slowly(self, deadline) == 0)
+    if (lock_slowly(self, deadline) == 0)
         Py_RETURN_NONE;
     return NULL;
+}
+
+static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (likely(nargs == 0 && kwnames == NULL && mutexlock_fast(&((SyncMutex *)self)->mu)))
+        Py_RETURN_NONE;
+    return lock_until(self, args, nargs, kwnames);
 }
 
 static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)

@@ -175,9 +175,9 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
     runq += apeek(&sched.nglob);
     return Py_BuildValue("{sisisisKsKsKsKsKsisKsKsKsKsKsisO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms",
                          apeek(&sched.nm), "idle_ps", apeek(&sched.npidle), "goroutines", num_goroutine(),
-                         "runq", runq, "runnable", runnable, "parked", parked, "timers", timers, "netpoll", 0,
-                         "spawned", spawned, "switches", switches, "steals", steals, "stolen", stolen,
-                         "handoffs", real_load(&sched.nhandoffs), "preemptions", 0, "gil",
+                         "runq", runq, "runnable", runnable, "parked", parked, "timers", timers, "netpoll",
+                         (int)apeek(&np.nreg), "spawned", spawned, "switches", switches, "steals", steals,
+                         "stolen", stolen, "handoffs", real_load(&sched.nhandoffs), "preemptions", 0, "gil",
                          GOPY_THREADED ? Py_False : Py_True);
 }
 

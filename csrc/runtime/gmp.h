@@ -60,6 +60,7 @@ enum waitreason {
     WAIT_SYNC_WAITGROUP_WAIT,
     WAIT_SYNC_COND_WAIT,
     WAIT_BLOCKING,
+    WAIT_IO,
 };
 
 /* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */
@@ -170,6 +171,7 @@ struct sched {
     struct p *pidle;
     struct m *keeper; /* the idle M that sleeps only until the next timer */
     int64_t keep_until;
+    struct m *poller; /* the idle M that sleeps in the poller; itself resets it, when it has left that */
     struct p *allp[MAXPROCS];
     struct m *allm; /* only grows */
     struct m *mdead;

@@ -2,11 +2,11 @@
 #include "runtime/lock.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #ifdef __linux__
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 static int futex_wait(uint32_t *addr, uint32_t val, int64_t timeout)
 {
@@ -79,8 +79,15 @@ void unlock_slow(struct lock *l) { futex_wake(&l->word, 1); }
 
 void note_wakeup(struct note *n)
 {
-    if (real_xchg(&n->key, 1) == 0)
+    int fd = real_load(&n->breakfd); /* after the exchange the note may be gone */
+    if (real_xchg(&n->key, 1) != 0)
+        return;
+    uint64_t one = 1;
+    if (fd == 0)
         futex_wake(&n->key, 1);
+    else
+        while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+            ;
 }
 
 /* Where a note is not a futex it has a mutex, which a handler must not touch: the sleeper looks by itself. */

@@ -3,7 +3,8 @@
  * struct lock   a mutex that blocks an M. With the GIL as the runtime's lock it compiles to nothing. A holder
  *               never runs Python, never drops a reference and never waits for a stop-the-world, so whoever
  *               waits for it waits for a few dozen instructions and may do so while attached.
- * struct note   a one-shot event: one thread sleeps on it, any thread wakes it; waking first is not lost. */
+ * struct note   a one-shot event: one thread sleeps on it, any thread wakes it; waking first is not lost. Whoever
+ *               sleeps in a poll instead says by `breakfd` which descriptor ends that. */
 #ifndef GOPY_LOCK_H
 #define GOPY_LOCK_H
 
@@ -37,6 +38,7 @@ static inline void unlock(struct lock *l) { (void)l; }
 
 struct note {
     uint32_t key; /* 0 clear, 1 woken */
+    int breakfd;  /* 0: none; set before any waker can see the sleeper */
 };
 
 enum note_result { NOTE_WOKEN, NOTE_TIMEOUT, NOTE_INTERRUPTED };

@@ -5,20 +5,17 @@
  * both sees the other. With the GIL both are atomic, and a P is woken only if none is in use: another one
  * could not run anyway, unless the first is stuck outside Python, and that sysmon sees.
  *
- * One idle M, the keeper, sleeps only until the next timer; the others until they are woken. */
+ * One idle M, the keeper, sleeps only until the next timer; the others until they are woken. If any goroutine
+ * waits for a descriptor, the first M to go idle, the poller, sleeps in the poller instead of on its note, which
+ * then knows how to break that. */
 #include <stdlib.h>
 
 #include "runtime/host.h"
+#include "runtime/netpoll.h"
 #include "runtime/sched.h"
 
 struct sched sched;
 __thread struct m *tls_m;
-
-#define DEADCHECK_FIRST 10000000 /* ns of nothing at all before the first look for a deadlock */
-#define DEADCHECK_MOST 2000000000
-#define LOOK_FIRST 1000000 /* ns, see signal_look */
-#define LOOK_MOST 1000000000
-#define LOOK_TICKS 2 /* scheduling decisions: for the look, and for nothing after it */
 
 /* ---- under sched.lock ---- */
 
@@ -131,17 +128,6 @@ static void releasep_locked(struct p *pp)
     }
 }
 
-static int64_t first_timer(void)
-{
-    int64_t first = NEVER;
-    for (int i = 0; i < (GOPY_THREADED ? sched.nprocs : 1); i++) {
-        int64_t t = real_peek(&ptimers(sched.allp[i])->first);
-        if (t < first)
-            first = t;
-    }
-    return first;
-}
-
 /* Will some idle M wake up for the first timer? */
 static bool kept_locked(int64_t first)
 {
@@ -160,69 +146,6 @@ static bool has_bound_work(struct m *mp)
             if (runs_on_locked(mp, gp))
                 return true;
     return false;
-}
-
-static uint64_t total_ticks(void)
-{
-    uint64_t n = 0;
-    for (int i = 0; i < aload(&sched.nprocs); i++)
-        n += real_peek(&sched.allp[i]->schedtick);
-    return n;
-}
-
-/* Is it time to ask whether the program is deadlocked? mp is idle already. Moves *until to when it will be.
- */
-static bool deadcheck_locked(int64_t *until)
-{
-    if (sched.nmidle != sched.nm || !sched.main_adopted || sched.nexternal || first_timer() != NEVER)
-        return false;
-    int64_t now = nanotime();
-    uint64_t ticks = total_ticks();
-    if (ticks - sched.deadcheck_tick > 8) { /* more than the last check itself: begin anew */
-        sched.deadcheck_delay = DEADCHECK_FIRST;
-        sched.deadcheck_at = now + sched.deadcheck_delay;
-        sched.deadcheck_tick = ticks;
-    }
-    if (now < sched.deadcheck_at) {
-        *until = sched.deadcheck_at;
-        return false;
-    }
-    if (sched.deadcheck_delay < DEADCHECK_MOST)
-        sched.deadcheck_delay *= 2;
-    sched.deadcheck_at = now + sched.deadcheck_delay;
-    sched.deadcheck_tick = ticks;
-    return true;
-}
-
-/* M0 is about to sleep. Of a signal that came after its last bytecode it knows nothing, and one that the kernel
- * gave to another thread does not wake it: so it looks for signals after 1 ms, 2 ms, and so on up to a second.
- * -> when to look next. */
-static int64_t signal_look(void)
-{
-    uint64_t passed = total_ticks() - sched.look_tick;
-    if (passed > LOOK_TICKS)
-        sched.look_delay = LOOK_FIRST;
-    else { /* only the last look */
-        sched.deadcheck_tick += passed;
-        if (sched.look_delay < LOOK_MOST)
-            sched.look_delay *= 2;
-    }
-    sched.look_tick = (uint64_t)-1000;
-    return nanotime() + sched.look_delay;
-}
-
-/* For the system goroutine that looks for a deadlock, on the main thread: is there nothing beside it that
- * runs, is ready, or will be by a timer? */
-bool nothing_else_runs(void)
-{
-    struct m *mp = &sched.m0;
-    lock(&sched.lock);
-    bool idle = sched.nmidle == sched.nm - 1 && sched.npidle == sched.gomaxprocs - 1 && sched.globq.n == 0 &&
-                sched.nexternal == 0 && first_timer() == NEVER && !mp->lockq.head && !mp->yieldq.head &&
-                !aload(&mp->remote) && aload(&sched.g1->armed);
-    struct p *pp = mp->p;
-    unlock(&sched.lock);
-    return idle && pp && apeek(&pp->runnext) == 0 && runqlen(&pp->runq) == 0;
 }
 
 /* ---- */
@@ -294,6 +217,73 @@ static void start_system(struct m *mp, enum systemwork work)
         readyremote(gp, &sched.m0);
 }
 
+/* mp is idle: is it to sleep in the poller? */
+static bool becomes_poller_locked(struct m *mp)
+{
+    if (likely(!netpollwaiters()) || sched.poller || sched.npidle == 0 || mp->state != Midle)
+        return false;
+    real_store(&sched.poller, mp);
+    real_store(&mp->park.breakfd, np.breakfd);
+    return true;
+}
+
+static void leave_poller_locked(struct m *mp)
+{
+    real_store(&mp->park.breakfd, 0);
+    real_store(&sched.poller, (struct m *)NULL);
+}
+
+/* Sleep, detached, until woken, or for as long as it may be. */
+static enum note_result sleep_idle(struct m *mp, int64_t until, struct pollevents *polls)
+{
+    enum note_result r = NOTE_INTERRUPTED;
+    real_store(&mp->entering, true);
+    void *left = host_leave();
+    while (r == NOTE_INTERRUPTED) {
+        r = polls ? netpollsleep(&mp->park, polls, until) : note_sleep(&mp->park, until);
+        if (mp == &sched.m0)
+            break;
+    }
+    if (unlikely(real_load(&sched.exiting)) && mp != &sched.m0)
+        host_hang();
+    host_enter(left);
+    real_store(&mp->entering, false);
+    return r;
+}
+
+/* mp is on a list of those that sleep: do so. -> as idle() */
+static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool polls)
+{
+    static struct pollevents polled; /* the poller's: there is one at a time */
+    struct gqueue list = {0};
+    enum note_result r = sleep_idle(mp, look < until ? look : until, polls ? &polled : NULL);
+    if (polls)
+        netpollready(&polled, &list);
+    lock(&sched.lock);
+    if (polls)
+        leave_poller_locked(mp);
+    struct p *pp = mp->state == Mrunning ? mp->nextp : NULL;
+    mp->nextp = NULL;
+    unlist_locked(mp);
+    if (pp == NULL)
+        pp = pidleget_locked();
+    unlock(&sched.lock);
+    if (list.head)
+        injectglist(mp, pp, &list);
+    if (polls) /* nobody polls now, and what runs here next may not come back for long */
+        sysmon_watch();
+#if GOPY_THREADED
+    if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
+        for (int i = 0; i < aload(&sched.nprocs); i++)
+            runtimers(&sched.allp[i]->timers, nanotime());
+#endif
+    if (r == NOTE_INTERRUPTED || (r == NOTE_TIMEOUT && look < until)) {
+        sched.look_tick = total_ticks();
+        start_system(mp, SYSTEM_SIGNALS);
+    }
+    return pp;
+}
+
 /* Nothing to run: give up pp (NULL: there is none) and sleep. -> a P, or NULL: look again. */
 struct p *idle(struct m *mp, struct p *pp)
 {
@@ -329,7 +319,7 @@ struct p *idle(struct m *mp, struct p *pp)
     } else {
         until = NEVER;
     }
-    bool check = deadcheck_locked(&until);
+    bool check = deadcheck_locked(&until), polls = !check && becomes_poller_locked(mp);
     if (check)
         unlist_locked(mp);
 #if GOPY_THREADED
@@ -345,40 +335,15 @@ struct p *idle(struct m *mp, struct p *pp)
     if (bound)
         sysmon_watch();
 #if GOPY_THREADED
-    if ((pp = recheck(mp, spun)) != NULL)
+    if ((pp = recheck(mp, spun)) != NULL) {
+        lock(&sched.lock);
+        if (polls)
+            leave_poller_locked(mp);
+        unlock(&sched.lock);
         return pp;
-#endif
-    if (tidy < until)
-        until = tidy;
-    if (look < until)
-        until = look;
-    enum note_result r = NOTE_INTERRUPTED;
-    real_store(&mp->entering, true);
-    void *left = host_leave();
-    while (r == NOTE_INTERRUPTED && (r = note_sleep(&mp->park, until)) == NOTE_INTERRUPTED)
-        if (mp == &sched.m0)
-            break;
-    if (unlikely(real_load(&sched.exiting)) && mp != &sched.m0)
-        host_hang();
-    host_enter(left);
-    real_store(&mp->entering, false);
-    lock(&sched.lock);
-    pp = mp->state == Mrunning ? mp->nextp : NULL;
-    mp->nextp = NULL;
-    unlist_locked(mp);
-    if (pp == NULL)
-        pp = pidleget_locked();
-    unlock(&sched.lock);
-#if GOPY_THREADED
-    if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
-        for (int i = 0; i < aload(&sched.nprocs); i++)
-            runtimers(&sched.allp[i]->timers, nanotime());
-#endif
-    if (r == NOTE_INTERRUPTED || (r == NOTE_TIMEOUT && until == look)) {
-        sched.look_tick = total_ticks();
-        start_system(mp, SYSTEM_SIGNALS);
     }
-    return pp;
+#endif
+    return sleep_listed(mp, tidy < until ? tidy : until, look, polls);
 }
 
 /* The memory of an M is reused and never freed: sysmon looks at Ms without a lock. */
@@ -487,12 +452,27 @@ void timer_watch(void)
     sysmon_watch();
 }
 
+/* Somebody waits for a descriptor, and whoever began that may not schedule for long: see that an M polls. */
+void poll_watch(void)
+{
+    struct p *pp = NULL;
+    if (aload_sc(&sched.npidle) && real_load(&sched.poller) == NULL) {
+        lock(&sched.lock);
+        if (sched.poller == NULL && (GOPY_THREADED || sched.npidle == sched.gomaxprocs))
+            pp = pidleget_locked();
+        unlock(&sched.lock);
+    }
+    if (pp)
+        startm(pp, false); /* finds nothing, and goes to sleep in the poller */
+    sysmon_watch();
+}
+
 /* pp's M cannot go on with it: let another, if there is anything to do, or to wait for. */
 void handoffp(struct p *pp)
 {
     bool work = has_free_work(pp);
     lock(&sched.lock);
-    work = work || !kept_locked(first_timer());
+    work = work || !kept_locked(first_timer()) || (netpollwaiters() && sched.poller == NULL);
     if (!work)
         releasep_locked(pp);
     unlock(&sched.lock);

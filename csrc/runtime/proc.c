@@ -23,6 +23,7 @@ static const char *const reasons[] = {
     [WAIT_SYNC_WAITGROUP_WAIT] = "sync.WaitGroup.Wait",
     [WAIT_SYNC_COND_WAIT] = "sync.Cond.Wait",
     [WAIT_BLOCKING] = "blocking",
+    [WAIT_IO] = "IO wait",
 };
 
 const char *waitreason_name(uint8_t reason) { return reasons[reason]; }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/host.h"
+#include "runtime/netpoll.h"
 #include "runtime/sched.h"
 
 void rt_start(int gomaxprocs)
@@ -25,6 +26,7 @@ void rt_fork_child(struct g *self)
     void *host = self ? mp->host : NULL;
     memset(&sched, 0, sizeof(sched));
     timers_forget();
+    netpollfork();
     sched.epoch = epoch;
     rt_start(n);
     if (self == NULL)

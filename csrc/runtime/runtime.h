@@ -4,6 +4,7 @@
 
 #include "runtime/chan.h"
 #include "runtime/host.h"
+#include "runtime/iowait.h"
 #include "runtime/offload.h"
 #include "runtime/sched.h"
 #include "runtime/sigqueue.h"

@@ -3,9 +3,11 @@
  * There is no scheduler goroutine: findrunnable() runs on the stack of whatever has just parked or ended, and
  * sleeps there if nothing is ready. Sources, in order: due timers; every 61st time those that come last here,
  * so that a pair which keeps readying each other cannot starve the rest; runnext; this M's bound goroutines
- * and the P's ring, in turn; the global queue and this M's yieldq; other Ps' rings (threaded builds). */
+ * and the P's ring, in turn; the global queue and this M's yieldq; descriptors that are ready (also every 61st
+ * time); other Ps' rings (threaded builds). */
 #include "runtime/sched.h"
 #include "runtime/host.h"
+#include "runtime/netpoll.h"
 
 static inline struct g *unbound(uintptr_t next) { return (struct g *)(next & ~RUNNEXT_BOUND); }
 
@@ -128,12 +130,55 @@ static struct g *pick_patient(struct m *mp, struct p *pp, uint64_t tick)
     return gp;
 }
 
+/* mp, which has pp (either may be missing), has found the goroutines of list to be ready and has claimed them. */
+void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
+{
+    bool free_work = false;
+    for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
+        if (mp && gp->kind < GFOREIGN && gp->lockedm == mp) {
+            astore(&gp->status, Grunnable);
+            gq_push(&mp->lockq, gp);
+        } else if (pp && gp->kind < GFOREIGN && gp->lockedm == NULL) {
+            astore(&gp->status, Grunnable);
+            runqput_tail(mp, pp, (uintptr_t)gp);
+            free_work = true;
+        } else {
+            goready_when(gp, false);
+        }
+    }
+#if GOPY_THREADED
+    if (free_work)
+        wakep();
+#endif
+    (void)free_work;
+    sysmon_watch();
+}
+
+/* See which descriptors are ready, unless an idle M does. -> whether any is. */
+static __attribute__((noinline)) bool netpoll_now(struct m *mp, struct p *pp)
+{
+    struct pollevents evs;
+    struct gqueue list = {0};
+    if (real_load(&sched.poller))
+        return false;
+    if (np.backend->poll(&evs, 0) != 0)
+        return false;
+    real_poke(&np.npolls, real_peek(&np.npolls) + 1); /* a lost count does no harm */
+    netpollready(&evs, &list);
+    if (list.head == NULL)
+        return false;
+    injectglist(mp, pp, &list);
+    return true;
+}
+
 static struct g *pick(struct m *mp, struct p *pp)
 {
     uint64_t tick = real_peek(&pp->schedtick) + 1;
     struct g *gp;
     real_poke(&pp->schedtick, tick);
     run_timers(ptimers(pp));
+    if (unlikely(tick % 61 == 0) && netpollwaiters())
+        netpoll_now(mp, pp);
     if (unlikely(!takes_new(mp)))
         return pick_bound(mp, pp);
     if (aload(&mp->remote))
@@ -271,6 +316,8 @@ struct g *findrunnable(struct m *mp)
             continue;
         }
         struct g *gp = pick(mp, pp);
+        if (gp == NULL && netpollwaiters() && netpoll_now(mp, pp))
+            gp = pick(mp, pp);
 #if GOPY_THREADED
         if (gp == NULL && takes_new(mp))
             gp = steal(mp, pp);

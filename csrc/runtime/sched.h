@@ -30,6 +30,7 @@ void goready_when(struct g *gp, bool next);
 void gosched(struct m *mp, struct g *gp);
 void globrunqput(struct g *gp);
 void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
+void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
 
 static inline void goready(struct g *gp) { goready_when(gp, true); }
 
@@ -98,6 +99,13 @@ void m_init(struct m *mp);
 void m_exit(struct m *mp); /* its last act */
 void wake_anyone(void);
 void timer_watch(void);
+void poll_watch(void);
+
+/* checkdead.c: deadlocks, and signals that nobody has noticed */
+int64_t first_timer(void);
+uint64_t total_ticks(void);
+bool deadcheck_locked(int64_t *until);
+int64_t signal_look(void);
 bool nothing_else_runs(void);
 
 /* needm.c: threads that gopy does not run */

@@ -2,21 +2,27 @@
  *   - a P whose M has not scheduled for 10 ms, is outside Python, and has work that another M could do: the P
  *     is taken away (retake) and handed on. An M that merely computes keeps its P;
  *   - an M that has waited 10 ms for a P: the next P that schedules goes to it;
- *   - timers overdue in the heap of a P that nobody runs.
+ *   - timers overdue in the heap of a P that nobody runs;
+ *   - descriptors that somebody waits for and nobody has polled for 10 ms.
  * It sleeps when there is nothing to watch, and works with plain reads until it has found something: only
  * then does it attach, which under the GIL means to take it. */
 #include "runtime/host.h"
+#include "runtime/netpoll.h"
 #include "runtime/sched.h"
 
 #define TICK 5000000
 #define STUCK 10000000
 #define QUIET_TICKS 10 /* this many without work to watch, and it goes to sleep */
 
+/* Does somebody wait for a descriptor while no M sleeps in the poller? */
+static bool unpolled(void) { return netpollwaiters() && real_load(&sched.poller) == NULL; }
+
 static bool stealable(struct p *pp, int64_t now)
 {
     uintptr_t next = real_peek(&pp->runnext);
     return real_peek(&pp->runq.tail) != real_peek(&pp->runq.head) || (next && !(next & RUNNEXT_BOUND)) ||
-           real_peek(&sched.nglob) || real_peek(&ptimers(pp)->first) <= now || real_peek(&sched.pwait_first);
+           real_peek(&sched.nglob) || real_peek(&ptimers(pp)->first) <= now ||
+           real_peek(&sched.pwait_first) || unpolled();
 }
 
 /* Is pp's M outside Python, and not just waiting for its turn to be inside? */
@@ -60,6 +66,27 @@ static void retake(struct p *pp)
     real_add(&sched.nhandoffs, 1);
     real_poke(&pp->schedtick, real_peek(&pp->schedtick) + 1);
     handoffp(pp);
+}
+
+/* Poll if nobody has for two ticks. The events are taken detached: a busy program is disturbed only if there are any. */
+static void poll_overdue(void)
+{
+    static uint32_t seen;
+    static int ticks;
+    static struct pollevents evs;
+    uint32_t npolls = real_peek(&np.npolls);
+    ticks = unpolled() && npolls == seen ? ticks + 1 : 0;
+    seen = npolls;
+    if (ticks < 2 || np.backend->poll(&evs, 0) != 0 || evs.n == 0)
+        return;
+    struct gqueue list = {0};
+    host_sysmon_enter();
+    netpollready(&evs, &list);
+    injectglist(NULL, NULL, &list);
+#if GOPY_THREADED
+    wakep(); /* to sleep in the poller */
+#endif
+    host_sysmon_leave();
 }
 
 /* -> whether there is anything that must go on being watched. */
@@ -108,6 +135,7 @@ void sysmon(void)
         int64_t now = nanotime();
         struct m *pwait = real_load(&sched.pwait_first);
         bool busy = host_sysmon_tick(now);
+        poll_overdue();
         busy |= look(now) || pwait;
         if (pwait && pwait == waited)
             real_store(&sched.yieldp, 1);

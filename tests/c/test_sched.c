@@ -1,14 +1,18 @@
 /* test_sched.c: the scheduler with real Ms under a mix of everything: spawn, park, steal, close, select, timers, joins,
  * blocked threads, threads that end, foreign threads, GOMAXPROCS changed all the while. Every value that is sent
  * must be received once. A goroutine is a thread here (host_threads.c), so that ThreadSanitizer sees it all. */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "host_threads.h"
 #include "runtime/host.h"
+#include "runtime/iowait.h"
 
 #define CHECK(x)                                                                                             \
     do {                                                                                                     \
@@ -23,6 +27,7 @@
 #define RECEIVERS 5
 #define OTHERS 8
 #define MOST 200000 /* values a sender may send */
+#define TALKS 3     /* pairs of goroutines over a socket pair; in the last, one of them is a plain thread */
 
 static struct hchan chans[4];
 static uint8_t *sent[SENDERS + FOREIGN], *got[SENDERS + FOREIGN]; /* by number */
@@ -179,6 +184,97 @@ static void resizes(void *arg)
     real_add(&nended, 1);
 }
 
+/* ---- descriptors ---- */
+
+struct talk {
+    int fds[2];
+    uint32_t seqs[2];
+    struct goroutine parties[2];
+    uint32_t nbytes, last; /* last: how many the writer has written, + 1, at its end */
+};
+
+static struct talk talks[TALKS];
+
+/* One byte, or 0 at the end of the stream, or -1: the deadline has passed. */
+static int transfer(struct talk *t, int party, char *c)
+{
+    struct g *gp = getg();
+    struct iowait w = {.fd = t->fds[party],
+                       .seq = t->seqs[party],
+                       .mode = party ? POLL_READ : POLL_WRITE,
+                       .pd = polldesc_of(t->fds[party])};
+    enum io_result r = iowait_begin(&w, gp);
+    for (;;) {
+        while (r == IO_PARK)
+            r = iowait_finish(&w, gp, gowait(gp, w.deadline));
+        if (r != IO_OK) {
+            CHECK(r == IO_TIMEOUT);
+            return -1;
+        }
+        ssize_t n = party ? recv(w.fd, c, 1, 0) : send(w.fd, c, 1, MSG_NOSIGNAL);
+        if (n >= 0 || errno != EAGAIN) {
+            CHECK(n >= 0);
+            iowait_end(&w, false);
+            return (int)n;
+        }
+        r = iowait_again(&w, gp);
+    }
+}
+
+static void writes(void *arg)
+{
+    struct talk *t = arg;
+    uint32_t x = seed * 5 + (uint32_t)(t - talks) + 1, n = 0;
+    for (; on(); n++) {
+        char c = (char)n;
+        CHECK(transfer(t, 0, &c) == 1);
+        if (rnd(&x) % 8 == 0)
+            gosleep(getg(), soon(&x));
+    }
+    real_store(&t->last, n + 1);
+    CHECK(iowait_close(t->fds[0], t->seqs[0]));
+    real_add(&nended, 1);
+}
+
+static void reads(void *arg)
+{
+    struct talk *t = arg;
+    uint32_t x = seed * 3 + (uint32_t)(t - talks) + 1;
+    for (int r = 1; r != 0;) {
+        char c;
+        CHECK(iowait_setdeadline(t->fds[1], t->seqs[1], POLL_READ, rnd(&x) % 4 ? NEVER : soon(&x)));
+        r = transfer(t, 1, &c);
+        CHECK(r < 1 || c == (char)t->nbytes);
+        t->nbytes += r == 1;
+    }
+    CHECK(t->nbytes + 1 == real_load(&t->last));
+    CHECK(iowait_close(t->fds[1], t->seqs[1]));
+    real_add(&nended, 1);
+}
+
+static void *foreign_reads(void *arg)
+{
+    reads(arg);
+    return NULL;
+}
+
+static pthread_t start_talks(void)
+{
+    pthread_t thread;
+    for (int i = 0; i < TALKS; i++) {
+        struct talk *t = &talks[i];
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, t->fds) == 0);
+        for (int j = 0; j < 2; j++)
+            CHECK(fcntl(t->fds[j], F_SETFL, O_NONBLOCK) == 0 && netpollopen(t->fds[j], &t->seqs[j]) == 0);
+        go(&t->parties[0], writes, t);
+        if (i < TALKS - 1)
+            go(&t->parties[1], reads, t);
+        else
+            pthread_create(&thread, NULL, foreign_reads, t);
+    }
+    return thread;
+}
+
 static void *foreign(void *arg)
 {
     sends(arg);
@@ -216,11 +312,13 @@ int main(int argc, char **argv)
     pthread_t threads[FOREIGN];
     for (uintptr_t i = 0; i < FOREIGN; i++)
         pthread_create(&threads[i], NULL, foreign, (void *)(SENDERS + i));
-    wait_for(SENDERS + FOREIGN + OTHERS + 1);
+    pthread_t talker = start_talks();
+    wait_for(SENDERS + FOREIGN + OTHERS + 1 + 2 * TALKS);
+    pthread_join(talker, NULL);
     for (int i = 0; i < FOREIGN; i++)
         pthread_join(threads[i], NULL);
     real_store(&over, 1);
-    wait_for(SENDERS + FOREIGN + OTHERS + 1 + RECEIVERS);
+    wait_for(SENDERS + FOREIGN + OTHERS + 1 + 2 * TALKS + RECEIVERS);
     for (int i = 0; i < 4; i++)
         for (void *elem; chanrecv_begin(&chans[i], NULL, &elem) == CHAN_OK;)
             took(elem);
@@ -233,9 +331,9 @@ int main(int argc, char **argv)
         for (size_t k = 0; k < MOST; k++)
             n += got[i][k];
     }
-    CHECK(n > 100 && num_goroutine() == 1);
-    printf("ok scheduler: %zu values, %d Ms made, %llu hand-offs\n", n, sched.nmever,
-           (unsigned long long)sched.nhandoffs);
+    CHECK(n > 100 && num_goroutine() == 1 && np.nwaiters == 0 && np.nreg == 0);
+    printf("ok scheduler: %zu values, %u bytes, %d Ms made, %llu hand-offs\n", n,
+           talks[0].nbytes + talks[TALKS - 1].nbytes, sched.nmever, (unsigned long long)sched.nhandoffs);
     fflush(stdout);
     real_store(&sched.exiting, 1);
     _Exit(0); /* Ms that sleep and memory that was kept are nobody's business any more */

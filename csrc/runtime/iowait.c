@@ -1,0 +1,284 @@
+/* iowait.c: see iowait.h for the form of an operation, netpoll.h for the states of a descriptor.
+ *
+ * A side's latch `ready` is reset before each system call and looked at after it, both under pd->lock: so the
+ * event that comes between a system call that found nothing and the parking is not lost. */
+#include "runtime/iowait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "runtime/sudog.h"
+
+static enum io_result why(enum wake how)
+{
+    switch (how) {
+    case WAKE_TIMEOUT:
+        return IO_TIMEOUT;
+    case WAKE_INTERRUPT:
+        return IO_INTERRUPT;
+    case WAKE_CANCEL:
+        return IO_CANCEL;
+    default:
+        return IO_NOMEM;
+    }
+}
+
+static bool passed(int64_t deadline)
+{
+    return unlikely(deadline != NEVER) && (deadline == 0 || nanotime() >= deadline);
+}
+
+/* gp is queued: after the caller's unlock it may run already. */
+static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
+{
+    w->deadline = deadline;
+    gp->wait->sg.success = false;
+    wait_begin(gp, WAIT_IO);
+    enqueue(q, &gp->wait->sg);
+}
+
+/* The next operation's turn, if one waits. */
+static struct g *release_locked(struct pollside *s)
+{
+    struct sudog *sg = dequeue(&s->lockers);
+    s->held = sg != NULL;
+    return sg ? sg->g : NULL;
+}
+
+/* The side is ours: may a system call be made? If not, it is released. */
+static enum io_result enter_locked(struct iowait *w, struct pollside *s, struct g **next)
+{
+    if (passed(s->deadline)) {
+        *next = release_locked(s);
+        return IO_TIMEOUT;
+    }
+    s->ready = s->drained = false;
+    w->pd->nsys++;
+    return IO_OK;
+}
+
+enum io_result iowait_begin(struct iowait *w, struct g *gp)
+{
+    struct polldesc *pd = w->pd;
+    struct pollside *s = &pd->side[w->mode];
+    struct g *next = NULL;
+    enum io_result r;
+    lock(&pd->lock);
+    if (unlikely(pd->seq != w->seq)) {
+        r = IO_CLOSED;
+    } else if (unlikely(s->held)) {
+        w->locking = true;
+        if (gp) /* its turn comes by its deadline: that is the present one's too */
+            park_locked(w, &s->lockers, gp, NEVER);
+        r = IO_PARK;
+    } else {
+        s->held = true;
+        w->empty = s->drained && !s->ready && gp && !pd->ending && pd->gen == np.gen && !np.backend->level;
+        r = enter_locked(w, s, &next);
+    }
+    unlock(&pd->lock);
+    if (unlikely(next != NULL))
+        goready(next);
+    return r;
+}
+
+enum io_result iowait_again(struct iowait *w, struct g *gp)
+{
+    struct polldesc *pd = w->pd;
+    struct pollside *s = &pd->side[w->mode];
+    struct g *next = NULL;
+    int fd = w->fd;
+    uint32_t seq = w->seq;
+    enum pollmode mode = w->mode;
+    bool arm = false;
+    enum io_result r;
+    int err = gp ? netpollinit() : 0;
+    lock(&pd->lock);
+    bool doclose = netpollsysdone_locked(pd);
+    if (unlikely(pd->seq != seq)) {
+        r = IO_CLOSED;
+    } else if (unlikely(err)) {
+        w->err = err;
+        next = release_locked(s);
+        r = IO_ERRNO;
+    } else if (s->ready && gp) {
+        r = enter_locked(w, s, &next);
+    } else if (passed(s->deadline)) {
+        next = release_locked(s);
+        r = IO_TIMEOUT;
+    } else if (gp == NULL) {
+        next = release_locked(s);
+        r = IO_PARK;
+    } else {
+        w->locking = false;
+        aadd(&np.nwaiters, 1);
+        arm = pd->gen != np.gen || np.backend->level;
+        bool watch = gp->kind >= GFOREIGN;
+        park_locked(w, &s->waiters, gp, s->deadline);
+        unlock(&pd->lock);
+        if (arm)
+            netpollarm(fd, pd, seq, mode, false);
+        if (watch)
+            poll_watch();
+        return IO_PARK;
+    }
+    unlock(&pd->lock);
+    if (unlikely(doclose))
+        close(fd);
+    if (next)
+        goready(next);
+    return r;
+}
+
+static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake how, struct g **next)
+{
+    struct polldesc *pd = w->pd;
+    struct pollside *s = &pd->side[w->mode];
+    dequeue_sudog(w->locking ? &s->lockers : &s->waiters, &gp->wait->sg);
+    if (unlikely(pd->seq != w->seq))
+        return IO_CLOSED;
+    if (w->locking)
+        return how == WAKE_OP ? enter_locked(w, s, next) : why(how);
+    bool moved = how == WAKE_TIMEOUT && !passed(s->deadline); /* the deadline, at the last moment */
+    if (unlikely(how == WAKE_OP && pd->armerr)) {
+        w->err = pd->armerr;
+        *next = release_locked(s);
+        return IO_ERRNO;
+    }
+    if (how == WAKE_OP || moved)
+        return enter_locked(w, s, next);
+    *next = release_locked(s);
+    return why(how);
+}
+
+enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
+{
+    struct g *next = NULL;
+    lock(&w->pd->lock);
+    enum io_result r = finish_locked(w, gp, how, &next);
+    unlock(&w->pd->lock);
+    if (!w->locking)
+        aadd(&np.nwaiters, -1);
+    if (unlikely(next != NULL))
+        goready(next);
+    return r;
+}
+
+void iowait_end(struct iowait *w, bool drained)
+{
+    struct polldesc *pd = w->pd;
+    struct g *next = NULL;
+    lock(&pd->lock);
+    bool doclose = netpollsysdone_locked(pd);
+    if (likely(pd->seq == w->seq)) {
+        pd->side[w->mode].drained = drained;
+        next = release_locked(&pd->side[w->mode]);
+    }
+    unlock(&pd->lock);
+    if (unlikely(doclose))
+        close(w->fd);
+    if (unlikely(next != NULL))
+        goready(next);
+}
+
+bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when)
+{
+    struct polldesc *pd = polldesc_of(fd);
+    struct gqueue list = {0};
+    lock(&pd->lock);
+    bool open = pd->seq == seq;
+    if (open) {
+        struct pollside *s = &pd->side[mode];
+        s->deadline = when;
+        if (s->waiters.first) { /* they look at it, and park again */
+            netpollunblock_locked(s, &list);
+            s->ready = true; /* that was no event: who comes now must look, too */
+        }
+    }
+    unlock(&pd->lock);
+    for (struct g *gp; (gp = gq_pop(&list)) != NULL;)
+        goready(gp);
+    return open;
+}
+
+bool iowait_close(int fd, uint32_t seq)
+{
+    struct gqueue list = {0};
+    bool was_open = netpollclose(fd, seq, &list);
+    for (struct g *gp; (gp = gq_pop(&list)) != NULL;)
+        goready(gp);
+    return was_open;
+}
+
+/* ---- other people's descriptors ---- */
+
+/* 1: ready; 0: not; else -errno. */
+static int fd_ready(int fd, enum pollmode mode)
+{
+    struct pollfd p = {.fd = fd, .events = mode == POLL_READ ? POLLIN | POLLPRI : POLLOUT};
+    int n;
+    while ((n = poll(&p, 1, 0)) < 0 && errno == EINTR)
+        ;
+    if (n < 0)
+        return -errno;
+    return p.revents & POLLNVAL ? -EBADF : n;
+}
+
+static enum io_result fdwait_failed(struct iowait *w, int err)
+{
+    w->err = err;
+    return err == EBADF ? IO_CLOSED : err == ENOMEM ? IO_NOMEM : IO_ERRNO;
+}
+
+enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp, int64_t deadline)
+{
+    int ready = fd_ready(fd, mode);
+    if (ready < 0)
+        return fdwait_failed(w, -ready);
+    if (ready > 0)
+        return IO_OK;
+    if (gp == NULL)
+        return IO_PARK;
+    struct polldesc *pd = polldesc_of(fd);
+    int err = pd ? netpollinit() : ENOMEM;
+    if (err)
+        return fdwait_failed(w, err);
+    bool watch = gp->kind >= GFOREIGN;
+    lock(&pd->lock);
+    uint32_t seq = pd->seq;
+    *w = (struct iowait){.fd = fd, .seq = seq, .mode = mode, .pd = pd};
+    aadd(&np.nwaiters, 1);
+    park_locked(w, &pd->side[mode].waiters, gp, deadline);
+    unlock(&pd->lock);
+    netpollarm(fd, pd, seq, mode, true); /* reports once more what came before */
+    if (watch)
+        poll_watch();
+    return IO_PARK;
+}
+
+enum io_result fdwait_finish(struct iowait *w, struct g *gp, enum wake how)
+{
+    struct polldesc *pd = w->pd;
+    lock(&pd->lock);
+    dequeue_sudog(&pd->side[w->mode].waiters, &gp->wait->sg);
+    bool closed = pd->seq != w->seq;
+    int err = pd->armerr;
+    unlock(&pd->lock);
+    aadd(&np.nwaiters, -1);
+    if (closed)
+        return IO_CLOSED;
+    if (how != WAKE_OP)
+        return why(how);
+    if (err == EPERM) /* a regular file, which never makes anybody wait */
+        return IO_OK;
+    return err ? fdwait_failed(w, err) : fdwait_begin(w, w->fd, w->mode, gp, w->deadline);
+}
+
+void fdwait_evict(int fd)
+{
+    struct gqueue list = {0};
+    netpollevict(fd, &list);
+    for (struct g *gp; (gp = gq_pop(&list)) != NULL;)
+        goready(gp);
+}

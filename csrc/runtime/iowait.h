@@ -1,0 +1,48 @@
+/* iowait.h: operations on descriptors. After Go's internal/poll: fd_mutex.go and fd_poll_runtime.go.
+ *
+ * An operation on a descriptor that the runtime owns is
+ *     iowait_begin     IO_OK: its side of the descriptor is this operation's, and the descriptor stays open
+ *     a system call that does not block, unless w->empty says that it is known to find nothing
+ *     iowait_again     if that said EAGAIN: IO_OK: try once more; else it has ended as if by iowait_end
+ *     iowait_end       after anything else
+ * where IO_PARK says that gp is queued, to be followed by gowait(gp, w->deadline) and iowait_finish, whose answers are
+ * the same. One operation at a time has a side; others wait for it in the order in which they came. With gp NULL
+ * IO_PARK queues nothing and the operation has ended.
+ *
+ * What waits must see to it that `w` is not on a stack that is switched out, or touch it only when it runs: wakers
+ * do not. */
+#ifndef GOPY_IOWAIT_H
+#define GOPY_IOWAIT_H
+
+#include "runtime/netpoll.h"
+#include "runtime/sched.h"
+
+enum io_result { IO_OK, IO_PARK, IO_CLOSED, IO_TIMEOUT, IO_INTERRUPT, IO_NOMEM, IO_CANCEL, IO_ERRNO };
+
+struct iowait {
+    int fd;
+    uint32_t seq;
+    uint8_t mode;     /* enum pollmode */
+    bool locking;     /* it waits for its side, not for the descriptor */
+    bool empty;       /* set by iowait_begin */
+    int err;          /* of IO_ERRNO */
+    int64_t deadline; /* of the wait that is to begin */
+    struct polldesc *pd;
+};
+
+enum io_result iowait_begin(struct iowait *w, struct g *gp);
+enum io_result iowait_again(struct iowait *w, struct g *gp);
+enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
+/* drained: a stream gave less than was asked for, so the next bytes will come with an event. */
+void iowait_end(struct iowait *w, bool drained);
+
+/* Operations in that direction fail from `when` on, also those that are parked. false: it is closed. */
+bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when);
+bool iowait_close(int fd, uint32_t seq);
+
+/* Wait until anybody's descriptor is ready. It need not be non-blocking. */
+enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp, int64_t deadline);
+enum io_result fdwait_finish(struct iowait *w, struct g *gp, enum wake how);
+void fdwait_evict(int fd); /* somebody is about to close it */
+
+#endif

@@ -1,0 +1,241 @@
+/* netpoll.c: descriptor states, the same over every back end. See netpoll.h for what must hold. */
+#include "runtime/netpoll.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/sudog.h"
+
+#define BLOCK 256
+#define NBLOCKS 8192
+
+#ifdef __linux__
+struct netpoll np = {.backend = &netpoller_epoll};
+#else
+struct netpoll np = {.backend = &netpoller_poll};
+#endif
+
+static struct polldesc *blocks[NBLOCKS]; /* by descriptor number; never freed */
+static struct lock initlock;
+
+static struct polldesc *newblock(struct polldesc **at)
+{
+    struct polldesc *b = calloc(BLOCK, sizeof(*b)), *none = NULL;
+    for (int i = 0; b && i < BLOCK; i++)
+        b[i].side[0].deadline = b[i].side[1].deadline = NEVER;
+    if (b && !__atomic_compare_exchange_n(at, &none, b, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        free(b);
+        b = none;
+    }
+    return b;
+}
+
+struct polldesc *polldesc_of(int fd)
+{
+    if (fd < 0 || fd >= BLOCK * NBLOCKS)
+        return NULL;
+    struct polldesc *b = real_load(&blocks[fd / BLOCK]);
+    if (unlikely(b == NULL) && (b = newblock(&blocks[fd / BLOCK])) == NULL)
+        return NULL;
+    return &b[fd % BLOCK];
+}
+
+int netpollinit(void)
+{
+    if (likely(aload(&np.gen) != 0))
+        return 0;
+    int err = 0;
+    lock(&initlock);
+    if (np.gen == 0 && (err = np.backend->init(&np.breakfd)) == 0)
+        astore(&np.gen, ++np.lastgen);
+    unlock(&initlock);
+    return err;
+}
+
+/* Claim everybody parked on a side; if nobody is, the next who would park need not. */
+void netpollunblock_locked(struct pollside *s, struct gqueue *list)
+{
+    bool any = false;
+    for (struct sudog *sg; (sg = dequeue(&s->waiters)) != NULL; any = true)
+        gq_push(list, sg->g);
+    s->ready = !any;
+}
+
+/* The descriptor has another owner from here on: wake everybody who waited on the former's behalf. */
+static void evict_locked(struct polldesc *pd, struct gqueue *list)
+{
+    pd->seq++;
+    for (int i = 0; i < 2; i++) {
+        struct pollside *s = &pd->side[i];
+        netpollunblock_locked(s, list);
+        for (struct sudog *sg; (sg = dequeue(&s->lockers)) != NULL;)
+            gq_push(list, sg->g);
+        s->ready = s->held = s->drained = false;
+        s->deadline = NEVER;
+    }
+    pd->ending = false;
+}
+
+static void ready_all(struct gqueue *list)
+{
+    for (struct g *gp; (gp = gq_pop(list)) != NULL;)
+        goready(gp);
+}
+
+int netpollopen(int fd, uint32_t *seq)
+{
+    struct polldesc *pd = polldesc_of(fd);
+    if (pd == NULL)
+        return ENOMEM;
+    struct gqueue list = {0};
+    lock(&pd->lock);
+    if (pd->open) { /* its owner has lost it: somebody closed the number behind its back */
+        pd->open = false;
+        pd->closeafter = false;
+    }
+    evict_locked(pd, &list);
+    if (pd->gen && pd->gen == np.gen)
+        aadd(&np.nreg, -1);
+    pd->gen = 0;
+    pd->open = true;
+    *seq = pd->seq;
+    unlock(&pd->lock);
+    ready_all(&list);
+    return 0;
+}
+
+bool netpollclose(int fd, uint32_t seq, struct gqueue *list)
+{
+    struct polldesc *pd = polldesc_of(fd);
+    lock(&pd->lock);
+    if (pd->seq != seq) {
+        unlock(&pd->lock);
+        return false;
+    }
+    evict_locked(pd, list);
+    pd->open = false;
+    bool registered = pd->gen && pd->gen == np.gen;
+    pd->gen = 0;
+    pd->closeafter = pd->nsys > 0;
+    bool now = !pd->closeafter;
+    if (registered) { /* even if a copy of the descriptor lives on; and before its number can be used again */
+        aadd(&np.nreg, -1);
+        np.backend->disarm(fd);
+    }
+    unlock(&pd->lock);
+    if (now)
+        close(fd);
+    return true;
+}
+
+bool netpollevict(int fd, struct gqueue *list)
+{
+    if (fd < 0 || fd >= BLOCK * NBLOCKS || real_load(&blocks[fd / BLOCK]) == NULL)
+        return false;
+    struct polldesc *pd = polldesc_of(fd);
+    lock(&pd->lock);
+    bool theirs = !pd->open;
+    if (theirs) {
+        evict_locked(pd, list);
+        if (pd->gen && pd->gen == np.gen) {
+            aadd(&np.nreg, -1);
+            np.backend->disarm(fd);
+        }
+        pd->gen = 0;
+    }
+    unlock(&pd->lock);
+    return theirs;
+}
+
+void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again)
+{
+    lock(&pd->lock);
+    bool fresh = pd->gen != np.gen;
+    bool needed = pd->seq == seq && (fresh || again || np.backend->level);
+    if (needed)
+        pd->armerr = 0;
+    pd->nsys += needed;
+    if (fresh && needed) {
+        pd->gen = np.gen;
+        aadd(&np.nreg, 1);
+    }
+    unlock(&pd->lock);
+    if (!needed)
+        return;
+    int err = np.backend->arm(fd, seq, (uint8_t)(1 << mode), !fresh);
+    struct gqueue list = {0};
+    lock(&pd->lock);
+    bool doclose = netpollsysdone_locked(pd);
+    if (unlikely(err) && pd->seq == seq) { /* those on the other side may count on it as well */
+        if (pd->gen == np.gen)
+            aadd(&np.nreg, -1);
+        pd->gen = 0;
+        pd->armerr = err;
+        netpollunblock_locked(&pd->side[0], &list);
+        netpollunblock_locked(&pd->side[1], &list);
+    }
+    unlock(&pd->lock);
+    if (unlikely(doclose))
+        close(fd);
+    ready_all(&list);
+}
+
+void netpollready(struct pollevents *evs, struct gqueue *list)
+{
+    for (int i = 0; i < evs->n; i++) {
+        struct pollevent *ev = &evs->ev[i];
+        struct polldesc *pd = polldesc_of(ev->fd);
+        lock(&pd->lock);
+        if (unlikely(ev->modes & POLL_ENDING) && pd->seq == ev->seq)
+            pd->ending = true;
+        if (likely(pd->seq == ev->seq))
+            for (int mode = 0; mode < 2; mode++)
+                if (ev->modes & 1 << mode)
+                    netpollunblock_locked(&pd->side[mode], list);
+        unlock(&pd->lock);
+    }
+    evs->n = 0;
+}
+
+/* Sleep in the poller: until n is woken, which must know np.breakfd, or for an event. */
+enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline)
+{
+    for (;;) {
+        if (real_load(&n->key))
+            return NOTE_WOKEN;
+        if (deadline != NEVER && nanotime() >= deadline)
+            return NOTE_TIMEOUT;
+        if (np.backend->poll(evs, deadline) == EINTR)
+            return real_load(&n->key) ? NOTE_WOKEN : NOTE_INTERRUPTED;
+        if (evs->broken) /* by the waker of this sleep, or late by that of one before, which is spurious */
+            np.backend->drain();
+        if (evs->n > 0)
+            return NOTE_WOKEN;
+    }
+}
+
+/* In the child of a fork: nobody waits, nothing is registered, and no operation is under way. */
+void netpollfork(void)
+{
+    for (int b = 0; b < NBLOCKS; b++) {
+        for (int i = 0; blocks[b] && i < BLOCK; i++) {
+            struct polldesc *pd = &blocks[b][i];
+            if (pd->closeafter)
+                close(b * BLOCK + i);
+            pd->closeafter = false;
+            pd->lock.word = 0;
+            pd->nsys = 0;
+            pd->gen = 0;
+            for (int mode = 0; mode < 2; mode++) {
+                struct pollside *s = &pd->side[mode];
+                s->waiters = s->lockers = (struct waitq){0};
+                s->held = s->ready = s->drained = false;
+            }
+        }
+    }
+    if (np.gen)
+        np.backend->fork();
+    initlock.word = 0;
+    np.gen = np.nwaiters = np.nreg = 0;
+}

@@ -1,0 +1,117 @@
+/* netpoll.h: descriptors that goroutines wait for. After Go's runtime/netpoll.go.
+ *
+ * Every descriptor number that was ever waited for has one polldesc, for good: an event that comes late finds
+ * memory, and `seq` tells that it is not for the descriptor's present owner. Each of its two sides, reading and
+ * writing, has a queue of those parked until it is ready, and a latch for an event that nobody waited for.
+ *
+ * A descriptor is registered with the poller when somebody first parks on it, edge-triggered, for both sides
+ * and for its life; one that never makes anybody wait costs nothing. The poller gives events; netpollready()
+ * turns them into goroutines whose waits it has claimed, and which its caller must ready.
+ *
+ * netpollopen and netpollclose bracket the life of a descriptor that the runtime owns. Others' may be waited
+ * for too: nothing tells when they are closed and their number used again, so each wait registers them anew.
+ *
+ * pd->lock guards all of a polldesc. No other lock is taken under it. */
+#ifndef GOPY_NETPOLL_H
+#define GOPY_NETPOLL_H
+
+#include "runtime/gmp.h"
+
+enum pollmode { POLL_READ, POLL_WRITE };
+#define POLL_ENDING 4
+
+struct pollside {
+    struct waitq waiters; /* parked until it is ready */
+    struct waitq lockers; /* parked until `held` is theirs */
+    int64_t deadline;     /* of operations on it, or NEVER */
+    bool ready;           /* an event came while nobody waited */
+    bool held;            /* by one operation at a time: see iowait.h */
+    bool drained;         /* the last operation left nothing to be had; an event would have come since */
+};
+
+struct polldesc {
+    struct lock lock;
+    uint32_t seq;    /* changes when the descriptor is opened and when it is closed */
+    uint32_t nsys;   /* operations that may be in a system call with it at this moment */
+    uint32_t gen;    /* registered with this generation of the poller; 0: not */
+    bool open;       /* the runtime owns the descriptor */
+    bool ending;     /* the poller has seen its end, or an error: those are not told twice */
+    bool closeafter; /* closed meanwhile: the last of nsys is to close(2) it */
+    int armerr;      /* why it could not be registered; 0: it could */
+    struct pollside side[2];
+};
+
+struct pollevent {
+    int fd;
+    uint32_t seq;
+    uint8_t modes; /* bits 1 << enum pollmode, and POLL_ENDING */
+};
+
+#define POLLEVENTS 128
+
+struct pollevents {
+    int n;
+    bool broken; /* somebody wrote to breakfd */
+    struct pollevent ev[POLLEVENTS];
+};
+
+/* What a back end supplies. Functions that can fail return 0 or an errno. Any thread may call them, attached
+ * or not, several at once. */
+struct netpoller {
+    const char *name;
+    int (*init)(int *breakfd); /* writing 8 bytes to breakfd ends a poll that blocks */
+    /* Report events of fd, tagged with seq, those that hold already first: edge-triggered, of both modes and
+     * until further notice; or, if `level`, one event of each mode that is asked for. */
+    int (*arm)(int fd, uint32_t seq, uint8_t modes, bool again);
+    void (*disarm)(int fd);
+    /* Wait until nanotime() reaches the deadline (0: do not wait) for an event or a break. EINTR: a signal. Only one
+     * thread blocks in it at a time. */
+    int (*poll)(struct pollevents *evs, int64_t deadline);
+    void (*drain)(void); /* what was written to breakfd; else each poll ends at once */
+    void (*fork)(void);  /* in the child: forget everything, so that init can be called again */
+    bool level;
+};
+
+extern const struct netpoller netpoller_epoll, netpoller_poll;
+
+struct netpoll {
+    const struct netpoller *backend;
+    uint32_t gen;      /* of the poller; 0: it has not been made */
+    uint32_t lastgen;  /* the highest so far */
+    uint32_t nwaiters; /* goroutines parked until a descriptor is ready */
+    uint32_t nreg;     /* descriptors registered */
+    uint32_t npolls;   /* polls that did not block: sysmon looks whether there have been any */
+    int breakfd;
+};
+
+extern struct netpoll np;
+
+struct polldesc *polldesc_of(int fd); /* NULL: out of memory, or not a descriptor's number */
+int netpollinit(void);
+int netpollopen(int fd, uint32_t *seq); /* 0 or an errno; *seq is the caller's title to it */
+/* Wake those parked on it, into list, and close it as soon as nobody uses it. false: it was closed. */
+bool netpollclose(int fd, uint32_t seq, struct gqueue *list);
+bool netpollevict(int fd, struct gqueue *list); /* the embedding is about to close a descriptor of its own */
+/* Called without pd->lock for somebody who is on a queue of pd; should it fail, that one is woken and finds armerr. */
+void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again);
+void netpollunblock_locked(struct pollside *s, struct gqueue *list);
+void netpollready(struct pollevents *evs, struct gqueue *list);
+enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline); /* like note_sleep */
+void netpollfork(void);
+
+int breakfd_new(int fds[2]); /* a pipe to poll and to write to; on Linux an eventfd, twice. 0 or an errno */
+void breakfd_drain(int fd);
+
+/* A system call is over. -> whether the descriptor is to be closed now */
+static inline bool netpollsysdone_locked(struct polldesc *pd)
+{
+    bool last = --pd->nsys == 0 && pd->closeafter;
+    if (unlikely(last))
+        pd->closeafter = false;
+    return last;
+}
+
+/* Does anybody need the poller? */
+static inline bool netpollwaiters(void) { return unlikely(real_load(&np.nwaiters) != 0); }
+
+#endif

@@ -1,0 +1,159 @@
+"""Networks and addresses: "127.0.0.1:0", ":8080", "[::1]:80", "/run/x.sock"."""
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gopy._core import blocking
+
+STREAM = ("tcp", "tcp4", "tcp6", "unix")
+PACKET = ("udp", "udp4", "udp6", "unixgram")
+
+_FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
+
+
+class Addr(NamedTuple):
+    """The address of one end of a TCP or UDP socket. str() is the form that dial() and listen() take."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a socket is to be bound or connected to: what the socket module takes."""
+
+    family: int
+    address: Any
+    dual: bool = False  # an IPv6 socket that takes IPv4 as well
+
+
+def check_network(network: object, known: tuple[str, ...]) -> None:
+    if not isinstance(network, str):
+        raise TypeError(f"`network` must be a str, got {type(network).__name__}")
+    if network not in known:
+        raise ValueError(f"`network` must be one of {', '.join(known)}, got {network!r}")
+
+
+def split_host_port(address: object) -> tuple[str, int]:
+    """The host, "" if there is none, and the port of "host:port", "[host]:port" or ":port"."""
+    if not isinstance(address, str):
+        raise TypeError(f"`address` must be a str, got {type(address).__name__}")
+    host, colon, port = address.rpartition(":")
+    if host.startswith("["):
+        if not host.endswith("]"):
+            raise ValueError(f"`address` must be [host]:port, got {address!r}")
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"`address` has too many colons, an IPv6 host is written [host]:port: {address!r}")
+    if not colon:
+        raise ValueError(f"`address` must be host:port, got {address!r}")
+    if "\0" in host:
+        raise ValueError(f"`address` must have no null character, got {address!r}")
+    return host, _port(port, address)
+
+
+def _port(port: str, address: str) -> int:
+    if port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536:
+        return int(port)
+    try:
+        return socket.getservbyname(port)
+    except (OSError, ValueError):
+        raise ValueError(
+            f"`address` must end in a port between 0 and 65535, or a service's name: {address!r}"
+        ) from None
+
+
+def unix_path(address: object) -> str:
+    if not isinstance(address, (str, os.PathLike)):
+        raise TypeError(f"`address` must be a str, got {type(address).__name__}")
+    path = os.fspath(address)
+    if not isinstance(path, str) or not path:
+        raise ValueError(f"`address` must be a path, got {path!r}")
+    if path.startswith("@"):  # Linux's abstract names, as Go writes them
+        path = "\0" + path[1:]
+    return path
+
+
+def _numeric(host: str, family: int) -> list[int]:
+    """The families in which host is an address and not a name."""
+    found: list[int] = []
+    for each in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(each, host.partition("%")[0])
+        except (OSError, ValueError):
+            continue
+        if family in (socket.AF_UNSPEC, each):
+            found.append(each)
+    return found
+
+
+def lookup(host: str, port: int, family: int, kind: int) -> list[tuple[int, Any]]:
+    """(family, address) for each address that host has. Parks while a name is looked up."""
+    if _numeric(host, socket.AF_UNSPEC):
+        found = socket.getaddrinfo(host, port, family, kind, flags=socket.AI_NUMERICHOST)  # asks nobody
+    else:
+        found = blocking(socket.getaddrinfo, host, port, family, kind)
+    return [(each[0], each[4]) for each in found]
+
+
+def to_dial(network: str, address: object, kind: int) -> list[Endpoint]:
+    """Every address to be tried, in that order."""
+    if network.startswith("unix"):
+        return [Endpoint(socket.AF_UNIX, unix_path(address))]
+    host, port = split_host_port(address)
+    family = _FAMILIES.get(network[-1], socket.AF_UNSPEC)
+    if host == "":  # this machine, as in Go
+        host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    return [Endpoint(*each) for each in lookup(host, port, family, kind)]
+
+
+def to_listen(network: str, address: object, kind: int) -> list[Endpoint]:
+    """The addresses to be bound, the first that can be."""
+    if network.startswith("unix"):
+        return [Endpoint(socket.AF_UNIX, unix_path(address))]
+    host, port = split_host_port(address)
+    family = _FAMILIES.get(network[-1], socket.AF_UNSPEC)
+    if host:
+        return [Endpoint(*each) for each in lookup(host, port, family, kind)]
+    every = [Endpoint(socket.AF_INET6, ("::", port), family == socket.AF_UNSPEC)]
+    if family == socket.AF_INET6:
+        return every
+    if family == socket.AF_INET:
+        every = []
+    return [*every, Endpoint(socket.AF_INET, ("0.0.0.0", port))]
+
+
+def no_ipv6(exc: OSError) -> bool:
+    """Whether exc says that this machine has no IPv6."""
+    return exc.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+
+
+def from_python(family: int, address: Any) -> Any:
+    """An address as the socket module has it -> as this package has it: Addr, or a path."""
+    if family in (socket.AF_INET, socket.AF_INET6):
+        host, port = address[:2]
+        if host.startswith("::ffff:") and "." in host:  # IPv4 on a dual-stack socket
+            host = host[7:]
+        return Addr(host, port)
+    if isinstance(address, bytes):
+        address = address.decode(errors="surrogateescape")
+    return "@" + address[1:] if address.startswith("\0") else address
+
+
+def lookup_host(name: str) -> list[str]:
+    """The addresses of a host, each once. Parks while they are looked up.
+
+    OSError (socket.gaierror) if the name does not resolve."""
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a str, got {type(name).__name__}")
+    if not name or "\0" in name:
+        raise ValueError(f"`name` must be a host's name, got {name!r}")
+    return list(
+        dict.fromkeys(str(address[0]) for _, address in lookup(name, 0, socket.AF_UNSPEC, socket.SOCK_STREAM))
+    )

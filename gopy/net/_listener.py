@@ -1,0 +1,248 @@
+"""Listener and listen()."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from gopy import _core, time
+from gopy._core import Chan, go
+from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_ipv6, to_listen
+from gopy.net._conn import Conn, check_context, named, set_options, wrap_tls
+
+if TYPE_CHECKING:
+    import ssl
+
+log = logging.getLogger("gopy.net")
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+LONGEST_PAUSE = 1.0  # seconds between two tries while there are no descriptors
+
+
+class Listener:
+    """Accepts connections. Iterating over it yields them and ends when it is closed."""
+
+    def __init__(self, fd: _core.NetFD, addr: Any, path: str | None, tls: ssl.SSLContext | None) -> None:
+        self._fd = fd
+        self._addr = addr
+        self._path = path  # of a unix socket: removed when it is closed
+        self._tls = tls
+        self._exhausted = False  # and has said so
+
+    @property
+    def addr(self) -> Any:
+        """Its address, with the port that it got: an Addr (host, port), or a path."""
+        return self._addr
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._fd.closed
+
+    def fileno(self) -> int:
+        """The descriptor, which stays the listener's."""
+        return self._fd.fileno()
+
+    def accept(self) -> Conn:
+        """The next connection; park until there is one.
+
+        While the process has no descriptor left it waits for one, and says so once through the logger
+        "gopy.net". OSError (EBADF): the listener is closed, also while parked. With `tls`, the handshake
+        takes place in the first read, write or handshake() of the connection, not in here.
+        """
+        conn = self._accept()
+        return conn if self._tls is None else wrap_tls(conn, self._tls, True, None)
+
+    def _accept(self) -> Conn:
+        pause = 0.005
+        while True:
+            try:
+                conn = self._fd.accept(Conn)
+            except OSError as exc:
+                if exc.errno not in EXHAUSTED:
+                    raise
+                if not self._exhausted:
+                    self._exhausted = True
+                    log.warning("accept on %s: %s; waiting until there is room", self._addr, exc)
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                self._exhausted = False
+                return conn
+
+    def set_deadline(self, seconds_from_now: float | None) -> None:
+        """From then on accept() raises TimeoutError, also one that is parked by then. None: never."""
+        self._fd.set_read_deadline(seconds_from_now)
+
+    def __iter__(self) -> Iterator[Conn]:
+        while True:
+            try:
+                conn = self.accept()
+            except OSError as exc:
+                if exc.errno == errno.EBADF and self.closed:
+                    return
+                raise
+            yield conn
+
+    def serve(self, handler: Callable[[Conn], object], *, limit: int | None = None) -> None:
+        """Run handler(conn) in a goroutine of its own for each connection, until the listener is closed.
+
+        The connection is closed when the handler returns. What it raises is logged through the logger
+        "gopy.net", and the others go on. With `limit`, no more than so many at a time: further connections
+        wait to be accepted.
+        """
+        if not callable(handler):
+            raise TypeError(f"`handler` must be callable, got {type(handler).__name__}")
+        if limit is not None:
+            if isinstance(limit, bool) or not isinstance(limit, int):
+                raise TypeError(f"`limit` must be an int or None, got {type(limit).__name__}")
+            if limit < 1:
+                raise ValueError(f"`limit` must be 1 or more, got {limit}")
+        handle = _handle_async if inspect.iscoroutinefunction(handler) else _handle
+        if limit is None:
+            for conn in self:
+                go(handle, handler, conn, None)
+            return
+        places: Chan[None] = Chan(limit)
+        while True:
+            places.send(None)
+            try:
+                conn = self.accept()
+            except OSError as exc:
+                if exc.errno == errno.EBADF and self.closed:
+                    return
+                raise
+            go(handle, handler, conn, places)
+
+    def close(self) -> None:
+        """Accept no more: whoever is parked in accept() gets OSError (EBADF). Connections stay open. To
+        close it again does nothing."""
+        if self._path is not None and not self.closed:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass
+        self._fd.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Listener {self._addr}{' closed' if self.closed else ''}>"
+
+
+def _failed(handler: object, conn: Conn) -> None:
+    log.exception("%s of %r failed", getattr(handler, "__qualname__", handler), conn)
+
+
+def _handle(handler: Callable[[Conn], object], conn: Conn, places: Chan[None] | None) -> None:
+    try:
+        handler(conn)
+    except Exception:
+        _failed(handler, conn)
+    finally:
+        conn.close()
+        if places is not None:
+            places.recv()
+
+
+async def _handle_async(handler: Callable[[Conn], Any], conn: Conn, places: Chan[None] | None) -> None:
+    try:
+        await handler(conn)
+    except Exception:
+        _failed(handler, conn)
+    finally:
+        conn.close()
+        if places is not None:
+            places.recv()
+
+
+def bind(endpoint: Endpoint, kind: int, reuse_port: bool) -> socket.socket:
+    """A bound socket that does not block."""
+    sock = socket.socket(endpoint.family, kind)
+    try:
+        sock.setblocking(False)
+        if endpoint.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not endpoint.dual)
+        if kind == socket.SOCK_STREAM and endpoint.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            set_options(sock)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(endpoint.address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_any(
+    network: str, address: str, kind: int, reuse_port: bool, ready: Callable[[socket.socket], Any]
+) -> tuple[socket.socket, Endpoint]:
+    """The first of an address's sockets that can be bound and made ready."""
+    what = f"listen {network} {address}"
+    first: OSError | None = None
+    for endpoint in to_listen(network, address, kind):
+        try:
+            sock = bind(endpoint, kind, reuse_port)
+        except OSError as exc:
+            first = first or exc
+            if endpoint.dual and not no_ipv6(exc):  # the port is taken: IPv4 alone is not what was asked for
+                break
+            continue
+        try:
+            ready(sock)
+        except OSError as exc:
+            sock.close()
+            first = first or exc
+            continue
+        return sock, endpoint
+    raise named(first or OSError(errno.EADDRNOTAVAIL, "no address"), what) from None
+
+
+def listen(
+    network: Literal["tcp", "tcp4", "tcp6", "unix"] | str,
+    address: str,
+    *,
+    backlog: int = 1024,
+    reuse_port: bool = False,
+    tls: ssl.SSLContext | None = None,
+) -> Listener:
+    """Listen on an address: "127.0.0.1:0" (any free port), ":8080" (every interface, for "tcp" IPv4 and
+    IPv6), "[::1]:80", or for "unix" a path, which must not exist and is removed by close().
+
+    backlog: how many connections the kernel keeps until they are accepted. reuse_port: other listeners may
+    have the same port, and the kernel spreads connections over them. tls: a server's SSLContext for every
+    connection.
+    OSError: the address cannot be had.
+    """
+    check_network(network, STREAM)
+    if isinstance(backlog, bool) or not isinstance(backlog, int):
+        raise TypeError(f"`backlog` must be an int, got {type(backlog).__name__}")
+    if not isinstance(reuse_port, bool):
+        raise TypeError(f"`reuse_port` must be a bool, got {type(reuse_port).__name__}")
+    if tls is not None:
+        check_context("tls", tls)
+    backlog = min(max(backlog, 0), 65535)
+    sock, endpoint = bind_any(
+        network, address, socket.SOCK_STREAM, reuse_port, lambda sock: sock.listen(backlog)
+    )
+    addr = from_python(sock.family, sock.getsockname())
+    path = None
+    if network == "unix" and not endpoint.address.startswith("\0"):
+        path = os.path.abspath(endpoint.address)
+    try:
+        fd = _core.NetFD(sock.fileno())
+    except BaseException:
+        sock.close()
+        raise
+    sock.detach()
+    return Listener(fd, addr, path, tls)

@@ -1,0 +1,110 @@
+"""PacketConn and listen_packet(): UDP and unix datagrams."""
+
+import os
+import socket
+from typing import Any, Literal, Self
+
+from gopy import _core
+from gopy.net._addr import PACKET, check_network, from_python, lookup, split_host_port, unix_path
+from gopy.net._listener import bind_any
+
+
+class PacketConn:
+    """A socket for datagrams. Every call parks the goroutine, never its thread; errors are as a Conn's."""
+
+    def __init__(self, sock: socket.socket, fd: _core.NetFD, path: str | None) -> None:
+        self._sock = sock
+        self._fd = fd
+        self._path = path
+        self._addr = from_python(sock.family, sock.getsockname())
+
+    @property
+    def local_addr(self) -> Any:
+        """Its address, with the port that it got: an Addr (host, port), or a path."""
+        return self._addr
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._fd.closed
+
+    def fileno(self) -> int:
+        """The descriptor, which stays this object's."""
+        return self._fd.fileno()
+
+    def read_from(self, n: int = 65536) -> tuple[bytes, Any]:
+        """The next datagram and where it came from; park until there is one. What exceeds n is lost."""
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"`n` must be an int, got {type(n).__name__}")
+        if n < 0:
+            raise ValueError(f"`n` must be 0 or more, got {n}")
+        data, address = self._fd.retry(self._sock.recvfrom, False, n)
+        return data, None if address is None else from_python(self._sock.family, address)
+
+    def write_to(self, data: bytes | bytearray | memoryview, addr: Any) -> int:
+        """Send a datagram to addr: what read_from() gave, (host, port), "host:port", or a path; how many
+        bytes."""
+        return self._fd.retry(self._sock.sendto, True, data, self._target(addr))
+
+    def _target(self, addr: Any) -> Any:
+        if self._sock.family == getattr(socket, "AF_UNIX", None):
+            return unix_path(addr)
+        if isinstance(addr, str):
+            addr = split_host_port(addr)
+        if not isinstance(addr, tuple) or len(addr) != 2 or not isinstance(addr[0], str):
+            raise TypeError(f"`addr` must be (host, port) or a str, got {type(addr).__name__}")
+        host, port = addr
+        if self._sock.family == socket.AF_INET6 and ":" not in host and host.count(".") == 3:
+            host = "::ffff:" + host  # IPv4 on a dual-stack socket
+        return lookup(host or "127.0.0.1", port, self._sock.family, socket.SOCK_DGRAM)[0][1]
+
+    def set_deadline(self, seconds_from_now: float | None) -> None:
+        """set_read_deadline() and set_write_deadline() at once."""
+        self._fd.set_deadline(seconds_from_now)
+
+    def set_read_deadline(self, seconds_from_now: float | None) -> None:
+        """From then on read_from() raises TimeoutError, also one that is parked by then. None: never."""
+        self._fd.set_read_deadline(seconds_from_now)
+
+    def set_write_deadline(self, seconds_from_now: float | None) -> None:
+        """From then on write_to() raises TimeoutError, also one that is parked by then. None: never."""
+        self._fd.set_write_deadline(seconds_from_now)
+
+    def close(self) -> None:
+        """Close it: whoever is parked on it gets OSError (EBADF). Closing it again does nothing."""
+        if self.closed:
+            return
+        if self._path is not None:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass
+        self._fd.close()
+        self._sock.detach()
+
+    def __del__(self) -> None:
+        self._sock.detach()  # the descriptor is the NetFD's
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<PacketConn {self._addr}{' closed' if self.closed else ''}>"
+
+
+def listen_packet(network: Literal["udp", "udp4", "udp6", "unixgram"] | str, address: str) -> PacketConn:
+    """A socket for datagrams at an address, written as for listen(). OSError: it cannot be had."""
+    check_network(network, PACKET)
+    sock, endpoint = bind_any(network, address, socket.SOCK_DGRAM, False, lambda sock: None)
+    path = None
+    if network == "unixgram" and not endpoint.address.startswith("\0"):
+        path = os.path.abspath(endpoint.address)
+    try:
+        fd = _core.NetFD(sock.fileno())
+    except BaseException:
+        sock.close()
+        raise
+    return PacketConn(sock, fd, path)

@@ -1,0 +1,109 @@
+"""golang.org/x/sync/semaphore: a weighted semaphore.
+
+Who has to wait puts a channel of its own into `_waiters`, with its weight; who lets it in takes it out and
+closes it. So a waiter that is no longer in `_waiters` holds its weight.
+"""
+
+from collections import OrderedDict
+
+from gopy import context
+from gopy._core import Chan, default, nilchan, recv, select
+from gopy._panic import Panic
+from gopy.sync import Mutex
+
+__all__ = ["Weighted"]
+
+
+def _check_weight(n: int) -> None:
+    if not isinstance(n, int):
+        raise TypeError(f"`n` must be an int, got {type(n).__name__}")
+    if n < 0:
+        raise ValueError(f"`n` must not be negative, got {n}")
+
+
+def _raise_done(ctx: context.Context) -> None:
+    if isinstance(ctx, context.Context):
+        ctx.raise_if_done()
+    raise ctx.err() or context.Canceled()
+
+
+class Weighted:
+    """A number n of units, of which anybody may hold some. Who waits is let in first come, first served, so
+    that one who wants much is not starved by those who want little. For goroutines and threads at once."""
+
+    __slots__ = ("_cur", "_mu", "_size", "_waiters")
+
+    def __init__(self, n: int) -> None:
+        _check_weight(n)
+        self._size = n
+        self._cur = 0
+        self._mu = Mutex()
+        self._waiters: OrderedDict[Chan[None], int] = OrderedDict()
+
+    def acquire(self, n: int = 1, ctx: context.Context | None = None) -> None:
+        """Take n units; park until there are that many and nobody is waiting in front.
+
+        If ctx ends first, also if it has ended before, raise its error and take nothing. More than there will
+        ever be is waited for until then, and holds nobody up.
+        """
+        _check_weight(n)
+        if ctx is not None:
+            context._check_parent(ctx, "ctx")
+        done = nilchan.recv_only() if ctx is None else ctx.done()
+        ready: Chan[None] = Chan()
+        acquired = False
+        try:
+            with self._mu:
+                if select(recv(done), default)[0] != 0:
+                    if self._size - self._cur >= n and not self._waiters:
+                        self._cur += n
+                        return
+                    if n <= self._size:
+                        self._waiters[ready] = n
+            select(recv(ready), recv(done))
+            acquired = select(recv(done), default)[0] != 0
+        finally:  # also if it was Ctrl-C that ended the wait
+            if not acquired:
+                self._abandon(ready, n)
+        if not acquired and ctx is not None:
+            _raise_done(ctx)
+
+    def _abandon(self, ready: Chan[None], n: int) -> None:
+        with self._mu:
+            if ready in self._waiters:
+                was_front = next(iter(self._waiters)) is ready
+                del self._waiters[ready]
+                if was_front:
+                    self._notify()
+            elif select(recv(ready), default)[0] == 0:  # let in meanwhile
+                self._cur -= n
+                self._notify()
+
+    def try_acquire(self, n: int = 1) -> bool:
+        """Take n units if they are there and nobody waits; else take nothing and return False."""
+        _check_weight(n)
+        with self._mu:
+            if self._size - self._cur < n or self._waiters:
+                return False
+            self._cur += n
+            return True
+
+    def release(self, n: int = 1) -> None:
+        """Give n units back. Panic: that is more than are held, and changes nothing."""
+        _check_weight(n)
+        with self._mu:
+            if n > self._cur:
+                raise Panic("semaphore: released more than held")
+            self._cur -= n
+            self._notify()
+
+    def _notify(self) -> None:
+        """Let in who waits in front, as long as there is enough for it: not one behind it that wants less,
+        or it might starve."""
+        while self._waiters:
+            ready, n = next(iter(self._waiters.items()))
+            if self._size - self._cur < n:
+                return
+            self._cur += n
+            del self._waiters[ready]
+            ready.close()

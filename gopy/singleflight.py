@@ -1,0 +1,162 @@
+"""golang.org/x/sync/singleflight: one call at a time for each key, shared by all who ask meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from gopy._core import Chan, RecvChan, go
+from gopy._failure import Failure
+from gopy._panic import _Goexit, goexit
+from gopy.sync import Mutex, WaitGroup
+
+__all__ = ["Group", "Result"]
+
+T = TypeVar("T")
+
+
+class Result(NamedTuple, Generic[T]):
+    """What do_chan()'s channel receives: fn's value, or the exception that it raised; and whether others got
+    it, too."""
+
+    val: T | None
+    err: BaseException | None
+    shared: bool
+
+
+class _Call:
+    """A call under way, or one that has ended. `dups` and `chans` change with the group's mutex held and
+    until the end; the rest is set at the end, before the wait group is done."""
+
+    __slots__ = ("by_goexit", "chans", "dups", "failure", "value", "wg")
+
+    def __init__(self) -> None:
+        self.wg = WaitGroup()
+        self.wg.add()
+        self.dups = 0
+        self.chans: list[Chan[Result[Any]]] = []
+        self.value: Any = None
+        self.failure: Failure | None = None
+        self.by_goexit = False
+
+    def fail(self, exc: BaseException) -> None:
+        """Called where exc is handled, by a frame that is not to stay in the traceback: it refers to us."""
+        if isinstance(exc, _Goexit):
+            self.by_goexit = True
+        else:
+            self.failure = Failure(exc, exc.__traceback__ and exc.__traceback__.tb_next)
+
+
+def _check(key: Hashable, fn: object) -> None:
+    if not callable(fn):
+        raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
+    _check_key(key)
+
+
+def _check_key(key: Hashable) -> None:
+    try:
+        hash(key)
+    except TypeError:
+        raise TypeError(f"`key` must be hashable, got {type(key).__name__}") from None
+
+
+class Group:
+    """A space of keys: of the calls for one key only one is under way at a time."""
+
+    __slots__ = ("_calls", "_mu")
+
+    def __init__(self) -> None:
+        self._mu = Mutex()
+        self._calls: dict[Hashable, _Call] = {}
+
+    def do(self, key: Hashable, fn: Callable[[], T]) -> tuple[T, bool]:
+        """(fn(), was it shared with others). While a call for the same key is under way, park until it has
+        ended, and return its value instead.
+
+        What fn raised is raised by all of them. If it called goexit(), they all do; that is RuntimeError on a
+        thread that gopy does not run.
+        """
+        _check(key, fn)
+        mine = call = _Call()
+        try:
+            try:
+                call = self._join(key, mine)
+                if call is mine:
+                    mine.value = fn()
+            except BaseException as exc:
+                mine.fail(exc)
+            finally:
+                if call is mine:
+                    self._end(key, mine)
+            if call is not mine:
+                call.wg.wait()
+            if call.failure is not None:
+                raise call.failure.to_raise()
+            if call.by_goexit:
+                goexit()
+            return call.value, call is not mine or call.dups > 0
+        finally:  # what is raised refers to this frame, which must not refer back
+            mine = call = None  # type: ignore[assignment]
+
+    def do_chan(self, key: Hashable, fn: Callable[[], T]) -> RecvChan[Result[T]]:
+        """Like do(), with fn in a goroutine of its own: a channel that will receive the Result.
+
+        The channel is not closed, and receives nothing if fn calls goexit(). A SystemExit or
+        KeyboardInterrupt of fn is in the Result, and ends the program as well.
+        """
+        _check(key, fn)
+        ch: Chan[Result[T]] = Chan(1)
+        mine = call = _Call()
+        try:
+            call = self._join(key, mine, ch)
+            if call is mine:
+                go(self._run, key, mine, fn)
+        except BaseException as exc:
+            if call is mine:
+                mine.fail(exc)
+                self._end(key, mine)
+            raise
+        return ch.recv_only()
+
+    def _join(self, key: Hashable, mine: _Call, ch: Chan[Result[Any]] | None = None) -> _Call:
+        """The call that is under way for key, from now on `mine` if there was none."""
+        with self._mu:
+            call = self._calls.setdefault(key, mine)
+            if ch is not None:
+                call.chans.append(ch)
+            if call is not mine:
+                call.dups += 1
+            return call
+
+    def _run(self, key: Hashable, call: _Call, fn: Callable[[], object]) -> None:
+        failure: Failure | None = None
+        try:
+            call.value = fn()
+        except BaseException as exc:
+            call.fail(exc)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                failure = call.failure  # None after goexit()
+        finally:
+            self._end(key, call)
+            del call  # what failed keeps the frame of fn, and that this one
+        if failure is not None:
+            raise failure.to_raise()
+
+    def _end(self, key: Hashable, call: _Call) -> None:
+        """Tell all who wait for it."""
+        try:
+            with self._mu:
+                if self._calls.get(key) is call:
+                    del self._calls[key]
+        finally:
+            call.wg.done()
+        if not call.by_goexit:
+            for ch in call.chans:
+                err = None if call.failure is None else call.failure.to_raise()
+                ch.send(Result(call.value, err, call.dups > 0))  # does not wait: it has room for one
+
+    def forget(self, key: Hashable) -> None:
+        """Have the next do() or do_chan() for this key call its function, even if a call is under way."""
+        _check_key(key)
+        with self._mu:
+            self._calls.pop(key, None)

@@ -1,0 +1,291 @@
+"""Package sync: Cond, and what interrupts, deadlocks and forks do to all waits of the package."""
+
+import threading
+
+import pytest
+
+from gopy import Chan, Panic, go, runtime, sync
+
+
+def in_thread(fn, *args):
+    """Start fn(*args) on a thread that gopy does not run."""
+    thread = threading.Thread(target=fn, args=args)
+    thread.start()
+    return thread
+
+
+# Cond
+
+
+def lockers():
+    rw = sync.RWMutex()
+
+    class Own:
+        """A Locker of one's own, whose unlock parks."""
+
+        def __init__(self):
+            self.ch = Chan(1)
+
+        def lock(self):
+            self.ch.send(None)
+
+        def unlock(self):
+            runtime.gosched()
+            self.ch.recv()
+
+    class Sub(sync.Mutex):
+        pass
+
+    return [sync.Mutex(), rw, rw.rlocker(), Own(), Sub()]
+
+
+LOCKERS = pytest.mark.parametrize("which", range(5))
+
+
+@LOCKERS
+def test_cond_with_any_locker(which, until):
+    locker = lockers()[which]
+    cond, flag, awake = sync.Cond(locker), [], Chan(10)
+    assert cond.L is locker
+
+    def waiter():
+        locker.lock()
+        while not flag:
+            cond.wait(timeout=20)
+        awake.send(None)
+        locker.unlock()
+
+    gs = [go(waiter) for _ in range(5)]
+    threads = [in_thread(waiter) for _ in range(2)]
+    until(lambda: all(g.state == "sync.Cond.Wait" for g in gs))
+    locker.lock()
+    flag.append(1)
+    cond.broadcast()
+    locker.unlock()
+    for g in gs + threads:
+        g.join()
+    assert len(awake) == 7
+
+
+def test_cond_signals_in_order(until):
+    m, got, gs = sync.Mutex(), [], []
+    cond = sync.Cond(m)
+
+    def waiter(i):
+        with m:
+            cond.wait()
+            got.append(i)
+
+    for i in range(5):
+        gs.append(go(waiter, i))
+        until(lambda: gs[-1].state == "sync.Cond.Wait")
+    for i in range(3):
+        cond.signal()
+        gs[i].join()
+        assert got == list(range(i + 1))
+    cond.broadcast()
+    for g in gs:
+        g.join()
+    assert got == list(range(5))
+
+
+@LOCKERS
+def test_cond_timeout_locks_again(which):
+    locker = lockers()[which]
+    cond = sync.Cond(locker)
+    locker.lock()
+    for timeout in (0, -1, 0.001):
+        with pytest.raises(TimeoutError):
+            cond.wait(timeout=timeout)
+    locker.unlock()  # it was locked
+    cond.signal()
+
+
+def test_a_signal_is_not_lost_to_one_that_has_timed_out(until):
+    m, woken = sync.Mutex(), []
+    cond = sync.Cond(m)
+
+    def hasty():
+        with m:
+            try:
+                cond.wait(timeout=0.001)
+            except TimeoutError:
+                woken.append("timeout")
+
+    def patient():
+        with m:
+            cond.wait()
+            woken.append("signal")
+
+    hasty_ = go(hasty)
+    until(lambda: hasty_.state == "sync.Cond.Wait" or woken)
+    patient_ = go(patient)
+    until(lambda: patient_.state == "sync.Cond.Wait" and woken)
+    cond.signal()
+    patient_.join()
+    hasty_.join()
+    assert woken == ["timeout", "signal"]
+
+
+def test_cond_without_its_lock():
+    for locker, message in zip(
+        lockers()[:3],
+        (
+            "sync: unlock of unlocked mutex",
+            "sync: Unlock of unlocked RWMutex",
+            "sync: RUnlock of unlocked RWMutex",
+        ),
+        strict=True,
+    ):
+        cond = sync.Cond(locker)
+        with pytest.raises(Panic, match=f"^{message}$"):
+            cond.wait()
+        cond.signal()  # nobody waits: it is lost, as it should be
+        locker.lock()
+        with pytest.raises(TimeoutError):
+            cond.wait(timeout=0)
+        locker.unlock()
+
+
+def test_cond_arguments():
+    for bad in (3, None, threading):
+        with pytest.raises(TypeError, match=r"`l` must be a Locker, with lock\(\) and unlock\(\), got"):
+            sync.Cond(bad)
+    cond = sync.Cond(sync.Mutex())
+    with pytest.raises(TypeError, match="must be a Locker"):
+        cond.L = 3
+    with pytest.raises(AttributeError):
+        del cond.L
+    other = sync.Mutex()
+    cond.L = other
+    assert cond.L is other
+    with pytest.raises(TypeError):
+        sync.Cond()
+
+
+def test_ctrl_c_ends_waits_of_the_main_goroutine(run_program):
+    """Of every primitive; a Cond has its lock again, a mutex has not."""
+    done = run_program(
+        """
+        import os, signal
+        from gopy import go, runtime, sync
+        from gopy.time import sleep
+
+        main = runtime.current()
+
+        def interrupt(reason):
+            while main.state != reason:
+                sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        m, rw, wg, once = sync.Mutex(), sync.RWMutex(), sync.WaitGroup(), sync.Once()
+        cond = sync.Cond(m)
+
+        def interrupted(reason, call):
+            g = go(interrupt, reason)
+            try:
+                call()
+            except KeyboardInterrupt:
+                print(reason)
+            g.join()
+
+        m.lock()
+        interrupted("sync.Cond.Wait", cond.wait)
+        assert m.locked()
+        interrupted("sync.Mutex.Lock", m.lock)
+        m.unlock()
+        assert m.try_lock()
+        m.unlock()
+        rw.lock()
+        interrupted("sync.RWMutex.Lock", rw.lock)
+        interrupted("sync.RWMutex.RLock", rw.rlock)
+        rw.unlock()
+        assert rw.try_lock()
+        wg.add()
+        interrupted("sync.WaitGroup.Wait", wg.wait)
+        wg.done()
+        wg.wait(timeout=0)
+
+        # A Cond whose lock another one has when Ctrl-C comes: not before it is free again.
+        def holder():
+            m.lock()
+            interrupt("sync.Cond.Wait")
+            while main.state != "sync.Mutex.Lock":
+                sleep(0.001)
+            print("waits for its lock")
+            m.unlock()
+
+        m.lock()
+        go(holder)
+        try:
+            cond.wait()
+        except KeyboardInterrupt:
+            print("locked" if m.locked() else "unlocked")
+        """
+    )
+    assert done.stderr == ""
+    assert done.stdout.split("\n") == [
+        "sync.Cond.Wait",
+        "sync.Mutex.Lock",
+        "sync.RWMutex.Lock",
+        "sync.RWMutex.RLock",
+        "sync.WaitGroup.Wait",
+        "waits for its lock",
+        "locked",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("m.lock(); m.lock()", "sync.Mutex.Lock"),
+        ("rw.lock(); rw.rlock()", "sync.RWMutex.RLock"),
+        ("rw.rlock(); rw.lock()", "sync.RWMutex.Lock"),
+        ("wg.add(); wg.wait()", "sync.WaitGroup.Wait"),
+        ("m.lock(); sync.Cond(m).wait()", "sync.Cond.Wait"),
+        ("o.do(lambda: o.do(print))", "sync.Mutex.Lock"),
+    ],
+)
+def test_waiting_for_nobody_is_a_deadlock(run_program, call, reason):
+    done = run_program(
+        f"""
+        from gopy import sync, runtime
+        m, rw, wg, o = sync.Mutex(), sync.RWMutex(), sync.WaitGroup(), sync.Once()
+        {call}
+        """
+    )
+    assert done.returncode == 1
+    assert "all goroutines are asleep - deadlock!" in done.stderr
+    assert reason in done.stderr
+
+
+def test_in_the_child_of_a_fork(run_program):
+    """Waiters of the parent are not there; a mutex that was free, or is the forking goroutine's, works."""
+    done = run_program(
+        """
+        import os, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads may run
+        from gopy import go, runtime, sync
+        from gopy.time import sleep
+
+        m, wg = sync.Mutex(), sync.WaitGroup()
+        m.lock()
+        waiters = [go(m.lock) for _ in range(3)]
+        while not all(g.state == "sync.Mutex.Lock" for g in waiters):
+            sleep(0.001)
+        pid = os.fork()
+        if pid == 0:
+            m.unlock()
+            for i in range(4):
+                def body():
+                    with m:
+                        runtime.gosched()
+                wg.go(body)
+            wg.wait(timeout=10)
+            m.lock(timeout=0)
+            os._exit(7)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
