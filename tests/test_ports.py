@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ ARGUMENTS: dict[str, list[object]] = {
     "word_count": [EXAMPLES / "text" / "opticks.txt"],
     "web_crawler": ["SITE"],  # replaced by the address of a server
 }
-PACKAGES = {"atomic", "context", "net", "sync"}  # without which a port is skipped
 OLDEST_GO = (1, 25)  # which has WaitGroup.Go
 
 
@@ -67,14 +65,11 @@ def go_programs(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 @pytest.fixture(scope="session")
 def site(start_program: Callable[..., Any]) -> Iterator[str]:
-    """The address of a server of examples/site/."""
-    server = start_program(
-        "from http.server import test, SimpleHTTPRequestHandler as Handler\n"
-        "from functools import partial\n"
-        f"test(partial(Handler, directory={str(EXAMPLES / 'site')!r}), port=0, bind='127.0.0.1')\n"
-    )
-    server.wait_for(lambda: " port " in server.stdout)
-    yield "127.0.0.1:" + re.search(r" port (\d+)", server.stdout)[1]
+    """The address of a server of examples/site/: the example's own."""
+    pytest.importorskip("h11")
+    server = start_program(EXAMPLES / "http_server.py", EXAMPLES / "site", "-a", "127.0.0.1:0")
+    server.wait_for(lambda: "\n" in server.stdout)
+    yield re.search(r"http://(\S+)/", server.stdout)[1]
     server.kill()
 
 
@@ -86,10 +81,6 @@ def test_port(
     start_program: Callable[..., Any],
     go_programs: Path | None,
 ) -> None:
-    source = (EXAMPLES / f"{name}.py").read_text()
-    for package in set(re.findall(r"\b\w+", " ".join(re.findall(r"from gopy import (.*)", source)))):
-        if package in PACKAGES and find_spec(f"gopy.{package}") is None:
-            pytest.skip(f"gopy.{package} is not there yet")
     args = ARGUMENTS.get(name, [])
     if "SITE" in args:
         args = [request.getfixturevalue("site")]
