@@ -7,9 +7,8 @@ must be raised once more, which overwrites its context and lengthens its traceba
 """
 
 import functools
-import inspect
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
@@ -81,7 +80,7 @@ class Defer:
                 self._in_flight = exc
                 if exc is None:
                     result = fn(*args, **kwargs)
-                    if awaits and inspect.isawaitable(result):
+                    if awaits and isinstance(result, Awaitable):
                         await result
                     continue
                 context, traceback = exc.__context__, exc.__traceback__
@@ -90,7 +89,7 @@ class Defer:
                 except BaseException:
                     exc.__context__, exc.__traceback__ = context, traceback
                     result = fn(*args, **kwargs)
-                    if awaits and inspect.isawaitable(result):
+                    if awaits and isinstance(result, Awaitable):
                         await result
                 if self._in_flight is None:
                     exc = ending or _goexit_behind(exc)
@@ -142,6 +141,8 @@ def _here_removed(exc: BaseException) -> BaseException:
 
 def _place(fn: Callable[..., object]) -> int:
     """Where among the arguments the Defer goes: first, but after `self` or `cls`."""
+    import inspect
+
     try:
         first = next(iter(inspect.signature(fn).parameters), None)
     except (TypeError, ValueError):
@@ -226,6 +227,8 @@ def deferring(fn: Callable[..., T], /) -> Callable[..., T]:
     also awaits what its deferred calls return, where that can be awaited. TypeError: fn is not a function, or
     is an async generator function.
     """
+    import inspect  # a tenth of the time that `import gopy` takes, and most programs need neither
+
     if not callable(fn):
         raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
     if inspect.isasyncgenfunction(fn):

@@ -30,12 +30,12 @@ class Failure:
         me = object()
         if not _FREE_THREADED or self._handed_out.setdefault("to", me) is me:
             return self._exc.with_traceback(self._traceback)
-        exc = _copy(self._exc)
+        exc = copy_of(self._exc)
         exc.__cause__, exc.__context__, exc.__suppress_context__ = self._cause, self._context, self._suppress
         return exc.with_traceback(self._traceback)
 
 
-def _copy(exc: BaseException) -> BaseException:
+def copy_of(exc: BaseException) -> BaseException:
     """A copy made without __init__, whose arguments nobody knows."""
     cls = type(exc)
     try:

@@ -4,10 +4,10 @@ that calls, or the thread if it is one that gopy does not run."""
 from collections import deque
 from collections.abc import Callable
 from functools import wraps
-from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup
+from gopy._failure import Failure
 
 __all__ = [
     "Cond",
@@ -48,21 +48,20 @@ def once_value(fn: Callable[[], T]) -> Callable[[], T]:
     once = Once()
     todo = [fn]  # so that fn, and what it refers to, can go when it has been called
     value: T
-    failure: BaseException | None = None
-    traceback: TracebackType | None = None
+    failure: Failure | None = None
 
     def first() -> None:
-        nonlocal value, failure, traceback
+        nonlocal value, failure
         try:
             value = todo.pop()()
         except BaseException as exc:
-            failure, traceback = exc, exc.__traceback__
+            failure = Failure(exc, exc.__traceback__)
 
     @wraps(fn)
     def call() -> T:
         once.do(first)
         if failure is not None:
-            raise failure.with_traceback(traceback)  # or it would grow by a frame at every call
+            raise failure.to_raise()
         return value
 
     vars(call).pop("__wrapped__")

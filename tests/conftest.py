@@ -92,9 +92,11 @@ def watch(nodeid: str, limit: float, over: threading.Event, stderr: int) -> None
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[terminal] = os.dup(2)  # pytest captures nothing while it calls this hook
+    # A shell's background job ignores SIGINT, what nohup starts SIGHUP, and so would all of our children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell's background job ignores SIGINT, and so would all of our children.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gopy import Chan, default, go, recv, runtime, select, singleflight
 from gopy import time as gotime
-from gopy._failure import Failure, _copy
+from gopy._failure import Failure, copy_of
 
 GIL = runtime.stats()["gil"]
 
@@ -269,7 +269,7 @@ def some_exceptions():
 
 @pytest.mark.parametrize("exc", some_exceptions(), ids=lambda exc: type(exc).__name__)
 def test_a_copy_is_like_the_exception(exc):
-    made = _copy(exc)
+    made = copy_of(exc)
     assert made is not exc
     assert (type(made), str(made), repr(made), made.args) == (type(exc), str(exc), repr(exc), exc.args)
     for name in ("errno", "filename", "start", "object", "exceptions", "name", "code", "more", "slot"):

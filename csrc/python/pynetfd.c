@@ -23,6 +23,7 @@ typedef struct {
     int fd; /* as long as the polldesc has seq */
     uint32_t seq;
     bool opened;
+    uint8_t tcp; /* 1: it is, 2: it is not, 0: nobody has asked */
     PyObject *weakrefs;
 } NetFD;
 
@@ -41,6 +42,20 @@ struct netop {
 static enum step step_of_errno(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? AGAIN : FAILED;
+}
+
+/* Does a short read say that nothing is left? See iowait_end. */
+static bool is_tcp(NetFD *self, int fd)
+{
+#ifdef SO_PROTOCOL
+    if (unlikely(apeek(&self->tcp) == 0)) {
+        int protocol = 0;
+        socklen_t len = sizeof(protocol);
+        bool yes = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+        apoke(&self->tcp, yes ? 1 : 2);
+    }
+#endif
+    return apeek(&self->tcp) == 1;
 }
 
 /* Do op, parking as often as it takes. 0, or -1: raised. */
@@ -69,7 +84,7 @@ static int run_netop(NetFD *self, enum pollmode mode, struct netop *op)
             continue;
         }
         int err = errno;
-        iowait_end(&w, op->drained);
+        iowait_end(&w, op->drained && is_tcp(self, w.fd));
         if (s == FAILED)
             raise_errno(err);
         return s == DONE ? 0 : -1;
@@ -101,6 +116,13 @@ static __attribute__((noinline)) enum step step_read(struct netop *op, int fd)
     if (more < op->len - SMALL && _PyBytes_Resize(&op->result, n + (more > 0 ? more : 0)) < 0)
         return RAISED;
     return DONE;
+}
+
+static enum step step_nothing(struct netop *op, int fd)
+{
+    (void)fd;
+    op->result = PyBytes_FromStringAndSize(NULL, 0);
+    return op->result ? DONE : RAISED;
 }
 
 static enum step step_read_into(struct netop *op, int fd)
@@ -335,6 +357,129 @@ static PyObject *netfd_set_write_deadline(PyObject *self, PyObject *seconds)
     return set_deadline((NetFD *)self, seconds, false, true);
 }
 
+/* ---- aread() and awrite() ---- */
+
+/* An awaitable's data. What is read becomes its result; what is written stays in view. */
+struct netawait {
+    struct netop op;
+    struct iowait w;
+    Py_buffer view;
+};
+
+static enum await_result netawait_go_on(PyAwait *a, struct g *gp, enum io_result r)
+{
+    for (;;) {
+        if (r == IO_PARK)
+            return AWAIT_PARK; /* a may be gone */
+        struct netawait *n = a->data;
+        if (r != IO_OK) {
+            if (r != IO_CANCEL)
+                raise_io(r, n->w.err);
+            return AWAIT_RAISED;
+        }
+        enum step s = n->w.empty ? AGAIN : n->op.step(&n->op, n->w.fd);
+        n->w.empty = false;
+        if (s == AGAIN) {
+            r = iowait_again(&n->w, gp);
+            continue;
+        }
+        int err = errno;
+        iowait_end(&n->w, n->op.drained);
+        if (s == FAILED)
+            raise_errno(err);
+        else if (s == DONE)
+            a->value = n->op.result ? n->op.result : PyLong_FromSsize_t(n->op.done);
+        n->op.result = NULL;
+        return a->value ? AWAIT_DONE : AWAIT_RAISED;
+    }
+}
+
+static enum await_result netawait_begin(PyAwait *a, struct g *gp)
+{
+    struct netawait *n = a->data;
+    NetFD *f = (NetFD *)a->obj;
+    if (gp == NULL && n->w.mode == POLL_WRITE) /* half a write must not let go of its turn */
+        return AWAIT_PARK;
+    if (!f->opened) {
+        raise_errno(EBADF);
+        return AWAIT_RAISED;
+    }
+    n->w.fd = f->fd;
+    n->w.seq = f->seq;
+    n->w.pd = polldesc_of(f->fd);
+    n->w.arms = gp != NULL;
+    return netawait_go_on(a, gp, iowait_begin(&n->w, gp));
+}
+
+static enum await_result netawait_finish(PyAwait *a, struct g *gp, enum wake how)
+{
+    struct netawait *n = a->data;
+    enum io_result r = iowait_finish(&n->w, gp, how);
+    if (r == IO_OK && a->leaving) { /* what its task would read is for the next one */
+        iowait_end(&n->w, false);
+        return AWAIT_RAISED;
+    }
+    return netawait_go_on(a, gp, r);
+}
+
+static void netawait_free(PyAwait *a)
+{
+    struct netawait *n = a->data;
+    if (n == NULL)
+        return;
+    if (n->view.obj)
+        PyBuffer_Release(&n->view);
+    PyMem_RawFree(n);
+}
+
+static const struct await_ops netawait = {"I/O", netawait_begin, netawait_finish, NULL, netawait_free};
+
+static struct netawait *netawait_new(PyObject *self, PyAwait **a, enum pollmode mode)
+{
+    struct netawait *n = PyMem_RawCalloc(1, sizeof(*n));
+    if (n == NULL || (*a = await_new(&netawait, self, NULL)) == NULL) {
+        PyMem_RawFree(n);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        return NULL;
+    }
+    n->w.mode = (uint8_t)mode;
+    (*a)->data = n;
+    return n;
+}
+
+static PyObject *netfd_aread(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"n", NULL};
+    PyObject *size = NULL;
+    Py_ssize_t len = 65536;
+    PyAwait *a;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:aread", names, &size) ||
+        (size && (len = parse_size(size)) < 0))
+        return NULL;
+    struct netawait *n = netawait_new(self, &a, POLL_READ);
+    if (n == NULL)
+        return NULL;
+    n->op = (struct netop){.step = len ? step_read : step_nothing, .len = len};
+    return (PyObject *)a;
+}
+
+static PyObject *netfd_awrite(PyObject *self, PyObject *data)
+{
+    PyAwait *a;
+    struct netawait *n = netawait_new(self, &a, POLL_WRITE);
+    if (n == NULL)
+        return NULL;
+    if (PyObject_GetBuffer(data, &n->view, PyBUF_SIMPLE) < 0) {
+        PyErr_Clear();
+        type_error("data", "bytes-like", data);
+        Py_DECREF(a);
+        return NULL;
+    }
+    n->op = (struct netop){.step = step_write, .buf = n->view.buf, .len = n->view.len};
+    return (PyObject *)a;
+}
+
 static bool is_open(NetFD *f)
 {
     struct polldesc *pd = f->opened ? polldesc_of(f->fd) : NULL;
@@ -392,6 +537,12 @@ static PyMethodDef netfd_methods[] = {
      "Write all of data, parking as often as it takes; how many bytes that was.\n\n"
      "TimeoutError when the write deadline has passed: some of it may have been written. OSError: the connection\n"
      "failed; EBADF: it was closed, also while parked. Two writers take turns, a write each."},
+    {"aread", (PyCFunction)(void (*)(void))netfd_aread, METH_VARARGS | METH_KEYWORDS,
+     "aread($self, n=65536)\n--\n\n"
+     "An awaitable: read() for `async def` and generator goroutines, and asyncio.\n\n"
+     "A task that is cancelled in the instant in which bytes arrive may take them with it: close the connection."},
+    {"awrite", netfd_awrite, METH_O,
+     "awrite($self, data, /)\n--\n\nAn awaitable: write() for `async def` and generator goroutines, and asyncio."},
     {"accept", netfd_accept, METH_O, "accept($self, cls, /)\n--\n\nA new cls for the next connection."},
     {"retry", (PyCFunction)(void (*)(void))netfd_retry, METH_FASTCALL,
      "retry($self, fn, write, /, *args)\n--\n\n"

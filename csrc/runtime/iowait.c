@@ -30,12 +30,17 @@ static bool passed(int64_t deadline)
 }
 
 /* gp is queued: after the caller's unlock it may run already. */
-static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
+static bool park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
 {
     w->deadline = deadline;
     gp->wait->sg.success = false;
     wait_begin(gp, WAIT_IO);
+    if (w->arms && deadline != NEVER && !gowait_arm(gp, deadline)) {
+        wait_claim(gp);
+        return false;
+    }
     enqueue(q, &gp->wait->sg);
+    return true;
 }
 
 /* The next operation's turn, if one waits. */
@@ -74,7 +79,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         s->held = true;
-        w->empty = s->drained && !s->ready && gp && !pd->ending && pd->gen == np.gen && !np.backend->level;
+        w->empty = s->drained && !s->ready && gp && !pd->odd && pd->gen == np.gen && !np.backend->level;
         r = enter_locked(w, s, &next);
     }
     unlock(&pd->lock);
@@ -112,10 +117,17 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         w->locking = false;
-        aadd(&np.nwaiters, 1);
         arm = pd->gen != np.gen || np.backend->level;
         bool watch = gp->kind >= GFOREIGN;
-        park_locked(w, &s->waiters, gp, s->deadline);
+        aadd(&np.nwaiters, 1);
+        if (unlikely(!park_locked(w, &s->waiters, gp, s->deadline))) {
+            aadd(&np.nwaiters, -1);
+            next = release_locked(s);
+            unlock(&pd->lock);
+            if (next)
+                goready(next);
+            return IO_NOMEM;
+        }
         unlock(&pd->lock);
         if (arm)
             netpollarm(fd, pd, seq, mode, false);
@@ -155,6 +167,8 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
 {
     struct g *next = NULL;
+    if (w->arms)
+        timer_del(&gp->wait->timer);
     lock(&w->pd->lock);
     enum io_result r = finish_locked(w, gp, how, &next);
     unlock(&w->pd->lock);
@@ -191,10 +205,8 @@ bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when)
     if (open) {
         struct pollside *s = &pd->side[mode];
         s->deadline = when;
-        if (s->waiters.first) { /* they look at it, and park again */
+        if (s->waiters.first) /* they look at it, and park again */
             netpollunblock_locked(s, &list);
-            s->ready = true; /* that was no event: who comes now must look, too */
-        }
     }
     unlock(&pd->lock);
     for (struct g *gp; (gp = gq_pop(&list)) != NULL;)

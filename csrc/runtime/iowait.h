@@ -22,10 +22,11 @@ enum io_result { IO_OK, IO_PARK, IO_CLOSED, IO_TIMEOUT, IO_INTERRUPT, IO_NOMEM, 
 struct iowait {
     int fd;
     uint32_t seq;
-    uint8_t mode;     /* enum pollmode */
-    bool locking;     /* it waits for its side, not for the descriptor */
-    bool empty;       /* set by iowait_begin */
-    int err;          /* of IO_ERRNO */
+    uint8_t mode; /* enum pollmode */
+    bool locking; /* it waits for its side, not for the descriptor */
+    bool empty;   /* set by iowait_begin */
+    bool arms;    /* gp does not wait by gowait(): its timer is set here, and taken back by iowait_finish */
+    int err;      /* of IO_ERRNO */
     int64_t deadline; /* of the wait that is to begin */
     struct polldesc *pd;
 };
@@ -33,7 +34,8 @@ struct iowait {
 enum io_result iowait_begin(struct iowait *w, struct g *gp);
 enum io_result iowait_again(struct iowait *w, struct g *gp);
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
-/* drained: a stream gave less than was asked for, so the next bytes will come with an event. */
+/* drained: a TCP stream gave less than was asked for, so the next bytes will come with an event. (Not so a unix socket,
+ * where a read ends at descriptors that come with the data.) */
 void iowait_end(struct iowait *w, bool drained);
 
 /* Operations in that direction fail from `when` on, also those that are parked. false: it is closed. */

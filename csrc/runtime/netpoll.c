@@ -53,13 +53,13 @@ int netpollinit(void)
     return err;
 }
 
-/* Claim everybody parked on a side; if nobody is, the next who would park need not. */
+/* Claim everybody parked on a side, and let whoever is about to park look once more: those who are woken need not be
+ * those who read, but may only wait for the descriptor (fdwait). */
 void netpollunblock_locked(struct pollside *s, struct gqueue *list)
 {
-    bool any = false;
-    for (struct sudog *sg; (sg = dequeue(&s->waiters)) != NULL; any = true)
+    for (struct sudog *sg; (sg = dequeue(&s->waiters)) != NULL;)
         gq_push(list, sg->g);
-    s->ready = !any;
+    s->ready = true;
 }
 
 /* The descriptor has another owner from here on: wake everybody who waited on the former's behalf. */
@@ -74,7 +74,7 @@ static void evict_locked(struct polldesc *pd, struct gqueue *list)
         s->ready = s->held = s->drained = false;
         s->deadline = NEVER;
     }
-    pd->ending = false;
+    pd->odd = false;
 }
 
 static void ready_all(struct gqueue *list)
@@ -187,8 +187,8 @@ void netpollready(struct pollevents *evs, struct gqueue *list)
         struct pollevent *ev = &evs->ev[i];
         struct polldesc *pd = polldesc_of(ev->fd);
         lock(&pd->lock);
-        if (unlikely(ev->modes & POLL_ENDING) && pd->seq == ev->seq)
-            pd->ending = true;
+        if (unlikely(ev->modes & POLL_ODD) && pd->seq == ev->seq)
+            pd->odd = true;
         if (likely(pd->seq == ev->seq))
             for (int mode = 0; mode < 2; mode++)
                 if (ev->modes & 1 << mode)

@@ -2,7 +2,7 @@
  *
  * Every descriptor number that was ever waited for has one polldesc, for good: an event that comes late finds
  * memory, and `seq` tells that it is not for the descriptor's present owner. Each of its two sides, reading and
- * writing, has a queue of those parked until it is ready, and a latch for an event that nobody waited for.
+ * writing, has a queue of those parked until it is ready, and a latch for an event that came while nobody was.
  *
  * A descriptor is registered with the poller when somebody first parks on it, edge-triggered, for both sides
  * and for its life; one that never makes anybody wait costs nothing. The poller gives events; netpollready()
@@ -18,13 +18,13 @@
 #include "runtime/gmp.h"
 
 enum pollmode { POLL_READ, POLL_WRITE };
-#define POLL_ENDING 4
+#define POLL_ODD 4
 
 struct pollside {
     struct waitq waiters; /* parked until it is ready */
     struct waitq lockers; /* parked until `held` is theirs */
     int64_t deadline;     /* of operations on it, or NEVER */
-    bool ready;           /* an event came while nobody waited */
+    bool ready;           /* an event came since the last operation began */
     bool held;            /* by one operation at a time: see iowait.h */
     bool drained;         /* the last operation left nothing to be had; an event would have come since */
 };
@@ -35,7 +35,7 @@ struct polldesc {
     uint32_t nsys;   /* operations that may be in a system call with it at this moment */
     uint32_t gen;    /* registered with this generation of the poller; 0: not */
     bool open;       /* the runtime owns the descriptor */
-    bool ending;     /* the poller has seen its end, or an error: those are not told twice */
+    bool odd;        /* its end, an error or urgent data: `drained` does not hold where those are */
     bool closeafter; /* closed meanwhile: the last of nsys is to close(2) it */
     int armerr;      /* why it could not be registered; 0: it could */
     struct pollside side[2];
@@ -44,7 +44,7 @@ struct polldesc {
 struct pollevent {
     int fd;
     uint32_t seq;
-    uint8_t modes; /* bits 1 << enum pollmode, and POLL_ENDING */
+    uint8_t modes; /* bits 1 << enum pollmode, and POLL_ODD */
 };
 
 #define POLLEVENTS 128

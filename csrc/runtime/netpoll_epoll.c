@@ -43,7 +43,7 @@ static int epoll_init(int *breakfd)
 static int epoll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
 {
     (void)modes;
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                              .data.u64 = (uint64_t)seq << 32 | (uint32_t)fd};
     int op = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     for (int tries = 0; tries < 3; tries++) { /* the number may have been closed and used again meanwhile */
@@ -103,8 +103,8 @@ static int epoll_poll(struct pollevents *to, int64_t deadline)
             modes |= 1 << POLL_READ;
         if (got & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             modes |= 1 << POLL_WRITE;
-        if (got & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            modes |= POLL_ENDING;
+        if (got & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+            modes |= POLL_ODD;
         to->ev[to->n++] = (struct pollevent){
             .fd = (int)(uint32_t)evs[i].data.u64, .seq = (uint32_t)(evs[i].data.u64 >> 32), .modes = modes};
     }

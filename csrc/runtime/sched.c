@@ -442,11 +442,8 @@ enum wake gowait(struct g *gp, int64_t deadline)
     struct m *mp = gp->lockedm;
     if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
         return cancel_wait(gp, WAKE_INTERRUPT);
-    if (deadline != NEVER) {
-        gp->wait->timer.fn = wait_timeout;
-        if (!timer_add_here(&gp->wait->timer, deadline) && wait_claim(gp))
-            return cancel_wait(gp, WAKE_NOMEM);
-    }
+    if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))
+        return cancel_wait(gp, WAKE_NOMEM);
     gp->waitsince = nanotime_coarse();
     gopark(mp, gp);
     if (deadline != NEVER)
@@ -469,11 +466,16 @@ enum wake gosleep(struct g *gp, int64_t deadline)
     return gowait(gp, deadline);
 }
 
+bool gowait_arm(struct g *gp, int64_t deadline)
+{
+    gp->wait->timer.fn = wait_timeout;
+    return timer_add_here(&gp->wait->timer, deadline);
+}
+
 bool gosleep_begin(struct g *gp, int64_t deadline)
 {
     wait_begin(gp, WAIT_SLEEP);
-    gp->wait->timer.fn = wait_timeout;
-    return deadline == NEVER || timer_add_here(&gp->wait->timer, deadline);
+    return deadline == NEVER || gowait_arm(gp, deadline);
 }
 
 void gosleep_finish(struct g *gp)

@@ -58,6 +58,8 @@ enum wake gowait(struct g *gp, int64_t deadline);
 bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
 bool gosleep_begin(struct g *gp,
                    int64_t deadline); /* for those that do not park here; false: out of memory */
+bool gowait_arm(struct g *gp,
+                int64_t deadline); /* end the wait that gp has begun then; undone by timer_del */
 void gosleep_finish(struct g *gp);
 void gosched_begin(struct g *gp); /* likewise: gp, which is bound to no M, runs again behind the others */
 bool gointerrupt(struct g *gp);   /* end its wait with WAKE_INTERRUPT; false: it is not waiting */

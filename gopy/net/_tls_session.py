@@ -17,6 +17,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Protocol, cast, overload
 
+from gopy._failure import copy_of
 from gopy.sync import Mutex
 
 _RAW = 65536  # bytes to ask the raw stream for
@@ -60,7 +61,7 @@ class Session:
             if self._shaken:
                 return
             if self._refused is not None:
-                raise self._refused.with_traceback(None)
+                raise copy_of(self._refused)  # somebody else may be raising that one
             try:
                 self._run(self.object.do_handshake)
             except ssl.SSLError as exc:
@@ -279,7 +280,7 @@ class AsyncSession(Session):
             return
         async with self._handshaking:
             if self._refused is not None:
-                raise self._refused.with_traceback(None)
+                raise copy_of(self._refused)  # somebody else may be raising that one
             while not self._shaken:
                 self._check_open()
                 try:
