@@ -11,6 +11,7 @@ child of a fork every notify still holds.
 """
 
 import errno
+import functools
 import os
 import signal as _signal
 from collections.abc import Callable
@@ -80,7 +81,23 @@ class _NotifyContext(context._Derived):
 
 
 def _name(signum: int) -> str:
-    return (_signal.strsignal(signum) or f"signal {signum}").lower()
+    """As Go has it: "terminated", "CPU time limit exceeded", "signal 40"."""
+    text = _signal.strsignal(signum) if signum < 32 else None
+    if not text:
+        return f"signal {signum}"
+    return text[0].lower() + text[1:] if text[1].islower() else text
+
+
+_waits: dict[Callable[[], None], None] = {}  # of the contexts that have not ended
+
+
+@functools.cache
+def _go_on_in_forked_children() -> None:
+    def resume() -> None:
+        for wait in list(_waits):
+            go(wait)
+
+    os.register_at_fork(after_in_child=resume)  # called after the runtime's own
 
 
 def notify_context(ctx: context.Context, *signums: int) -> tuple[context.Context, Callable[[], None]]:
@@ -102,11 +119,14 @@ def notify_context(ctx: context.Context, *signums: int) -> tuple[context.Context
         index, signum, _ = select(recv(ch), recv(child.done()))
         if index == 0:
             cancel(_Received(f"{_name(signum)} signal received"))
+        _waits.pop(wait, None)
 
     def stop_notifying() -> None:
         cancel(None)
         stop(ch)
 
     if child.err() is None:
+        _go_on_in_forked_children()
+        _waits[wait] = None
         go(wait)
     return _NotifyContext(child, tuple(map(_member, signums))), stop_notifying

@@ -378,6 +378,28 @@ def test_a_panic_still_reaches_main(wait, run_program):
     assert "GoroutinePanic: goroutine " in result.stderr
 
 
+@pytest.mark.parametrize("former", ["SIG_DFL", "SIG_IGN"])
+def test_a_handler_that_passes_signals_on(former, run_program):
+    """It has saved ours as the former one, and passes on to it what nobody wants any more."""
+    source = program(
+        f"""
+        import faulthandler
+        signal.signal(signal.SIGUSR1, signal.{former})
+        ch = Chan(1)
+        gosignal.notify(ch, signal.SIGUSR1)
+        with open(os.devnull, "w") as file:
+            faulthandler.register(signal.SIGUSR1, file=file, chain=True)
+            kill()
+            assert ch.recv(timeout=10) == signal.SIGUSR1
+            gosignal.stop(ch)
+            kill()
+            kill()
+            assert len(ch) == 0
+        """
+    )
+    all_fine([run_program(source, timeout=20)], returncode=-signal.SIGUSR1 if former == "SIG_DFL" else 0)
+
+
 def test_a_system_call_goes_on(run_program):
     """None ends early or fails because a signal has come."""
     source = program(
@@ -627,4 +649,58 @@ def test_notify_context_that_nobody_refers_to(until):
     del ctx
     kill(signal.SIGUSR1)
     assert done.recv_ok(timeout=10) == (None, False)
+    stop()
+
+
+def test_notify_context_in_the_child_of_a_fork(run_program):
+    """It goes on there, although the goroutines of the parent do not."""
+    source = program(
+        """
+        from gopy import context
+        ctx, stop = gosignal.notify_context(context.background(), signal.SIGTERM)
+        stopped, stop_it = gosignal.notify_context(context.background(), signal.SIGTERM)
+        stop_it()
+        def forks():
+            pid = os.fork()
+            if pid == 0:
+                kill(signal.SIGTERM)
+                ctx.done().recv(timeout=10)
+                assert str(context.cause(ctx)) == "terminated signal received"
+                assert type(context.cause(stopped)) is context.Canceled
+                stop()
+                kill(signal.SIGTERM)
+                os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+            assert ctx.err() is None
+        forks()
+        go(forks).join()
+        thread = threading.Thread(target=forks)
+        thread.start()
+        thread.join()
+        kill(signal.SIGTERM)
+        ctx.done().recv(timeout=10)
+        stop()
+        """
+    )
+    all_fine([run_program(source, flags=NO_FORK_WARNING)])
+
+
+@pytest.mark.parametrize(
+    ("signum", "name"),
+    [
+        (signal.SIGTERM, "terminated"),
+        (signal.SIGURG, "urgent I/O condition"),
+        (signal.SIGXCPU, "CPU time limit exceeded"),
+        (signal.SIGUSR1, "user defined signal 1"),
+        (signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_notify_context_names_the_signal_as_go(signum, name):
+    from gopy import context
+
+    ctx, stop = gosignal.notify_context(context.background(), signum)
+    assert repr(ctx) == f"signal.NotifyContext(context.Background, [{name}])"
+    kill(signum)
+    ctx.done().recv(timeout=10)
+    assert str(context.cause(ctx)) == f"{name} signal received"
     stop()

@@ -5,7 +5,12 @@
  * signal_idle(), which looks in that order, does not miss it.
  *
  * A handler may already have begun on another thread when its signal is disabled. It finds that the signal is
- * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. */
+ * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. If it comes back,
+ * because whoever handles it now passes it on to whom it found before, it had its effect there. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_sigqueue */
+#endif
+
 #include "runtime/sigqueue.h"
 
 #include <errno.h>
@@ -16,7 +21,8 @@
 
 static struct sigaction former[MOST_SIGNALS + 1];
 static uint64_t wanted, pending;
-static uint64_t taken; /* the receiver's own */
+static uint64_t raised; /* again, since it was last enabled */
+static uint64_t taken;  /* the receiver's own */
 static uint32_t delivering, receiving, quit, poking;
 static struct note arrived;
 
@@ -25,15 +31,22 @@ static bool is_fault(int sig)
     return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
 }
 
-/* Is this SIGINT signal_poke's? */
-static bool is_poke(siginfo_t *info)
+/* Sent by raise() or pthread_kill()? */
+static bool is_own(const siginfo_t *info)
 {
 #ifdef SI_TKILL
-    bool to_thread = info->si_code == SI_TKILL;
+    return info->si_code == SI_TKILL && info->si_pid == getpid();
 #else
-    bool to_thread = info->si_code <= 0;
+    return info->si_code <= 0 && info->si_pid == getpid();
 #endif
-    return to_thread && info->si_pid == getpid() && real_xchg(&poking, 0);
+}
+
+/* Is this SIGINT signal_poke's? */
+static bool is_poke(const siginfo_t *info)
+{
+    if (info->si_code == SI_QUEUE)
+        return info->si_pid == getpid() && info->si_value.sival_ptr == &poking;
+    return is_own(info) && real_xchg(&poking, 0);
 }
 
 static void call_former(int sig, siginfo_t *info, void *context)
@@ -43,6 +56,18 @@ static void call_former(int sig, siginfo_t *info, void *context)
         act->sa_sigaction(sig, info, context);
     else if (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN)
         act->sa_handler(sig);
+}
+
+/* Nobody wants it any more. */
+static void pass_on(int sig, const siginfo_t *info)
+{
+    bool before = __atomic_fetch_or(&raised, BIT(sig), __ATOMIC_SEQ_CST) & BIT(sig);
+    if (!before || !is_own(info)) {
+        raise(sig);
+    } else if (!(former[sig].sa_flags & SA_SIGINFO) && former[sig].sa_handler == SIG_DFL) {
+        sigaction(sig, &former[sig], NULL);
+        raise(sig);
+    }
 }
 
 static void sighandler(int sig, siginfo_t *info, void *context)
@@ -58,7 +83,7 @@ static void sighandler(int sig, siginfo_t *info, void *context)
             __atomic_fetch_or(&pending, BIT(sig), __ATOMIC_SEQ_CST);
             note_wakeup_in_handler(&arrived);
         } else {
-            raise(sig);
+            pass_on(sig, info);
         }
         real_add(&delivering, -1);
     }
@@ -83,6 +108,7 @@ bool signal_enable(int sig)
         return false;
     if (!is_ours(&was))
         former[sig] = was; /* before the handler can run */
+    __atomic_fetch_and(&raised, ~BIT(sig), __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&wanted, BIT(sig), __ATOMIC_SEQ_CST);
     if (is_ours(&was) || sigaction(sig, &act, NULL) == 0)
         return true;
@@ -143,6 +169,10 @@ void signal_fork_child(void)
 
 void signal_poke(pthread_t thread)
 {
-    real_store(&poking, (real_load(&wanted) & BIT(SIGINT)) != 0);
+#ifdef __GLIBC__
+    if (pthread_sigqueue(thread, SIGINT, (union sigval){.sival_ptr = &poking}) == 0)
+        return;
+#endif
+    real_store(&poking, (real_load(&wanted) & BIT(SIGINT)) != 0); /* one that is enabled meanwhile gets it */
     pthread_kill(thread, SIGINT);
 }

@@ -38,6 +38,15 @@ def test_signal():
         gosignal.stop(c1)
 
 
+@pytest.fixture
+def ignored_sigusr1():
+    """One that is sent before the stop may come after it."""
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("ignored_sigusr1")
 @pytest.mark.parametrize("where", ["goroutine", "here"])
 def test_stress(where, gomaxprocs):
     """os/signal/signal_test.go, TestStress; and TestTime, where main hammers on the clock meanwhile."""
