@@ -34,4 +34,5 @@ WORKLOAD = Workload(
         Metric(unit="ns", what="request, p99 of the latency", targets=(Target(2.0, peer="go"),)),
     ),
     versions={peer: partial(echo, peer) for peer in SERVERS},
+    runs=3,
 )

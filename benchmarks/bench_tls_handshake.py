@@ -55,4 +55,5 @@ WORKLOAD = Workload(
         peer: partial(shake_hands, peer) for peer in ("gopy", "go", "gevent", "asyncio", UVLOOP, "threads")
     },
     go_program="echo",
+    runs=3,
 )
