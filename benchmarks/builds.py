@@ -1,4 +1,7 @@
-"""Compiles the Go programs and greenlet_switch.c into a cache folder, again when their source changes."""
+"""Compiles the Go programs, greenlet_switch.c and load.c into a cache folder, again when a source changes.
+
+The TLS servers' certificate is made there too.
+"""
 
 import hashlib
 import os
@@ -16,6 +19,8 @@ from types import ModuleType
 HERE = Path(__file__).parent
 GO_SOURCES = HERE / "go"
 C_SOURCE = HERE / "greenlet_switch.c"
+CERTIFICATE, KEY = "server.pem", "server.key"
+LOAD_SOURCE = HERE / "load.c"
 
 
 class BuildError(Exception):
@@ -65,10 +70,30 @@ def build_go_programs(go: str) -> Path:
         unfinished.mkdir(parents=True)
         try:
             run_compiler([go, "build", "-o", f"{unfinished}/", "./..."], env=env, cwd=GO_SOURCES)
-            unfinished.rename(folder)
+            rename_new(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def rename_new(unfinished: Path, folder: Path) -> None:
+    """Rename a folder, unless another process has done the same meanwhile."""
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
+def compiled(source: Path, path: Path, *flags: str) -> Path:
+    """Compile a C file to path, if that is not there, with this Python's compiler."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+        compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
+        run_compiler([*compiler, "-O2", *flags, str(source), "-o", str(unfinished)])
+        unfinished.rename(path)
+    return path
 
 
 def build_greenlet_switch() -> Path:
@@ -78,14 +103,28 @@ def build_greenlet_switch() -> Path:
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     include = [sysconfig.get_path("include"), str(Path(greenlet.__file__).parent)]
     path = cache_folder() / f"greenlet_switch-{digest([C_SOURCE], sys.version, greenlet.__version__)}{suffix}"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-        compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
-        flags = ["-O2", "-fPIC", "-shared", *(f"-I{folder}" for folder in include)]
-        run_compiler([*compiler, *flags, str(C_SOURCE), "-o", str(unfinished)])
-        unfinished.rename(path)
-    return path
+    return compiled(C_SOURCE, path, "-fPIC", "-shared", *(f"-I{folder}" for folder in include))
+
+
+def build_load() -> Path:
+    """Compile load.c. Returns the executable's path."""
+    return compiled(LOAD_SOURCE, cache_folder() / f"load-{digest([LOAD_SOURCE])}")
+
+
+def make_certificate() -> Path:
+    """Make a certificate with the openssl command. Returns the folder that CERTIFICATE and KEY are in."""
+    folder = cache_folder() / "certificate"
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+        unfinished.mkdir(parents=True)
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "36500"]
+        to = ["-out", str(unfinished / CERTIFICATE), "-keyout", str(unfinished / KEY)]
+        try:
+            run_compiler(["openssl", "req", "-x509", *kind, "-subj", "/CN=echo", *to])
+            rename_new(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
 
 
 def import_greenlet_switch() -> ModuleType:

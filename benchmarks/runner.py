@@ -46,6 +46,10 @@ FIRST = (
     "async_spawn",
     "async_memory",
     "async_parallel",
+    "echo",
+    "echo_busy",
+    "idle_connections",
+    "tls_handshake",
     "cpu_parallel",
     "fib",
 )
@@ -197,7 +201,7 @@ def load(name: str) -> Workload:
 
 def command_of(name: str, peer: str, peers: Peers, *options: str) -> list[str]:
     """What measures the peer's version of the workload and prints a line of JSON."""
-    if peer == "go":
+    if peer == "go" and "go" not in load(name).versions:
         assert peers.go_programs is not None
         return [str(peers.go_programs / (load(name).go_program or name)), *options]
     timeout = str(load(name).timeout)

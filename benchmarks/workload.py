@@ -66,7 +66,7 @@ class Workload:
     scaled_by_gomaxprocs: frozenset[str] = frozenset()  # peers beyond SCALED to run with GOMAXPROCS=1 and 2
     cold: bool = False
     in_quick: bool = True
-    in_go: bool = True  # there is a Go program for it in benchmarks/go/
+    in_go: bool = True  # there is a Go program for it in benchmarks/go/, run as it is or by the version "go"
     go_program: str = ""  # its name, if it is another workload's
     in_uvloop: bool = True  # the version "asyncio", if there is one, needs the event loop: see UVLOOP
     runs: int | None = None  # children a peer, where the usual number would take too long
@@ -81,7 +81,7 @@ class Workload:
     def peers(self) -> list[str]:
         """gopy first, then Go, then the others in the order of the file, uvloop behind asyncio."""
         names = list(self.versions)
-        if self.in_go:
+        if self.in_go and "go" not in names:
             names.insert(sum(map(is_gopy, names)), "go")
         if "asyncio" in names and self.in_uvloop and UVLOOP not in names:
             names.insert(names.index("asyncio") + 1, UVLOOP)

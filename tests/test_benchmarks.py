@@ -1,6 +1,7 @@
 """The benchmark suite: its arithmetic, its files, its report, and that every workload runs."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import psutil
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -142,6 +144,45 @@ def test_uvloop_runs_what_asyncio_does():
 
     workload = Workload("", (), {"gopy": version, "asyncio": version, "trio": version})
     assert workload.peers == ["gopy", "go", "asyncio", UVLOOP, "trio"]
+
+
+def test_a_version_for_go_stands_where_it_is():
+    workload = Workload("", (), dict.fromkeys(("gopy", "go", "gevent"), lambda n: 1.0))
+    assert workload.peers == ["gopy", "go", "gevent"]
+    go_programs = runner.Peers({}, REPOSITORY)
+    assert runner.command_of("echo", "go", go_programs)[1:5] == ["-m", "benchmarks.child", "echo", "go"]
+    assert runner.command_of("pingpong", "go", go_programs) == [str(REPOSITORY / "pingpong")]
+
+
+@pytest.mark.parametrize("peer", ["gopy", "gopy, async def", "asyncio", UVLOOP, "threads", "gevent", "go"])
+def test_an_echo_server_under_load(peer):
+    """Each answers, alone on its core."""
+    from benchmarks import under_load
+
+    needed = runner.MODULES.get(peer)
+    if (needed and not importlib.util.find_spec(needed)) or (peer == "go" and not runner.find_go()):
+        pytest.skip(f"NO {peer} HERE")
+    before = os.sched_getaffinity(0)
+    server = under_load.Server(peer)
+    try:
+        numbers = under_load.load(server, 5, 100)
+        assert numbers["cpu"] > 0 and 0 < numbers["p99"] <= numbers["seconds"]
+        assert os.sched_getaffinity(server.pid) == set(under_load.CORES[:1])
+    finally:
+        server.kill()
+        os.sched_setaffinity(0, before)
+
+
+def test_a_server_ends_with_whoever_started_it(run_program, until):
+    end = run_program(f"""
+        import os, sys
+        sys.path.insert(0, {str(REPOSITORY)!r})
+        from benchmarks.under_load import Server
+        print(Server("threads").pid, flush=True)
+        os._exit(0)
+    """)
+    pid = int(end.stdout)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_every_workload_runs(run_programs):

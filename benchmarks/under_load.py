@@ -1,0 +1,70 @@
+"""Runs a peer's echo server in a process of its own, on a core of its own, and the load on another core.
+
+What counts is the server's CPU time, the kernel's count for its process in ns; others' work is not in it.
+"""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from time import clock_gettime
+
+from benchmarks.builds import build_load
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def own_cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+CORES = own_cores()
+
+
+class Server:
+    """A peer's echo server, which runs until kill()."""
+
+    def __init__(self, peer: str, cores: Sequence[int] = CORES[:1], folder: str = "") -> None:
+        command = [sys.executable, "-m", "benchmarks.echo_servers", peer, ",".join(map(str, cores))]
+        command += [folder] if folder else []
+        self.process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        self.pid = self.process.pid
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.kill()
+            raise RuntimeError(f"the server of {peer} ended with exit status {self.process.returncode}")
+        self.port: int = json.loads(line)["port"]
+        os.sched_setaffinity(0, CORES[-1:])  # from here on this process is the load, or starts it
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that it has taken, all its threads together."""
+        return clock_gettime((~self.pid << 3) | 2)  # as clock_getcpuclockid(3) does
+
+
+@cache
+def running_server(peer: str, cores: Sequence[int] = tuple(CORES[:1]), folder: str = "") -> Server:
+    """One that has been warmed up by whoever used it before. It is killed at exit."""
+    server = Server(peer, cores, folder)
+    atexit.register(server.kill)
+    return server
+
+
+def load(server: Server, connections: int, requests: int) -> dict[str, float]:
+    """What load.c prints: the server's CPU time for so many requests, their time, and their p99 latency."""
+    command = [str(build_load()), *map(str, (server.port, server.pid, connections, requests))]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: exit status {done.returncode}")
+    numbers: dict[str, float] = json.loads(done.stdout)
+    return numbers
