@@ -301,6 +301,8 @@ static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
+#define MOST_LENT (1 << 20)
+
 static PyObject *core_start(PyObject *self, PyObject *args)
 {
     (void)self;
@@ -312,6 +314,8 @@ static PyObject *core_start(PyObject *self, PyObject *args)
         return NULL;
     for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
         Py_INCREF(*hook);
+    /* It is lent without a reference, and a step that sets a hook of its own drops it until it ends. */
+    Py_SET_REFCNT(hooks.close_asyncgen, Py_REFCNT(hooks.close_asyncgen) + MOST_LENT);
     if (host_init(main_ident) != 0)
         return PyErr_NoMemory();
     rt_start(gomaxprocs);

@@ -116,12 +116,31 @@ static bool begin(Goroutine *go)
     return coro != NULL;
 }
 
+/* While a step runs, its thread's finalizer of async generators is ours, lent without a reference: cores that all counted
+ * one object's would wait for each other. The hook has references to spare (core_start). */
+static inline PyObject *lend_hook(PyThreadState *ts)
+{
+    PyObject *had = ts->async_gen_finalizer;
+    ts->async_gen_finalizer = hooks.close_asyncgen;
+    return had;
+}
+
+static inline void take_hook_back(PyThreadState *ts, PyObject *had)
+{
+    PyObject *now = ts->async_gen_finalizer;
+    ts->async_gen_finalizer = had;
+    if (unlikely(now != hooks.close_asyncgen)) { /* the step has set another, and dropped ours */
+        Py_INCREF(hooks.close_asyncgen);
+        Py_XDECREF(now);
+    }
+}
+
 /* Run go, which has been woken or is new, on worker w until it waits again or ends. */
 void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go)
 {
     struct g *gp = &go->g;
     PyAwait *a = go->awaiting;
-    PyObject *yielded, *hook = ts->async_gen_finalizer;
+    PyObject *yielded;
     if (a) {
         enum await_result did = await_finish(a, gp, (enum wake)gp->wake);
         if (unlikely(did == AWAIT_PARK))
@@ -130,8 +149,7 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
         go->awaiting = NULL;
     }
     worker_takes(mp, w, go);
-    ts->async_gen_finalizer =
-        hooks.close_asyncgen; /* of those that it leaves unfinished; borrowed meanwhile */
+    PyObject *hook = lend_hook(ts);
     PySendResult r = a || begin(go) ? resume(go->fn, a, &yielded) : PYGEN_ERROR;
     for (;;) {
         Py_XDECREF(a);
@@ -145,7 +163,7 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
             continue;
         }
         a = go->awaiting = (PyAwait *)yielded;
-        ts->async_gen_finalizer = hook;
+        take_hook_back(ts, hook);
         go->context = ts->context;
         ts->context = NULL;
         ts->context_ver++;
@@ -159,7 +177,7 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
             return; /* gp may be anywhere */
         go->awaiting = NULL;
         worker_takes(mp, w, go);
-        ts->async_gen_finalizer = hooks.close_asyncgen;
+        hook = lend_hook(ts);
         if (did == AWAIT_MISUSED) {
             await_misused();
             r = throw_in(go->fn, &yielded);
@@ -168,6 +186,6 @@ void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine
         await_keep(a, did);
         r = resume(go->fn, a, &yielded);
     }
-    ts->async_gen_finalizer = hook;
+    take_hook_back(ts, hook);
     goroutine_finish(mp, go, r == PYGEN_RETURN ? yielded : NULL);
 }

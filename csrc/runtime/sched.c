@@ -80,6 +80,20 @@ static void take_remote(struct m *mp)
     }
 }
 
+#if !GOPY_THREADED
+/* With a GIL stackless goroutines yield to their M's own queue. Give them to everybody: mp cannot run them soon, or ever. */
+void shed_unbound(struct m *mp)
+{
+    struct gqueue yielded = mp->yieldq;
+    mp->yieldq = (struct gqueue){0};
+    for (struct g *gp; (gp = gq_pop(&yielded)) != NULL;)
+        if (gp->lockedm)
+            gq_push(&mp->yieldq, gp);
+        else
+            globrunqput(gp);
+}
+#endif
+
 /* For an M that is locked to one goroutine, or takes no new ones. */
 static struct g *pick_bound(struct m *mp, struct p *pp)
 {
@@ -291,6 +305,13 @@ static void stop_spinning(struct m *mp)
 struct g *findrunnable(struct m *mp)
 {
     struct p *pp = takep(mp);
+#if !GOPY_THREADED
+    if (unlikely(!takes_new(mp)) && mp->yieldq.head) {
+        shed_unbound(mp);
+        if (pp == NULL && apeek(&sched.nglob))
+            wake_anyone();
+    }
+#endif
     for (;;) {
         if (unlikely(mp->dying && mp->nbound == 0)) {
             if (pp)

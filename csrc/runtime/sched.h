@@ -29,6 +29,9 @@ void gopark(struct m *mp, struct g *gp);
 void goready_when(struct g *gp, bool next);
 void gosched(struct m *mp, struct g *gp);
 void globrunqput(struct g *gp);
+#if !GOPY_THREADED
+void shed_unbound(struct m *mp);
+#endif
 void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
 

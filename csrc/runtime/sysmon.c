@@ -55,13 +55,7 @@ static void retake(struct p *pp)
     else if (next)
         globrunqput((struct g *)next);
 #if !GOPY_THREADED
-    struct gqueue yielded = mp->yieldq;
-    mp->yieldq = (struct gqueue){0};
-    for (struct g *gp; (gp = gq_pop(&yielded)) != NULL;)
-        if (gp->lockedm)
-            gq_push(&mp->yieldq, gp);
-        else
-            globrunqput(gp);
+    shed_unbound(mp);
 #endif
     real_add(&sched.nhandoffs, 1);
     real_poke(&pp->schedtick, real_peek(&pp->schedtick) + 1);
