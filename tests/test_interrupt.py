@@ -229,7 +229,7 @@ def test_interrupt_while_main_computes(run_programs):
         runtime.gosched()
         elsewhere(pytime.sleep, 1000)
         def main_sleeps():
-            """In the system call: a signal just before it would be seen only after it, as in any Python program."""
+            # In the system call: a signal just before it would be seen only after it, as in any Python program.
             with open(f"/proc/self/task/{os.getpid()}/stat") as stat:
                 return stat.read().rpartition(")")[2].split()[0] == "S"
 
