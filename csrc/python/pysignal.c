@@ -4,8 +4,8 @@
  * thread otherwise. It blocks every signal itself.
  *
  * notified_lock guards the list, `refs` and the calls of signal_enable and signal_disable. An entry whose
- * channel is being stopped stays in the list until every signal that has come is delivered; so while it sends,
- * the thread may hold on to entries without the lock. */
+ * channel is being stopped stays in the list until every signal that came before is delivered; so while it
+ * sends, the thread may hold on to entries without the lock. */
 #include "pygopy.h"
 
 #include <errno.h>
@@ -82,25 +82,35 @@ static bool start_receiver(void)
 }
 
 /* Let the receiver finish, as long as it takes, but not longer than `most` naps. */
-static void wait_until(bool (*condition)(void), int most)
+static void wait_until(bool (*condition)(uint32_t), uint32_t arg, int most)
 {
-    for (int i = 0; i < most && !condition(); i++) {
+    for (int i = 0; i < most && !condition(arg); i++) {
         void *left = host_leave();
         usleep(i < 10 ? 20 : 500);
         host_enter(left);
     }
 }
 
-static bool not_receiving(void) { return !signal_receiving(); }
+static bool not_receiving(uint32_t unused)
+{
+    (void)unused;
+    return !signal_receiving();
+}
+
+static bool is_idle(uint32_t unused)
+{
+    (void)unused;
+    return signal_idle();
+}
 
 /* At exit: from here on the receiver does not attach any more. */
 void signals_shutdown(void)
 {
     signal_quit();
-    wait_until(not_receiving, INT32_MAX);
+    wait_until(not_receiving, 0, INT32_MAX);
 }
 
-void signals_before_fork(void) { wait_until(signal_idle, 200); }
+void signals_before_fork(void) { wait_until(is_idle, 0, 200); }
 
 void signals_fork_child(void)
 {
@@ -279,7 +289,9 @@ static PyObject *core_signal_stop(PyObject *self, PyObject *o)
     if (ch == NULL)
         return NULL;
     struct notified *n = begin_stop(ch);
-    wait_until(signal_idle, INT32_MAX);
+    for (int i = 0; i < 2; i++)
+        wait_until(signal_handled, signal_turn(), INT32_MAX);
+    wait_until(signal_delivered, signal_round(), INT32_MAX);
     if (n && !real_load(&sched.exiting)) /* else the receiver may have stopped with it in hand */
         end_stop(n);
     Py_RETURN_NONE;

@@ -4,6 +4,11 @@
  * the receiver, which says so in `receiving`. It is in the next one's before it leaves the last one's, so
  * signal_idle(), which looks in that order, does not miss it.
  *
+ * In a hail of signals the three are never seen empty at once, so who waits only for those that came before
+ * it disabled a signal takes one hand after the other. Handlers: each of the two counts has been 0 once;
+ * those that begin meanwhile are counted in the other, and know what is wanted now. Receiver: it has begun two
+ * more `rounds`, for it may be about to take the bits of one that it has begun already.
+ *
  * A handler may already have begun on another thread when its signal is disabled. It finds that the signal is
  * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. If it comes back,
  * because whoever handles it now passes it on to whom it found before, it had its effect there. */
@@ -21,9 +26,10 @@
 
 static struct sigaction former[MOST_SIGNALS + 1];
 static uint64_t wanted, pending;
-static uint64_t raised; /* again, since it was last enabled */
-static uint64_t taken;  /* the receiver's own */
-static uint32_t delivering, receiving, quit, poking;
+static uint64_t raised;              /* again, since it was last enabled */
+static uint64_t taken;               /* the receiver's own */
+static uint32_t delivering[2], turn; /* which of the two is a new handler's */
+static uint32_t receiving, rounds, quit, poking;
 static struct note arrived;
 
 static bool is_fault(int sig)
@@ -78,14 +84,15 @@ static void sighandler(int sig, siginfo_t *info, void *context)
     } else if (is_fault(sig) && info->si_code > 0) { /* it happens again, to whoever was here before */
         sigaction(sig, &former[sig], NULL);
     } else {
-        real_add(&delivering, 1);
+        uint32_t *count = &delivering[real_load(&turn)];
+        real_add(count, 1);
         if (__atomic_load_n(&wanted, __ATOMIC_SEQ_CST) & BIT(sig)) {
             __atomic_fetch_or(&pending, BIT(sig), __ATOMIC_SEQ_CST);
             note_wakeup_in_handler(&arrived);
         } else {
             pass_on(sig, info);
         }
-        real_add(&delivering, -1);
+        real_add(count, -1);
     }
     errno = was;
 }
@@ -130,7 +137,11 @@ int signal_recv(void)
         real_xchg(&receiving, 1);
         if (real_load(&quit))
             break;
-        if (taken || (taken = real_xchg(&pending, 0)) != 0) {
+        if (!taken) {
+            real_add(&rounds, 1);
+            taken = real_xchg(&pending, 0);
+        }
+        if (taken) {
             int sig = __builtin_ctzll(taken) + 1;
             taken &= taken - 1;
             return sig;
@@ -152,18 +163,26 @@ void signal_quit(void)
 
 bool signal_receiving(void) { return __atomic_load_n(&receiving, __ATOMIC_SEQ_CST); }
 
-bool signal_idle(void)
+static bool nothing_received(void)
 {
-    return (__atomic_load_n(&delivering, __ATOMIC_SEQ_CST) == 0 &&
-            __atomic_load_n(&pending, __ATOMIC_SEQ_CST) == 0 && !signal_receiving()) ||
-           real_load(&quit);
+    return (__atomic_load_n(&pending, __ATOMIC_SEQ_CST) == 0 && !signal_receiving()) || real_load(&quit);
 }
+
+bool signal_idle(void) { return signal_handled(0) && signal_handled(1) && nothing_received(); }
+
+uint32_t signal_turn(void) { return real_xchg(&turn, !real_load(&turn)); }
+
+bool signal_handled(uint32_t of) { return __atomic_load_n(&delivering[of], __ATOMIC_SEQ_CST) == 0; }
+
+uint32_t signal_round(void) { return __atomic_load_n(&rounds, __ATOMIC_SEQ_CST); }
+
+bool signal_delivered(uint32_t since) { return signal_round() - since >= 2 || nothing_received(); }
 
 /* What is pending has come to the child: the parent had delivered all before it forked. */
 void signal_fork_child(void)
 {
     taken = 0;
-    delivering = receiving = quit = poking = 0;
+    delivering[0] = delivering[1] = receiving = quit = poking = 0;
     note_clear(&arrived);
 }
 

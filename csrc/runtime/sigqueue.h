@@ -25,6 +25,13 @@ bool signal_receiving(void); /* is the receiver at work? After signal_quit() it 
 /* Are all delivered that have come? A disabled signal that is not among them has had its former effect. */
 bool signal_idle(void);
 
+/* The same of those alone that came before, also while others come without end. Twice: wait until
+ * signal_handled() of what signal_turn() said; then until signal_delivered() of what signal_round() says. */
+uint32_t signal_turn(void);
+bool signal_handled(uint32_t of);
+uint32_t signal_round(void);
+bool signal_delivered(uint32_t since);
+
 /* In the child of a fork, which has no receiver yet. */
 void signal_fork_child(void);
 

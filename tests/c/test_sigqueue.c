@@ -15,7 +15,7 @@
         }                                                                                                    \
     } while (0)
 
-#define ROUNDS 3000
+#define ROUNDS 2000
 
 static uint32_t received, had_former_effect, sent;
 
@@ -29,6 +29,10 @@ static void *receiver(void *arg)
 {
     (void)arg;
     for (int sig; (sig = signal_recv()) != 0;) {
+        if (sig == SIGUSR2) {
+            sched_yield();
+            continue;
+        }
         CHECK(sig == SIGUSR1);
         real_add(&received, 1);
     }
@@ -47,9 +51,27 @@ static void *sender(void *arg)
     return NULL;
 }
 
+/* Others come all the while. */
+static void *hail(void *arg)
+{
+    (void)arg;
+    while (real_load(&sent) < ROUNDS)
+        raise(SIGUSR2);
+    return NULL;
+}
+
 static void wait_idle(void)
 {
     while (!signal_idle())
+        sched_yield();
+}
+
+static void wait_delivered(void)
+{
+    for (int i = 0; i < 2; i++)
+        for (uint32_t of = signal_turn(); !signal_handled(of);)
+            sched_yield();
+    for (uint32_t since = signal_round(); !signal_delivered(since);)
         sched_yield();
 }
 
@@ -68,12 +90,38 @@ static bool is_former(int sig)
     return !(act.sa_flags & SA_SIGINFO) && act.sa_handler == former_handler && (act.sa_flags & SA_RESTART);
 }
 
+/* -> how many were received: those between enable and disable, and none afterwards. */
+static uint32_t in_between(int nhails)
+{
+    pthread_t s, hails[2];
+    received = had_former_effect = sent = 0;
+    pthread_create(&s, NULL, sender, NULL);
+    for (int i = 0; i < nhails; i++)
+        pthread_create(&hails[i], NULL, hail, NULL);
+    uint32_t before = 0;
+    for (bool one = false; real_load(&sent) < ROUNDS; one = !one) {
+        signal_enable(SIGUSR1);
+        do
+            sched_yield();
+        while (one && real_load(&received) == before && real_load(&sent) < ROUNDS);
+        signal_disable(SIGUSR1);
+        wait_delivered();
+        before = real_load(&received);
+        sched_yield();
+        CHECK(real_load(&received) == before);
+    }
+    pthread_join(s, NULL);
+    for (int i = 0; i < nhails; i++)
+        pthread_join(hails[i], NULL);
+    return received;
+}
+
 int main(void)
 {
     struct sigaction act = {.sa_handler = former_handler, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &act, NULL);
     sigaction(SIGINT, &act, NULL);
-    pthread_t r, s;
+    pthread_t r;
     pthread_create(&r, NULL, receiver, NULL);
 
     CHECK(!signal_enable(SIGKILL));
@@ -113,19 +161,9 @@ int main(void)
     wait_idle();
     puts("ok signals");
 
-    received = had_former_effect = 0;
-    pthread_create(&s, NULL, sender, NULL);
-    while (real_load(&sent) < ROUNDS) {
-        signal_enable(SIGUSR1);
-        sched_yield();
-        signal_disable(SIGUSR1);
-        wait_idle();
-        uint32_t before = real_load(&received);
-        sched_yield();
-        CHECK(real_load(&received) == before);
-    }
-    pthread_join(s, NULL);
-    printf("ok signals between threads: %u received, %u not\n", received, had_former_effect);
+    CHECK(signal_enable(SIGUSR2));
+    for (int nhails = 0; nhails <= 2; nhails += 2)
+        printf("ok signals between threads: %u of %d received\n", in_between(nhails), ROUNDS);
     signal_quit();
     pthread_join(r, NULL);
     CHECK(!signal_receiving());
