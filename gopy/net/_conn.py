@@ -7,6 +7,7 @@ import io
 import math
 import os
 import socket
+import struct
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -61,7 +62,7 @@ class Conn(_core.NetFD):
         and the peer gets a reset. ValueError for anything else."""
         if seconds is not None and seconds != 0:
             raise ValueError(f"`seconds` must be None or 0, got {seconds!r}")
-        value = b"\0" * 8 if seconds is None else (1).to_bytes(4, "little") + b"\0" * 4
+        value = struct.pack("ii", seconds is not None, 0)  # struct linger
         _borrowed(self.fileno(), lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value))
 
     def _address(self, name: str, ask: Callable[[socket.socket], Any]) -> Any:

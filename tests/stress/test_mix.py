@@ -272,7 +272,7 @@ class Lives(Channels):
     def collects(self, rand):
         while self.on():
             gc.collect()
-            gotime.sleep(rand.choice((0, 0.002, 0.02)))
+            gotime.sleep(rand.choice((0.001, 0.002, 0.02)))
 
     def rebinds(self, rand):
         """Functions that only a parked goroutine refers to."""
