@@ -9,7 +9,7 @@ import (
 func burn() int {
 	x := 0
 	for i := range 50_000 {
-		x = (x*31 + i) & 0xFFFFFF
+		x = (x*31 + i) % 251
 	}
 	return x
 }
