@@ -81,13 +81,12 @@ def with_runloom(n: int) -> float:
     from benchmarks.runloom_root import on_hubs
 
     def main() -> float:
-        mutex, counter, done = runloom.sync.Mutex(), Counter(), runloom.Chan(GOROUTINES)
+        mutex, counter, done = runloom.sync.Lock(), Counter(), runloom.Chan(GOROUTINES)
 
         def count() -> None:
             for _ in range(n // GOROUTINES):
-                mutex.lock()
-                counter.value += 1
-                mutex.unlock()
+                with mutex:
+                    counter.value += 1
             done.send(None)
 
         start = perf_counter()

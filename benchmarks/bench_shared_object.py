@@ -1,8 +1,8 @@
 """16 goroutines use an object over and over: one of their own, or one that all share.
 
 ns per use. Without a GIL every use of a shared object counts a reference on the same cache line, so that two
-cores may be slower than one: compare GOMAXPROCS=1 and 2. So are the constants of an imported module, small ints
-apart; those of the main script are not: CPython 3.13 and 3.14 make them immortal.
+cores may be slower than one: compare GOMAXPROCS=1 and 2. So with the constants of an imported module, small
+ints apart, but not with those of the main script, which CPython 3.13 and 3.14 make immortal.
 """
 
 from collections.abc import Callable
