@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
 _core.limit_blocking(runtime._max_blocking_at_start())
+runtime._choose_netpoller()
 
 
 def __getattr__(name: str) -> Any:

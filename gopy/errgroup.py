@@ -65,6 +65,7 @@ async def _await(group: Group, slots: _Slots, fn: Any, args: Any, kwargs: dict[s
     except BaseException as exc:
         group._fail(exc)
     finally:
+        del group, fn, args, kwargs  # the exception, which the group keeps, keeps this frame
         _leave(slots)
 
 
@@ -79,6 +80,7 @@ def _delegate(
     except BaseException as exc:
         group._fail(exc)
     finally:
+        del group, fn, args, kwargs  # the exception, which the group keeps, keeps this frame
         _leave(slots)
 
 

@@ -206,3 +206,9 @@ def _gomaxprocs_at_start() -> int:
 
 def _max_blocking_at_start() -> int:
     return _positive_setting("GOPY_MAX_BLOCKING", lambda: 512, 1 << 30)
+
+
+def _choose_netpoller() -> None:
+    name = os.environ.get("GOPY_NETPOLLER")
+    if name and not _core.use_netpoller(name):
+        raise ValueError(f"the environment variable GOPY_NETPOLLER must be epoll (on Linux) or poll, got {name!r}")

@@ -226,8 +226,8 @@ def test_what_ends_the_program_ends_it(what, kind, run_program):
         g = errgroup.Group()
         {kind} f():
             raise {what}
-        g.go(f)
         try:
+            g.go(f)
             g.wait()
         except BaseException as exc:
             print(type(exc).__name__)

@@ -439,7 +439,7 @@ def test_writing_to_a_peer_that_is_gone_raises_no_signal(pair):
             gopy.time.sleep(0.001)
 
 
-def test_one_fault_does_not_touch_the_others(server):
+def test_one_fault_does_not_touch_the_others(server, monkeypatch):
     """Resets, half-open connections and slow readers beside a client that just wants its answers."""
     ln = server(echo)
     addr = str(ln.addr)
@@ -450,7 +450,7 @@ def test_one_fault_does_not_touch_the_others(server):
             conn = net.dial("tcp", addr)
             conn.write(b"x")
             reset(conn)
-            gopy.time.sleep(0.0005)
+            gopy.time.sleep(0.002)  # even on a busy machine they are accepted as fast: or SYNs are dropped
 
     def slow():
         with net.dial("tcp", addr) as conn:
@@ -463,8 +463,7 @@ def test_one_fault_does_not_touch_the_others(server):
                 conn.read(1)
                 gopy.time.sleep(0.01)
 
-    log = logging.getLogger("gopy.net")
-    log.disabled = True
+    monkeypatch.setattr(logging.getLogger("gopy.net"), "disabled", True)
     silent = [net.dial("tcp", addr) for _ in range(20)]
     faulty = [go(resets), go(resets), go(slow), go(slow)]
     with net.dial("tcp", addr) as conn:
@@ -478,7 +477,6 @@ def test_one_fault_does_not_touch_the_others(server):
     for conn in silent:
         conn.close()
     gopy.time.sleep(0.05)
-    log.disabled = False
 
 
 def test_no_descriptors_left(caplog, server, monkeypatch):

@@ -287,6 +287,34 @@ def test_a_million_waits_are_not_a_deadlock(run_program):
     assert result.stdout == "b'x' 0\n"
 
 
+@pytest.mark.parametrize("name", ["epoll", "poll"])
+def test_the_netpoller_can_be_chosen(run_program, name):
+    done = run_program(
+        """
+        import os
+        from gopy import go, net, time
+        ln = net.listen("tcp", "127.0.0.1:0")
+        go(ln.serve, lambda conn: conn.write(conn.read().upper()))
+        for _ in range(3):
+            with net.dial("tcp", str(ln.addr)) as conn:
+                go(lambda: (time.sleep(0.05), conn.write(b"hello")))
+                assert conn.read_full(5) == b"HELLO"
+        print(any("eventpoll" in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+            if os.path.islink(f"/proc/self/fd/{fd}")))
+        """,
+        env={"GOPY_NETPOLLER": name},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{name == 'epoll'}\n")
+
+
+def test_an_unknown_netpoller_is_refused(run_program):
+    done = run_program("import gopy", env={"GOPY_NETPOLLER": "kqueue"})
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "ValueError: the environment variable GOPY_NETPOLLER must be epoll (on Linux) or poll, got 'kqueue'\n"
+    )
+
+
 def test_waiting_costs_no_cpu(run_program):
     result = run_program(
         """

@@ -160,8 +160,8 @@ def test_what_ends_the_program_ends_it(what, run_program):
         from gopy import Chan, singleflight
         def fail():
             raise {what}
-        ch = singleflight.Group().do_chan("key", fail)
         try:
+            ch = singleflight.Group().do_chan("key", fail)
             print(type(ch.recv().err).__name__)
             Chan().recv()
         except BaseException as exc:

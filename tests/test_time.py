@@ -7,7 +7,7 @@ import pytest
 
 import gopy.time
 from gopy import Chan, go, nilchan, recv, runtime, select, send
-from gopy.time import sleep
+from gopy.time import now, sleep
 
 NO_TIME = [0, 0.0, -0.0, -1, -0.5, -(10**400), -1e300, float("-inf"), False]
 FOR_EVER = [None, float("inf"), 1e300, 10**400, 4e9]
@@ -92,10 +92,10 @@ def test_sleepers_that_are_due_at_once_wake_in_order(gomaxprocs):
     """All deadlines have passed when the scheduler looks: it still takes them in order."""
     gomaxprocs(1)
     woken, ns = Chan(100), [(i * 37) % 100 for i in range(100)]
-    parked = []
+    start = now()
 
     def sleeper(n):
-        sleep(0.05 + n * 0.001)
+        sleep(start + 0.05 + n * 0.002 - now())
         woken.send(n)
 
     parked = [go(sleeper, n) for n in ns]

@@ -149,6 +149,13 @@ static PyObject *core_fd_closing(PyObject *self, PyObject *o)
     Py_RETURN_NONE;
 }
 
+static PyObject *core_use_netpoller(PyObject *self, PyObject *o)
+{
+    (void)self;
+    const char *name = PyUnicode_AsUTF8(o);
+    return name ? PyBool_FromLong(netpolluse(name)) : NULL;
+}
+
 PyMethodDef io_functions[] = {
     {"wait_read", (PyCFunction)(void (*)(void))core_wait_read, METH_FASTCALL | METH_KEYWORDS,
      "wait_read($module, fd, /, timeout=None)\n--\n\n"
@@ -165,5 +172,6 @@ PyMethodDef io_functions[] = {
      "await_write($module, fd, /)\n--\n\n"
      "An awaitable: wait_write() for `async def` and generator goroutines, and asyncio."},
     {"fd_closing", core_fd_closing, METH_O, NULL},
+    {"use_netpoller", core_use_netpoller, METH_O, NULL},
     {0},
 };

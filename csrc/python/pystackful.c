@@ -12,7 +12,8 @@
  * hm->handoff passes a goroutine across a switch to whoever is to run it: a worker or g0.
  *
  * An idle worker costs 6 KB. What no goroutine has needed for TRIM_EVERY is surplus, and ends while the M has
- * nothing else to do (host_tidy), except for the first KEEP_IDLE. */
+ * nothing else to do (host_tidy), except for the first KEEP_IDLE. What they leave is in pieces, and to return it to
+ * the system may take 10 ms a gigabyte: that is done when nothing is due for RETURN_PAUSE, or after RETURN_MOST. */
 #include "pygopy.h"
 
 #include <greenlet.h>
@@ -23,9 +24,11 @@
 #include <unistd.h>
 
 #define KEEP_IDLE 64
-#define TRIM_EVERY 100000000 /* ns */
-#define MOST_NOMEM 50        /* one a millisecond */
-#define TRIM_BATCH 500       /* takes about 2 ms */
+#define TRIM_EVERY 100000000    /* ns */
+#define MOST_NOMEM 50           /* one a millisecond */
+#define TRIM_BATCH 100          /* takes about half a millisecond */
+#define RETURN_PAUSE 50000000   /* ns */
+#define RETURN_MOST 10000000000 /* ns */
 
 struct worker {
     PyGreenlet *glet;
@@ -43,7 +46,8 @@ struct hostm {
     uint32_t nidle, idle_low; /* idle_low: the fewest since trim_at was set */
     uint32_t surplus;         /* so many are to end */
     int64_t trim_at;          /* when to count again; 0: not counting */
-    PyGreenlet *tidied_for;   /* g0 is to end TRIM_BATCH of them and switch back to this one */
+    int64_t return_at; /* when to return the memory of those that have ended at the latest; 0: none has */
+    PyGreenlet *tidied_for; /* g0 is to end TRIM_BATCH of them and switch back to this one */
     struct g *handoff;
     struct worker *starting; /* tells a new worker who it is */
     struct worker *dead;     /* has just ended; g0 frees it */
@@ -385,22 +389,9 @@ static void g0_loop(struct hostm *hm)
     end_idle(hm, UINT32_MAX);
 }
 
-bool host_tidy(struct m *mp, int64_t *until)
+/* End a few of the surplus. */
+static void tidy(struct hostm *hm)
 {
-    struct hostm *hm = mp->host;
-    if (likely(hm->nidle <= KEEP_IDLE))
-        return false;
-    int64_t now = nanotime();
-    if (hm->surplus == 0 && now >= hm->trim_at) {
-        if (hm->trim_at && hm->idle_low > KEEP_IDLE)
-            hm->surplus = hm->idle_low - KEEP_IDLE;
-        hm->idle_low = hm->nidle;
-        hm->trim_at = now + TRIM_EVERY;
-    }
-    if (hm->surplus == 0) {
-        *until = hm->trim_at;
-        return false;
-    }
     PyGreenlet *self = PyGreenlet_GetCurrent();
     if (self == hm->g0) {
         end_idle(hm, hm->surplus < TRIM_BATCH ? hm->surplus : TRIM_BATCH);
@@ -412,12 +403,40 @@ bool host_tidy(struct m *mp, int64_t *until)
             hm->surplus = 0;
         }
     }
-#ifdef __GLIBC__
-    if (hm->surplus == 0)
-        malloc_trim(0); /* their stacks were there, in pieces */
-#endif
     Py_XDECREF(self);
-    return true;
+}
+
+bool host_tidy(struct m *mp, int64_t *until)
+{
+    struct hostm *hm = mp->host;
+    if (likely(hm->nidle <= KEEP_IDLE && hm->return_at == 0))
+        return false;
+    int64_t now = nanotime();
+    if (hm->nidle > KEEP_IDLE) {
+        if (hm->surplus == 0 && now >= hm->trim_at) {
+            if (hm->trim_at && hm->idle_low > KEEP_IDLE)
+                hm->surplus = hm->idle_low - KEEP_IDLE;
+            hm->idle_low = hm->nidle;
+            hm->trim_at = now + TRIM_EVERY;
+        }
+        if (hm->surplus) {
+            if (hm->return_at == 0)
+                hm->return_at = now + RETURN_MOST;
+            tidy(hm);
+            return true;
+        }
+        *until = hm->trim_at;
+    }
+    if (hm->return_at && (now >= hm->return_at || first_timer() - now > RETURN_PAUSE)) {
+        hm->return_at = 0;
+#ifdef __GLIBC__
+        malloc_trim(0);
+#endif
+        return true;
+    }
+    if (hm->return_at && hm->return_at < *until)
+        *until = hm->return_at;
+    return false;
 }
 
 /* Like its M it is never freed: others look at it without a lock. */

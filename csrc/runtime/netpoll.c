@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "runtime/sudog.h"
@@ -15,6 +16,22 @@ struct netpoll np = {.backend = &netpoller_epoll};
 #else
 struct netpoll np = {.backend = &netpoller_poll};
 #endif
+
+bool netpolluse(const char *name)
+{
+    static const struct netpoller *const all[] = {
+#ifdef __linux__
+        &netpoller_epoll,
+#endif
+        &netpoller_poll,
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        if (strcmp(all[i]->name, name) == 0) {
+            np.backend = all[i];
+            return true;
+        }
+    return false;
+}
 
 static struct polldesc *blocks[NBLOCKS]; /* by descriptor number; never freed */
 static struct lock initlock;

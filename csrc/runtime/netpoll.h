@@ -86,6 +86,9 @@ struct netpoll {
 
 extern struct netpoll np;
 
+/* The back end of that name, before any descriptor is waited for. false: there is none of it here. */
+bool netpolluse(const char *name);
+
 struct polldesc *polldesc_of(int fd); /* NULL: out of memory, or not a descriptor's number */
 int netpollinit(void);
 int netpollopen(int fd, uint32_t *seq); /* 0 or an errno; *seq is the caller's title to it */

@@ -10,6 +10,9 @@
  * has met a holder that parked with the mutex held, and would lose again each time the holder parks: two
  * switches where a hand-off takes one. It then lasts HANDOFFS hand-offs at least.
  *
+ * Without a GIL the holder may be about to unlock on another M. Waiting for that for about the time of a switch saves
+ * two of them, and keeps a convoy from forming; how long pays is learnt from the times before.
+ *
  * Under mu->lock: WAITERS if and only if q is not empty; WOKEN or STARVING, not both; STARVING only with LOCKED
  * and WAITERS. While LOCKED is set, only a holder of mu->lock changes `state`, save for the fast unlock, which
  * needs all other flags clear. */
@@ -18,6 +21,7 @@
 
 #define STARVED 1000000 /* ns */
 #define HANDOFFS 32
+#define MOST_SPINS 100
 
 /* When a wait began, or how long ago. With a GIL that only decides when a starvation mode of many hand-offs ends,
  * and a clock that is cheap to read will do. */
@@ -32,6 +36,26 @@ bool mutextrylock(struct mutex *mu)
         if (acas(&mu->state, s, s | MUTEX_LOCKED))
             return true;
     }
+}
+
+/* Look whether the holder unlocks, for as long as may pay. */
+static void spin(struct mutex *mu)
+{
+#if GOPY_THREADED
+    if (aload(&sched.gomaxprocs) - aload(&sched.npidle) < 2) /* nobody else runs */
+        return;
+    uint32_t was = apeek(&mu->spins), most = 2 * was + 10 < MOST_SPINS ? 2 * was + 10 : MOST_SPINS, n = 0;
+    for (uint32_t s; (s = apeek(&mu->state)) & MUTEX_LOCKED; n++) {
+        if (n == most || (s & MUTEX_STARVING)) {
+            apoke(&mu->spins, was - (was + 7) / 8);
+            return;
+        }
+        cpu_relax();
+    }
+    apoke(&mu->spins, was + (n > was ? (n - was + 7) / 8 : 0) - (n < was ? (was - n) / 8 : 0));
+#else
+    (void)mu;
+#endif
 }
 
 static void wait_locked(struct mutex *mu, struct g *gp, bool again)
@@ -51,6 +75,9 @@ enum sync_result mutexlock_begin(struct mutex *mu, struct g *gp)
         return SYNC_OK;
     if (gp == NULL)
         return SYNC_BLOCK;
+    spin(mu);
+    if (GOPY_THREADED && mutextrylock(mu))
+        return SYNC_OK;
     gp->wait->since = clock_of_waits();
     lock(&mu->lock);
     for (;;) {
@@ -74,6 +101,7 @@ static enum sync_result compete(struct mutex *mu, struct g *gp)
 {
     bool starving = !GOPY_THREADED || clock_of_waits() - gp->wait->since > STARVED;
     enum sync_result r = SYNC_OK;
+    spin(mu);
     lock(&mu->lock);
     for (;;) {
         uint32_t s = aload(&mu->state), next = s & ~(uint32_t)MUTEX_WOKEN;

@@ -12,7 +12,7 @@
 
 #define TICK 5000000
 #define STUCK 10000000
-#define QUIET_TICKS 10 /* this many without work to watch, and it goes to sleep */
+#define QUIET_TICKS 4 /* this many without work to watch, and it goes to sleep */
 
 /* Does somebody wait for a descriptor while no M sleeps in the poller? */
 static bool unpolled(void) { return netpollwaiters() && real_load(&sched.poller) == NULL; }

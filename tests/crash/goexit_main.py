@@ -18,8 +18,8 @@ def work():
         print("worker", i)
 
 
-go(work)
 try:
+    go(work)
     runtime.goexit()
 finally:
     print("main's finally")

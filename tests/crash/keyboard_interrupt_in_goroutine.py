@@ -12,8 +12,8 @@ def boom():
     raise KeyboardInterrupt
 
 
-go(boom)
 try:
+    go(boom)
     Chan().recv()
 except KeyboardInterrupt:
     print("main got it")

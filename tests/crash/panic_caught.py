@@ -15,8 +15,8 @@ def boom():
     raise KeyError("k")
 
 
-boomer = go(boom)
 try:
+    boomer = go(boom)
     Chan().recv()
 except GoroutinePanic as panic:
     assert panic.goroutine is boomer

@@ -20,8 +20,8 @@ def boom():
 requests, replies = Chan(), Chan()
 for _ in range(100):
     go(waiter, requests, replies)
-go(boom)
 try:
+    go(boom)
     Chan().recv()
 except GoroutinePanic:
     pass

@@ -22,8 +22,8 @@ def handler(signum, frame):
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.2)
 ch = Chan()
-go(Chan().recv)
 try:
+    go(Chan().recv)
     ch.recv()
 except Alarm as alarm:
     print("main:", type(alarm).__name__)

@@ -15,8 +15,8 @@ def leave():
     sys.exit("so long")
 
 
-go(leave)
 try:
+    go(leave)
     Chan().recv()
 finally:
     print("finally")

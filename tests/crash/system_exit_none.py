@@ -14,8 +14,8 @@ def leave():
     sys.exit()
 
 
-go(leave)
 try:
+    go(leave)
     Chan().recv()
 finally:
     print("finally")

@@ -7,7 +7,7 @@ import (
 	"benchmarks/measure"
 )
 
-const settle = 500 * time.Millisecond
+const settle = 10 * time.Second
 
 func main() {
 	units := []measure.Unit{measure.NS, measure.Bytes, measure.Ratio}
