@@ -211,4 +211,6 @@ def _max_blocking_at_start() -> int:
 def _choose_netpoller() -> None:
     name = os.environ.get("GOPY_NETPOLLER")
     if name and not _core.use_netpoller(name):
-        raise ValueError(f"the environment variable GOPY_NETPOLLER must be epoll (on Linux) or poll, got {name!r}")
+        raise ValueError(
+            f"the environment variable GOPY_NETPOLLER must be epoll (on Linux) or poll, got {name!r}"
+        )

@@ -24,11 +24,11 @@
 #include <unistd.h>
 
 #define KEEP_IDLE 64
-#define TRIM_EVERY 100000000    /* ns */
-#define MOST_NOMEM 50           /* one a millisecond */
-#define TRIM_BATCH 100          /* takes about half a millisecond */
-#define RETURN_PAUSE 50000000   /* ns */
-#define RETURN_MOST 10000000000 /* ns */
+#define TRIM_EVERY 100000000   /* ns */
+#define MOST_NOMEM 50          /* one a millisecond */
+#define TRIM_TIME 250000       /* ns, then it looks whether there is something to do */
+#define RETURN_PAUSE 20000000  /* ns */
+#define RETURN_MOST 3000000000 /* ns */
 
 struct worker {
     PyGreenlet *glet;
@@ -47,7 +47,7 @@ struct hostm {
     uint32_t surplus;         /* so many are to end */
     int64_t trim_at;          /* when to count again; 0: not counting */
     int64_t return_at; /* when to return the memory of those that have ended at the latest; 0: none has */
-    PyGreenlet *tidied_for; /* g0 is to end TRIM_BATCH of them and switch back to this one */
+    PyGreenlet *tidied_for; /* g0 is to end some of them and switch back to this one */
     struct g *handoff;
     struct worker *starting; /* tells a new worker who it is */
     struct worker *dead;     /* has just ended; g0 frees it */
@@ -350,15 +350,18 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     hm->handoff = gp;
 }
 
-/* In g0: let up to n idle workers end. */
-static void end_idle(struct hostm *hm, uint32_t n)
+/* In g0: let up to n idle workers end, until then. */
+static void end_idle(struct hostm *hm, uint32_t n, int64_t until)
 {
     hm->quit = true;
     for (struct worker *w; n > 0 && (w = pop_idle(hm)) != NULL; n--, free_dead(hm)) {
         if (!switch_to(hm, w->glet))
             PyErr_Clear();
         hm->surplus -= hm->surplus > 0;
+        if (until != NEVER && nanotime() >= until)
+            break;
     }
+    free_dead(hm);
     hm->quit = false;
 }
 
@@ -371,7 +374,7 @@ static void g0_loop(struct hostm *hm)
         if (hm->tidied_for) {
             PyGreenlet *back = hm->tidied_for;
             hm->tidied_for = NULL;
-            end_idle(hm, hm->surplus < TRIM_BATCH ? hm->surplus : TRIM_BATCH);
+            end_idle(hm, hm->surplus, nanotime() + TRIM_TIME);
             if (!switch_to(hm, back))
                 Py_FatalError("gopy: cannot switch to a goroutine");
             continue;
@@ -386,7 +389,7 @@ static void g0_loop(struct hostm *hm)
         else if (!switch_to(hm, w->glet))
             Py_FatalError("gopy: cannot switch to a goroutine");
     }
-    end_idle(hm, UINT32_MAX);
+    end_idle(hm, UINT32_MAX, NEVER);
 }
 
 /* End a few of the surplus. */
@@ -394,7 +397,7 @@ static void tidy(struct hostm *hm)
 {
     PyGreenlet *self = PyGreenlet_GetCurrent();
     if (self == hm->g0) {
-        end_idle(hm, hm->surplus < TRIM_BATCH ? hm->surplus : TRIM_BATCH);
+        end_idle(hm, hm->surplus, nanotime() + TRIM_TIME);
     } else {
         hm->tidied_for = self;
         if (!switch_to(hm, hm->g0)) { /* out of memory: later, then */

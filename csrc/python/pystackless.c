@@ -136,7 +136,8 @@ static inline void take_hook_back(PyThreadState *ts, PyObject *had)
 }
 
 /* Run go, which has been woken or is new, on worker w until it waits again or ends. */
-__attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go)
+__attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w,
+                                              Goroutine *go)
 {
     struct g *gp = &go->g;
     PyAwait *a = go->awaiting;

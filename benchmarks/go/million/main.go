@@ -7,7 +7,7 @@ import (
 	"benchmarks/measure"
 )
 
-const settle = 10 * time.Second
+const settle = 10 * time.Microsecond // a goroutine
 
 func main() {
 	units := []measure.Unit{measure.NS, measure.Bytes, measure.Ratio}
@@ -30,7 +30,7 @@ func main() {
 			runtime.Gosched()
 		}
 		elapsed := time.Since(start)
-		time.Sleep(settle)
+		time.Sleep(time.Duration(n) * settle)
 		return []float64{elapsed.Seconds(), measure.Peak() - before, measure.Resident() / before}
 	})
 }
