@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
         for kind in ("results", "scaling", "speedups"):
             content[kind] = [
-                each for each in content.get(kind, []) if each.get("median", 0) > 0 or each["error"]
+                each for each in content.get(kind, []) if each.get("error") or each["median"] > 0
             ]
         if not isinstance(content["machine"], dict):
             raise TypeError

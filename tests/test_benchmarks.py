@@ -214,6 +214,9 @@ def test_json_round_trip(tmp_path):
     content = results.read(tmp_path / "r.json")
     assert content["results"] == written and content["quick"] and content["scaling"] == []
     assert written[0]["samples"] == [100.0, 110.0] and written[1]["error"] == "broken"
+    nothing = written[0] | {"median": 0.0}  # ten goroutines in pages that were there already
+    results.write(tmp_path / "r.json", quick=True, scaling=[nothing, written[0]])
+    assert results.read(tmp_path / "r.json")["scaling"] == [written[0]]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"results": []}', '{"machine": {}, "results": [{}]}', "\x00"])

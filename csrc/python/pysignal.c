@@ -289,8 +289,10 @@ static PyObject *core_signal_stop(PyObject *self, PyObject *o)
     if (ch == NULL)
         return NULL;
     struct notified *n = begin_stop(ch);
-    for (int i = 0; i < 2; i++)
-        wait_until(signal_handled, signal_turn(), INT32_MAX);
+    for (uint32_t count = 0; count < 2; count++) {
+        signal_avoid(count);
+        wait_until(signal_handled, count, INT32_MAX);
+    }
     wait_until(signal_delivered, signal_round(), INT32_MAX);
     if (n && !real_load(&sched.exiting)) /* else the receiver may have stopped with it in hand */
         end_stop(n);

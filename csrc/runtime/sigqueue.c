@@ -170,9 +170,9 @@ static bool nothing_received(void)
 
 bool signal_idle(void) { return signal_handled(0) && signal_handled(1) && nothing_received(); }
 
-uint32_t signal_turn(void) { return real_xchg(&turn, !real_load(&turn)); }
+void signal_avoid(uint32_t count) { real_xchg(&turn, !count); }
 
-bool signal_handled(uint32_t of) { return __atomic_load_n(&delivering[of], __ATOMIC_SEQ_CST) == 0; }
+bool signal_handled(uint32_t count) { return __atomic_load_n(&delivering[count], __ATOMIC_SEQ_CST) == 0; }
 
 uint32_t signal_round(void) { return __atomic_load_n(&rounds, __ATOMIC_SEQ_CST); }
 

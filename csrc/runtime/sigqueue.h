@@ -25,10 +25,10 @@ bool signal_receiving(void); /* is the receiver at work? After signal_quit() it 
 /* Are all delivered that have come? A disabled signal that is not among them has had its former effect. */
 bool signal_idle(void);
 
-/* The same of those alone that came before, also while others come without end. Twice: wait until
- * signal_handled() of what signal_turn() said; then until signal_delivered() of what signal_round() says. */
-uint32_t signal_turn(void);
-bool signal_handled(uint32_t of);
+/* The same of those alone that came before, also while others come without end. For each of the two counts, 0 and 1:
+ * signal_avoid() it and wait until it is signal_handled(); then until signal_delivered() of what signal_round() says. */
+void signal_avoid(uint32_t count);
+bool signal_handled(uint32_t count);
 uint32_t signal_round(void);
 bool signal_delivered(uint32_t since);
 
