@@ -10,7 +10,9 @@ import faulthandler
 import json
 import math
 import sys
+from collections.abc import Coroutine
 from importlib import import_module
+from typing import Any
 
 from benchmarks.workload import UVLOOP, Metric, Version, Workload
 
@@ -23,7 +25,11 @@ def version_of(workload: Workload, peer: str) -> Version:
 
     import uvloop
 
-    asyncio.run = uvloop.run
+    def run(main: Coroutine[Any, Any, Any]) -> Any:  # uvloop.run() itself calls asyncio.run() on CPython 3.14
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main)
+
+    asyncio.run = run
     return workload.versions["asyncio"]
 
 
