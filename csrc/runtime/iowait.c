@@ -118,7 +118,7 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
     } else {
         w->locking = false;
         arm = pd->gen != np.gen || np.backend->level;
-        bool watch = gp->kind >= GFOREIGN;
+        bool watch = gp->kind >= GFOREIGN, timed = w->arms && s->deadline != NEVER;
         aadd(&np.nwaiters, 1);
         if (unlikely(!park_locked(w, &s->waiters, gp, s->deadline))) {
             aadd(&np.nwaiters, -1);
@@ -131,6 +131,8 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         unlock(&pd->lock);
         if (arm)
             netpollarm(fd, pd, seq, mode, false);
+        if (watch && timed)
+            timer_watch(); /* whoever polls already may sleep past it */
         if (watch)
             poll_watch();
         return IO_PARK;

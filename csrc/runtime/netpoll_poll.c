@@ -3,12 +3,14 @@
  * and who adds to it must break a poll that is under way, to have it seen. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "runtime/netpoll.h"
 
-static struct lock table_lock;
+/* With a GIL too: a poll that blocks takes its events out of the table without it. */
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct wanted {
     int fd;
     uint32_t seq;
@@ -46,13 +48,13 @@ static int poll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
     struct pollfd p = {.fd = fd};
     if (poll(&p, 1, 0) >= 0 && p.revents & POLLNVAL)
         return EBADF;
-    lock(&table_lock);
+    pthread_mutex_lock(&table_lock);
     struct wanted *w = find_locked(fd);
     if (w == NULL && ntable == most) {
         int more = most ? 2 * most : 64;
         struct wanted *bigger = realloc(table, (size_t)more * sizeof(*table));
         if (bigger == NULL) {
-            unlock(&table_lock);
+            pthread_mutex_unlock(&table_lock);
             return ENOMEM;
         }
         table = bigger;
@@ -66,7 +68,7 @@ static int poll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
         w->modes = 0;
     }
     w->modes |= modes;
-    unlock(&table_lock);
+    pthread_mutex_unlock(&table_lock);
     if (real_load(&blocked))
         break_poll();
     return 0;
@@ -74,11 +76,11 @@ static int poll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
 
 static void poll_disarm(int fd)
 {
-    lock(&table_lock);
+    pthread_mutex_lock(&table_lock);
     struct wanted *w = find_locked(fd);
     if (w)
         *w = table[--ntable];
-    unlock(&table_lock);
+    pthread_mutex_unlock(&table_lock);
 }
 
 /* Of the events in `got`, take what is still wanted out of the table. */
@@ -105,7 +107,7 @@ static int poll_poll(struct pollevents *to, int64_t deadline)
     to->broken = false;
     if (deadline)
         real_xchg(&blocked, 1);
-    lock(&table_lock);
+    pthread_mutex_lock(&table_lock);
     int n = 0;
     struct pollfd *fds = malloc((size_t)(ntable + 1) * sizeof(*fds));
     for (; fds && n < ntable; n++) {
@@ -113,7 +115,7 @@ static int poll_poll(struct pollevents *to, int64_t deadline)
                                (table[n].modes & 1 << POLL_WRITE ? POLLOUT : 0));
         fds[n] = (struct pollfd){.fd = table[n].fd, .events = events};
     }
-    unlock(&table_lock);
+    pthread_mutex_unlock(&table_lock);
     if (fds == NULL)
         return ENOMEM;
     fds[n] = (struct pollfd){.fd = breakfds[0], .events = POLLIN};
@@ -126,9 +128,9 @@ static int poll_poll(struct pollevents *to, int64_t deadline)
         real_store(&blocked, 0);
     if (r > 0) {
         to->broken = fds[n].revents != 0;
-        lock(&table_lock);
+        pthread_mutex_lock(&table_lock);
         collect_locked(to, fds, n);
-        unlock(&table_lock);
+        pthread_mutex_unlock(&table_lock);
     }
     free(fds);
     return err;
@@ -138,7 +140,7 @@ static void poll_drain(void) { breakfd_drain(breakfds[0]); }
 
 static void poll_fork(void)
 {
-    table_lock.word = 0;
+    table_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     ntable = 0;
     blocked = 0;
     for (int i = 0; i < 2; i++)
