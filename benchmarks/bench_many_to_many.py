@@ -3,15 +3,32 @@
 ns per value. On two cores every value may have to cross from one to the other.
 """
 
+from collections.abc import Callable
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.workload import Metric, Target, Workload
+
+if TYPE_CHECKING:
+    from gopy import Chan
 
 SIDE = 4
 
 
+def timed(produce: Callable[[], Any], consume: Callable[[], Any], done: "Chan[None]") -> float:
+    from gopy import go
+
+    start = perf_counter()
+    for _ in range(SIDE):
+        go(produce)
+        go(consume)
+    for _ in range(SIDE):
+        done.recv()
+    return perf_counter() - start
+
+
 def with_gopy(n: int) -> float:
-    from gopy import Chan, go
+    from gopy import Chan
 
     values: Chan[int] = Chan()
     done: Chan[None] = Chan()
@@ -25,17 +42,11 @@ def with_gopy(n: int) -> float:
             values.recv()
         done.send(None)
 
-    start = perf_counter()
-    for _ in range(SIDE):
-        go(produce)
-        go(consume)
-    for _ in range(SIDE):
-        done.recv()
-    return perf_counter() - start
+    return timed(produce, consume, done)
 
 
 def with_gopy_async(n: int) -> float:
-    from gopy import Chan, go
+    from gopy import Chan
 
     values: Chan[int] = Chan()
     done: Chan[None] = Chan()
@@ -49,13 +60,7 @@ def with_gopy_async(n: int) -> float:
             await values.arecv()
         await done.asend(None)
 
-    start = perf_counter()
-    for _ in range(SIDE):
-        go(produce)
-        go(consume)
-    for _ in range(SIDE):
-        done.recv()
-    return perf_counter() - start
+    return timed(produce, consume, done)
 
 
 def with_threads(n: int) -> float:

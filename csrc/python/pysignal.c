@@ -81,36 +81,27 @@ static bool start_receiver(void)
     return err == 0;
 }
 
-/* Let the receiver finish, as long as it takes, but not longer than `most` naps. */
-static void wait_until(bool (*condition)(uint32_t), uint32_t arg, int most)
+/* Let the receiver go on, before the i-th look whether it has got there. */
+static void nap(int i)
 {
-    for (int i = 0; i < most && !condition(arg); i++) {
-        void *left = host_leave();
-        usleep(i < 10 ? 20 : 500);
-        host_enter(left);
-    }
-}
-
-static bool not_receiving(uint32_t unused)
-{
-    (void)unused;
-    return !signal_receiving();
-}
-
-static bool is_idle(uint32_t unused)
-{
-    (void)unused;
-    return signal_idle();
+    void *left = host_leave();
+    usleep(i < 10 ? 20 : 500);
+    host_enter(left);
 }
 
 /* At exit: from here on the receiver does not attach any more. */
 void signals_shutdown(void)
 {
     signal_quit();
-    wait_until(not_receiving, 0, INT32_MAX);
+    for (int i = 0; signal_receiving(); i++)
+        nap(i);
 }
 
-void signals_before_fork(void) { wait_until(is_idle, 0, 200); }
+void signals_before_fork(void)
+{
+    for (int i = 0; i < 200 && !signal_idle(); i++)
+        nap(i);
+}
 
 void signals_fork_child(void)
 {
@@ -291,9 +282,12 @@ static PyObject *core_signal_stop(PyObject *self, PyObject *o)
     struct notified *n = begin_stop(ch);
     for (uint32_t count = 0; count < 2; count++) {
         signal_avoid(count);
-        wait_until(signal_handled, count, INT32_MAX);
+        for (int i = 0; !signal_handled(count); i++)
+            nap(i);
     }
-    wait_until(signal_delivered, signal_round(), INT32_MAX);
+    uint32_t since = signal_round();
+    for (int i = 0; !signal_delivered(since); i++)
+        nap(i);
     if (n && !real_load(&sched.exiting)) /* else the receiver may have stopped with it in hand */
         end_stop(n);
     Py_RETURN_NONE;

@@ -350,18 +350,18 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     hm->handoff = gp;
 }
 
-/* In g0: let up to n idle workers end, until then. */
+/* In g0: let up to n idle workers end, but at least one, for as long as nanotime() is before `until`. */
 static void end_idle(struct hostm *hm, uint32_t n, int64_t until)
 {
     hm->quit = true;
-    for (struct worker *w; n > 0 && (w = pop_idle(hm)) != NULL; n--, free_dead(hm)) {
+    for (struct worker *w; n > 0 && (w = pop_idle(hm)) != NULL; n--) {
         if (!switch_to(hm, w->glet))
             PyErr_Clear();
+        free_dead(hm);
         hm->surplus -= hm->surplus > 0;
         if (until != NEVER && nanotime() >= until)
             break;
     }
-    free_dead(hm);
     hm->quit = false;
 }
 

@@ -40,7 +40,7 @@ struct mutex {
     struct lock lock;     /* guards what follows and the sudogs on q */
     uint32_t handoffs;    /* since STARVING was set */
     uint32_t woken_epoch; /* sched.epoch when WOKEN was set: a fork leaves the woken one behind */
-    uint32_t spins;       /* how many looks it has lately taken until the holder had unlocked; a hint */
+    int spins;            /* how many looks it has lately taken until the holder had unlocked; a hint */
     struct waitq q;
 };
 

@@ -44,15 +44,15 @@ static void spin(struct mutex *mu)
 #if GOPY_THREADED
     if (aload(&sched.gomaxprocs) - aload(&sched.npidle) < 2) /* nobody else runs */
         return;
-    uint32_t was = apeek(&mu->spins), most = 2 * was + 10 < MOST_SPINS ? 2 * was + 10 : MOST_SPINS, n = 0;
+    int was = apeek(&mu->spins), most = 2 * was + 10 < MOST_SPINS ? 2 * was + 10 : MOST_SPINS, n = 0;
     for (uint32_t s; (s = apeek(&mu->state)) & MUTEX_LOCKED; n++) {
         if (n == most || (s & MUTEX_STARVING)) {
-            apoke(&mu->spins, was - (was + 7) / 8);
-            return;
+            n = 0; /* in vain */
+            break;
         }
         cpu_relax();
     }
-    apoke(&mu->spins, was + (n > was ? (n - was + 7) / 8 : 0) - (n < was ? (was - n) / 8 : 0));
+    apoke(&mu->spins, was + (n - was) / 8);
 #else
     (void)mu;
 #endif

@@ -83,13 +83,16 @@ class Books:
 class Channels(Books):
     """Senders and receivers on the shared channels, of every kind, by every way there is."""
 
-    def sends(self, rand):
-        taken = []
-        self.sent.append(taken)
+    def to_send(self, rand):
         for n in self.own():
             if not self.on():
                 return
-            ch, other = rand.sample(self.chans, 2)
+            yield n, *rand.sample(self.chans, 2)
+
+    def sends(self, rand):
+        taken = []
+        self.sent.append(taken)
+        for n, ch, other in self.to_send(rand):
             try:
                 match rand.randrange(4):
                     case 0:
@@ -108,10 +111,7 @@ class Channels(Books):
     async def sends_awaiting(self, rand):
         taken = []
         self.sent.append(taken)
-        for n in self.own():
-            if not self.on():
-                return
-            ch, other = rand.sample(self.chans, 2)
+        for n, ch, other in self.to_send(rand):
             match rand.randrange(4):
                 case 0:
                     await ch.asend(n)
