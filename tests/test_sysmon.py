@@ -94,18 +94,21 @@ def test_blocked_goroutine_on_mains_thread(gomaxprocs, run_program):
                 last = now
 
         def block():
-            threads.append(threading.get_ident())
+            if threading.get_ident() != mains:
+                return  # main had lost its P as it started this one
             blocking.append(1)
             pytime.sleep(1)
             blocking.clear()
             over.append(1)
 
+        mains = threading.get_ident()
         threads, gaps, over, blocking = [], [], [], []
         ticker = go(tick)
         while not threads:
             pytime.sleep(0.001)  # blocks this thread, so that it starts on another
-        assert threads[0] != threading.get_ident()
-        go(block).join()
+        assert threads[0] != mains
+        while not over:
+            go(block).join()
         ticker.join()
         print(json.dumps(gaps))
     """
