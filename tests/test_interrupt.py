@@ -237,8 +237,10 @@ def test_interrupt_while_main_computes(run_programs):
             pytime.sleep(100)
 
         for wait in (int, sleep, runtime.gosched):
+            waits = []
             try:
-                interrupt_when(main_sleeps if wait is sleep else lambda: True)
+                interrupt_when(lambda: waits and (wait is not sleep or main_sleeps()))
+                waits.append(wait)
                 while True:
                     wait()
             except KeyboardInterrupt:
