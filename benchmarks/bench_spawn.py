@@ -1,6 +1,7 @@
 """Spawn 100,000 goroutines, each of which sends one value on a buffered channel, and receive them all.
 
-ns per goroutine, from the first `go` until the last value is in.
+ns per goroutine, from the first `go` until the last value is in. All are given one function, made before: a
+bound method for each goroutine, and the collections that they cause, would be measured with it.
 """
 
 from time import perf_counter
@@ -13,8 +14,9 @@ def with_gopy(n: int) -> float:
 
     start = perf_counter()
     done: Chan[int] = Chan(n)
+    send = done.send
     for i in range(n):
-        go(done.send, i)
+        go(send, i)
     for _ in range(n):
         done.recv()
     return perf_counter() - start
@@ -26,8 +28,9 @@ def with_gevent(n: int) -> float:
 
     start = perf_counter()
     done = SimpleQueue()
+    put = done.put
     for i in range(n):
-        gevent.spawn(done.put, i)
+        gevent.spawn(put, i)
     for _ in range(n):
         done.get()
     return perf_counter() - start
@@ -57,10 +60,11 @@ def with_trio(n: int) -> float:
 
     async def main() -> float:
         start = perf_counter()
-        send, receive = trio.open_memory_channel[int](n)
+        sender, receive = trio.open_memory_channel[int](n)
+        send = sender.send
         async with trio.open_nursery() as nursery:
             for i in range(n):
-                nursery.start_soon(send.send, i)
+                nursery.start_soon(send, i)
             for _ in range(n):
                 await receive.receive()
             return perf_counter() - start
@@ -74,8 +78,9 @@ def with_threads(n: int) -> float:
 
     start = perf_counter()
     done: SimpleQueue[int] = SimpleQueue()
+    put = done.put
     for i in range(n):
-        Thread(target=done.put, args=(i,)).start()
+        Thread(target=put, args=(i,)).start()
     for _ in range(n):
         done.get()
     return perf_counter() - start
@@ -89,8 +94,9 @@ def with_runloom(n: int) -> float:
     def main() -> float:
         start = perf_counter()
         done = runloom.Chan(n)
+        send = done.send
         for i in range(n):
-            runloom.fiber(done.send, i)
+            runloom.fiber(send, i)
         for _ in range(n):
             done.recv()
         return perf_counter() - start

@@ -22,15 +22,14 @@ PyObject *goroutine_call(Goroutine *go)
 {
     STOP_UNWINDING;
     PyObject *r;
+    Py_ssize_t nkw = go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0;
     if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
         r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
-    else if (go->nargs < 0)
-        r = PyObject_Vectorcall(
-            go->fn, &PyTuple_GET_ITEM(go->args, 0),
-            (size_t)(PyTuple_GET_SIZE(go->args) - (go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0)),
-            go->kwnames);
+    else if (go->kwnames)
+        r = PyObject_Vectorcall(go->fn, &PyTuple_GET_ITEM(go->args, 0),
+                                (size_t)(PyTuple_GET_SIZE(go->args) - nkw), nkw ? go->kwnames : NULL);
     else
-        r = PyObject_Vectorcall(go->fn, &go->args, (size_t)go->nargs, NULL);
+        r = PyObject_Vectorcall(go->fn, &go->args, go->args != NULL, NULL);
     NOT_UNWINDING;
     return r;
 }

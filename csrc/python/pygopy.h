@@ -17,10 +17,10 @@ typedef struct {
     struct worker *worker;    /* NULL until it starts */
     PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
-    PyObject *args, *kwnames;
-    int nargs;       /* 0; 1: args is the argument itself; -1: args is a tuple, with kwnames' at its end */
-    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
-    PyObject *name;  /* NULL: fn's __qualname__ */
+    PyObject *args;           /* NULL: there are none */
+    PyObject *kwnames; /* NULL: args is the only argument itself; else args is a tuple, theirs at its end */
+    PyObject *group;   /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;    /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
 

@@ -20,7 +20,6 @@ Goroutine *goroutine_new(PyObject *fn)
 void goroutine_replace(Goroutine *go, PyObject *fn)
 {
     PyObject *was;
-    go->nargs = 0;
     Py_CLEAR(go->args);
     Py_CLEAR(go->kwnames);
     BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
@@ -157,18 +156,15 @@ PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     if (unlikely(go == NULL))
         return NULL;
     if (n == 1 && kwnames == NULL) { /* without a tuple it is a third faster */
-        go->nargs = 1;
         go->args = new_ref(args[1]);
     } else if (n > 0) {
-        go->nargs = -1;
-        if ((go->args = PyTuple_New(n)) == NULL) {
+        if ((go->args = PyTuple_New(n)) == NULL ||
+            (go->kwnames = kwnames ? new_ref(kwnames) : PyTuple_New(0)) == NULL) {
             Py_DECREF(go);
             return NULL;
         }
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
-        if (kwnames)
-            go->kwnames = new_ref(kwnames);
     }
     return start(go, stackless ? GSTACKLESS : GSTACKFUL, group);
 }
