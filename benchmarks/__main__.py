@@ -1,6 +1,6 @@
 """Measure every workload with gopy and with every peer installed, and print one table.
 
-    python -m benchmarks                                    # a quarter of an hour
+    python -m benchmarks                                    # half an hour
     python -m benchmarks --quick --only pingpong,spawn
     python -m benchmarks scaling --json scaling.json        # cost against the number of goroutines
     python -m benchmarks report FILE.json -o report.html    # a page of what --json wrote, one file or several

@@ -12,7 +12,7 @@
  * hm->handoff passes a goroutine across a switch to whoever is to run it: a worker or g0.
  *
  * An idle worker costs 6 KB. What no goroutine has needed for TRIM_EVERY is surplus, and ends while the M has
- * nothing else to do (host_tidy), except for the first KEEP_IDLE. What they leave is in pieces, and to return it to
+ * nothing else to do (host_tidy), if there are more than KEEP_IDLE. What they leave is in pieces, and to return it to
  * the system may take 10 ms a gigabyte: that is done when nothing is due for RETURN_PAUSE, or after RETURN_MOST. */
 #include "pygopy.h"
 
@@ -412,13 +412,15 @@ static void tidy(struct hostm *hm)
 bool host_tidy(struct m *mp, int64_t *until)
 {
     struct hostm *hm = mp->host;
-    if (likely(hm->nidle <= KEEP_IDLE && hm->return_at == 0))
+    if (hm->surplus > hm->nidle)
+        hm->surplus = hm->nidle;
+    if (likely(hm->nidle <= KEEP_IDLE && hm->surplus == 0 && hm->return_at == 0))
         return false;
     int64_t now = nanotime();
-    if (hm->nidle > KEEP_IDLE) {
+    if (hm->nidle > KEEP_IDLE || hm->surplus) {
         if (hm->surplus == 0 && now >= hm->trim_at) {
             if (hm->trim_at && hm->idle_low > KEEP_IDLE)
-                hm->surplus = hm->idle_low - KEEP_IDLE;
+                hm->surplus = hm->idle_low;
             hm->idle_low = hm->nidle;
             hm->trim_at = now + TRIM_EVERY;
         }

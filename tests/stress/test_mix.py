@@ -429,6 +429,7 @@ class Mix(Packages):
     def __call__(self, seed, until):
         rand = random.Random(seed)
         failures, ended = [], Chan(10_000)
+        before = runtime.num_goroutine()
 
         def failed(exc):
             failures.append(exc)
@@ -470,7 +471,7 @@ class Mix(Packages):
         if failures:
             raise failures[0]
         sent = self.balance()
-        until(lambda: runtime.num_goroutine() == 1)
+        until(lambda: runtime.num_goroutine() <= before)
         return sent
 
 
