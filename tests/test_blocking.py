@@ -172,7 +172,11 @@ def test_nothing_is_held_after_a_call(in_goroutine):
 
 
 def test_calls_one_after_the_other_use_one_thread():
-    assert len({blocking(threading.get_ident) for _ in range(200)}) == 1
+    used = len({blocking(threading.get_ident) for _ in range(200)})
+    if runtime.stats()["gil"]:
+        assert used == 1
+    else:  # one that has readied its caller may not be idle yet as the next call comes
+        assert used < 10
 
 
 def test_many_callers_of_every_kind():
@@ -210,9 +214,14 @@ def until(condition):
         time.sleep(0.001)
 
 lock, running, most, release = threading.Lock(), 0, 0, threading.Event()
+ids = set()  # of the threads that have run call()
+
+def pool():  # how many of these there still are
+    return len(ids & {thread.id for thread in psutil.Process().threads()})
 
 def call(value):
     global running, most
+    ids.add(threading.get_native_id())
     with lock:
         running += 1
         most = max(most, running)
@@ -223,17 +232,16 @@ def call(value):
 """
 
 GROWS = """
-before = threads()
 results = Chan()
 goroutines = [go(lambda i=i: results.send(blocking(call, i))) for i in range(50)]
 until(lambda: running == 50)
-grown = threads()
-assert grown >= before + 50
+assert pool() == 50
 release.set()
 assert sum(results.recv() for _ in range(50)) == sum(range(50))
-blocking(int)
-assert threads() <= grown  # idle ones are used
-until(lambda: threads() <= grown - 50)
+for goroutine in goroutines:
+    goroutine.join()
+assert blocking(threading.get_native_id) in ids  # idle ones are used
+until(lambda: pool() == 0)
 assert blocking(int) == 0
 """
 
@@ -243,8 +251,8 @@ first = pytime.monotonic()
 for i in range(10_000):
     go(lambda i=i: results.send(blocking(call, i)))
 until(lambda: runtime.stats()["parked"] >= 10_000)  # the sleeping main goroutine is not one of them
-assert running == 7, running
-assert threads() < 7 + 16, threads()
+until(lambda: running == 7)
+assert threads() < 100, threads()
 release.set()
 assert sum(results.recv() for _ in range(10_000)) == sum(range(10_000))
 assert most == 7, most

@@ -84,8 +84,8 @@ def test_deadlines(pair):
     async def read():
         await client.aread()
 
-    client.set_read_deadline(0.005)
     before = time.now()
+    client.set_read_deadline(0.005)
     assert isinstance(run(read), TimeoutError)
     assert time.now() - before >= 0.005
     assert isinstance(run(read), TimeoutError)  # passed already

@@ -287,9 +287,10 @@ def test_import_on_a_plain_thread(run_programs):
             else:
                 raise AssertionError
             idents = Chan()
-            for _ in range(10):
-                go(lambda: idents.send(threading.get_ident()))
+            goroutines = [go(lambda: idents.send(threading.get_ident())) for _ in range(10)]
             ran_on.update(idents.recv() for _ in range(10))
+            for goroutine in goroutines:
+                goroutine.join()
             gopy.time.sleep(0.01)
             assert threading.get_ident() not in ran_on
 
@@ -327,7 +328,7 @@ def test_a_plain_thread_waits_while_the_main_thread_is_elsewhere(run_programs):
                 ch.send(i)
             for i in (3, 1, 2):
                 go(later, i)
-            received.extend(ch.recv() for _ in range(3))
+            received.extend(sorted(ch.recv() for _ in range(3)))
             try:
                 ch.recv(timeout=0.01)
             except TimeoutError:

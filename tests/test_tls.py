@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from gopy import Chan, blocking, go, net
+from gopy import Chan, blocking, go, net, runtime
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs /proc or the like")
 
@@ -37,9 +37,8 @@ def descriptors():
 def poller():
     """The poller's own descriptors stay when it has them."""
     with net.listen("tcp", "127.0.0.1:0") as listener:
-        listener.set_deadline(0.001)
         with pytest.raises(TimeoutError):
-            listener.accept()
+            runtime.wait_read(listener, timeout=0.001)  # parks, however late it is
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +163,7 @@ def test_garbage_fails_its_own_connection_only(serve, certificates, caplog, unti
             bad.write(b"GET / HTTP/1.1\r\n\r\n")
             assert read_all(bad) == b""
         with net.dial("tcp", address) as bad:
-            bad.write(os.urandom(1000))
+            bad.write(bytes(range(256)) * 4)  # random ones may look like a record that is longer
             with contextlib.suppress(ConnectionResetError):
                 read_all(bad)
         with net.dial("tcp", address):
@@ -195,8 +194,7 @@ def test_deadlines(serve, certificates):
     gate.send(1)
     with pytest.raises(TimeoutError):
         net.dial("tcp", address, tls=context, timeout=0.01)
-    gate.send(1)
-    gate.close()
+    gate.close()  # the server may not have heard of the second one
 
 
 def test_a_read_deadline_loses_nothing(serve, certificates):

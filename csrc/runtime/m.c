@@ -288,7 +288,12 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
 struct p *idle(struct m *mp, struct p *pp)
 {
     int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
-    if (host_tidy(mp, &tidy))
+    if (pp) /* what ends in there may let go of the GIL on its way */
+        givep(mp, pp);
+    bool tidied = host_tidy(mp, &tidy);
+    if (pp)
+        pp = takep(mp);
+    if (tidied)
         return pp;
     if (pp && !takes_new(mp) && has_free_work(pp)) { /* for others */
         startm(pp, false);

@@ -324,6 +324,7 @@ struct g *findrunnable(struct m *mp)
             continue;
         }
         if (unlikely(pp->id >= apeek(&sched.gomaxprocs))) {
+            astore(&mp->p, (struct p *)NULL); /* what the next P's timers ready must not go to this one */
             retirep(mp, pp);
             pp = NULL;
             continue;
@@ -332,6 +333,7 @@ struct g *findrunnable(struct m *mp)
             uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
             if (next)
                 runqput_tail(mp, pp, next);
+            astore(&mp->p, (struct p *)NULL);
             yieldp(pp);
             pp = NULL;
             continue;

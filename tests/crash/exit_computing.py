@@ -14,7 +14,8 @@ started = []
 
 def compute():
     started.append(None)
-    time.sleep(0.05)  # where there is a GIL, the others start on other threads while this one blocks
+    while len(started) < 2:
+        time.sleep(0.001)  # blocks this thread, so that the other one starts elsewhere
     n = 0
     while True:
         n += 1

@@ -8,7 +8,7 @@ within: 5
 import sys
 import time
 
-from gopy import Chan, go
+from gopy import Chan, go, runtime
 from gopy import time as gotime
 
 started = Chan()
@@ -19,6 +19,7 @@ def stuck():
     time.sleep(30)
 
 
+runtime.lock_os_thread()  # none of them is to block this thread
 for _ in range(3):
     go(stuck)
     gotime.sleep(0.001)

@@ -11,8 +11,12 @@ within: 5
 
 from gopy import go, runtime, time
 
+main = runtime.current()
+
 
 def work():
+    while main.state != "goexit":
+        time.sleep(0.001)
     for i in range(3):
         time.sleep(0.05)
         print("worker", i)

@@ -22,7 +22,7 @@ def sleeper():
     told.send("slept")
 
 
-go(sleeper)
 go(patient)
 print(told.recv())
+go(sleeper)
 print(told.recv())

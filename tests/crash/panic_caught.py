@@ -7,10 +7,14 @@ stderr: panic in goroutine 2 \[renamed\]:
 stderr: KeyError: 'k'\n\Z
 """
 
-from gopy import Chan, GoroutinePanic, go, runtime
+from gopy import Chan, GoroutinePanic, go, runtime, time
+
+main = runtime.current()
 
 
 def boom():
+    while main.state != "chan receive":
+        time.sleep(0.001)
     runtime.current().name = "renamed"
     raise KeyError("k")
 
@@ -20,6 +24,7 @@ try:
     Chan().recv()
 except GoroutinePanic as panic:
     assert panic.goroutine is boomer
+    boomer.join()
     print(type(panic).__name__, repr(panic.__cause__), boomer.name, boomer.state)
 values = Chan()
 go(values.send, 42)

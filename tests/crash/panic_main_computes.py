@@ -10,13 +10,17 @@ import time
 
 from gopy import go
 
+started = []
+
 
 def boom():
+    started.append(None)
     time.sleep(0.2)
     raise ValueError("boom")
 
 
 go(boom)
-time.sleep(0.1)  # a blocked thread: boom starts on another one
+while not started:
+    time.sleep(0.001)  # blocks this thread, so that boom starts on another one
 while True:
     pass

@@ -20,9 +20,9 @@ def handler(signum, frame):
 
 
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.2)
 ch = Chan()
 try:
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
     go(Chan().recv)
     ch.recv()
 except Alarm as alarm:

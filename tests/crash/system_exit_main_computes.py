@@ -9,13 +9,17 @@ import time
 
 from gopy import go
 
+started = []
+
 
 def leave():
+    started.append(None)
     time.sleep(0.2)
     sys.exit(4)
 
 
 go(leave)
-time.sleep(0.1)  # a blocked thread: leave starts on another one
+while not started:
+    time.sleep(0.001)  # blocks this thread, so that leave starts on another one
 while True:
     pass
