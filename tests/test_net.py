@@ -368,21 +368,15 @@ def test_a_deadline_is_moved_while_parked(pair, until):
         else:
             took.send(None)
 
-    def parks(g):
-        """False: the deadline has passed before."""
-        states = []
-        until(lambda: states.append(g.state) or states[-1] in ("IO wait", "dead"))
-        return states[-1] == "IO wait"
-
-    def parked(first, moved):
-        """A reader that has parked before the first deadline passed, and has seen that it was moved."""
+    def parked(first, moved):  # a reader that had parked before the first deadline passed
         while True:
             a.set_read_deadline(first)
             g = go(reads)
-            if parks(g):
-                a.set_read_deadline(moved)
-                if parks(g):
-                    return g
+            for deadline in (moved, moved):
+                until(lambda: g.state in ("IO wait", "dead"))
+                a.set_read_deadline(deadline)
+            if g.state != "dead":
+                return g
             took.recv()
 
     parked(0.05, 0.15)
@@ -874,10 +868,8 @@ def test_a_server_that_forks(run_program):
         ln = net.listen("tcp", "127.0.0.1:0")
         serving = go(ln.serve, lambda conn: conn.close())
         net.dial("tcp", str(ln.addr)).read()
-        while serving.state != "IO wait":  # no accept(2) of its is under way as the parent closes it
-            time.sleep(0.001)
-        pid = os.fork()
-        if pid == 0:
+        while serving.state != "IO wait": time.sleep(0.001)  # no accept(2) is under way when the parent closes it
+        if (pid := os.fork()) == 0:
             conn = ln.accept()
             conn.write(b"child")
             conn.close()

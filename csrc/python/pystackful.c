@@ -57,7 +57,7 @@ struct hostm {
 };
 
 static struct worker main_worker; /* the main goroutine's: the greenlet that it was adopted in */
-static PyObject *worker_function, *empty_tuple;
+static PyObject *worker_function;
 
 PyThreadState *m_tstate(struct m *mp)
 {
@@ -412,8 +412,7 @@ static void tidy(struct hostm *hm)
 bool host_tidy(struct m *mp, int64_t *until)
 {
     struct hostm *hm = mp->host;
-    if (hm->surplus > hm->nidle)
-        hm->surplus = hm->nidle;
+    hm->surplus = hm->surplus < hm->nidle ? hm->surplus : hm->nidle;
     if (likely(hm->nidle <= KEEP_IDLE && hm->surplus == 0 && hm->return_at == 0))
         return false;
     int64_t now = nanotime();
@@ -593,7 +592,6 @@ int stackful_init(void)
         return -1;
     worker_function = PyDict_GetItemString(globals, "goroutine");
     Py_XINCREF(worker_function);
-    empty_tuple = PyTuple_New(0);
     Py_DECREF(r);
     Py_DECREF(code);
     Py_DECREF(globals);
