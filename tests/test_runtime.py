@@ -476,3 +476,45 @@ def test_arguments_out_of_range():
     with pytest.raises(ValueError, match="`seconds`"):
         gopy.time.sleep(float("nan"))
     assert [signal.getsignal(n) for n in sorted(signal.valid_signals())] == handlers
+
+
+def test_what_is_due_as_an_m_changes_its_p_is_run(run_program):
+    """main's P retires, main takes the other, idle one, and finds a timer due: nothing goes to the retired one."""
+    program = """
+        import sys
+        import time as pytime
+        from gopy import go, runtime, time
+
+        async def sleeper():
+            due.append(pytime.monotonic() + 0.3)
+            await time.asleep(0.3)
+            woken.append(None)
+
+        def blocks():
+            blocked.append(None)
+            pytime.sleep(0.1)
+
+        due, woken, blocked = [], [], []
+        time.sleep(0.001)  # now main has the first P, and the second is idle
+        runtime.GOMAXPROCS(2)
+        go(sleeper)
+        time.sleep(0.01)
+        go(blocks)
+        while not blocked:
+            pytime.sleep(0.001)  # sysmon hands main's P to another M
+        go(int).join()  # main takes the second P
+        while pytime.monotonic() < due[0] - 0.1:
+            pass  # the other M goes idle, and the first P with it
+        sys.setswitchinterval(10)
+        while pytime.monotonic() < due[0] + 0.001:
+            pass
+        runtime.GOMAXPROCS(1)
+        runtime.gosched()
+        sys.setswitchinterval(0.005)
+        ends = pytime.monotonic() + 10
+        while not woken:
+            assert pytime.monotonic() < ends, "it is lost"
+            time.sleep(0.01)
+    """
+    done = run_program(program, env={"GOMAXPROCS": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
