@@ -15,6 +15,7 @@ if _core.lib.gopy_init() != 0:
 from gopy import (
     _free_threading,
     _panic,
+    _preempt,
     atomic,
     context,
     errgroup,
@@ -53,6 +54,7 @@ _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
 _core.limit_blocking(runtime._max_blocking_at_start())
 runtime._choose_netpoller()
+_preempt.at_start()
 
 
 def __getattr__(name: str) -> Any:

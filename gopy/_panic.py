@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from gopy import _asyncio, _core
+from gopy import _asyncio, _core, _preempt
 from gopy._core import Goroutine
 
 
@@ -107,7 +107,7 @@ def goexit() -> NoReturn:
 
 
 def _signals_can_wake() -> bool:
-    ours = (signal.default_int_handler, _core.sigint)
+    ours = (signal.default_int_handler, _core.sigint, _core.preempt_signal)
     for number in signal.valid_signals():
         handler = signal.getsignal(number)
         if callable(handler) and handler not in ours and not getattr(handler, "gopy_only_looks", False):
@@ -143,6 +143,7 @@ def _on_adopt() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _core.sigint)
         _core.signal_retake()  # gopy.signal may have been notifying of it already
+    _preempt.at_adoption()
 
 
 def _at_exit() -> None:

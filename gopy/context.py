@@ -27,7 +27,7 @@ from typing import Any
 from weakref import ref
 
 from gopy import time as gotime
-from gopy._core import Chan, RecvChan, default, go, nilchan, recv, select
+from gopy._core import Chan, RecvChan, default, go, nilchan, preempt_point, recv, select
 from gopy._panic import ClosedChannelError
 
 __all__ = [
@@ -251,6 +251,7 @@ class _CancelCtx(_Derived):
         state = self._state
         outcome: _Outcome | None = state.get("err")
         if outcome is None:
+            preempt_point()  # whoever polls this must not keep from running what is to end it
             return None
         self._close()  # whoever has set it may not have come to that, and done() must agree with err()
         error = outcome[0]

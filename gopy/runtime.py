@@ -16,6 +16,7 @@ from gopy._core import agosched as agosched
 from gopy._core import await_read as await_read
 from gopy._core import await_write as await_write
 from gopy._core import current as current
+from gopy._core import go_locked as go_locked
 from gopy._core import goroutines as goroutines
 from gopy._core import gosched as gosched
 from gopy._core import lock_os_thread as lock_os_thread
@@ -28,6 +29,7 @@ from gopy._cpu import num_cpu as num_cpu
 from gopy._panic import PanicHandler as PanicHandler
 from gopy._panic import goexit as goexit
 from gopy._panic import set_panic_handler as set_panic_handler
+from gopy._preempt import preempt as preempt
 
 __all__ = [
     "GOMAXPROCS",
@@ -38,12 +40,14 @@ __all__ = [
     "await_write",
     "current",
     "dump_on",
+    "go_locked",
     "goexit",
     "goroutines",
     "gosched",
     "lock_os_thread",
     "num_cpu",
     "num_goroutine",
+    "preempt",
     "set_panic_handler",
     "stack",
     "stats",

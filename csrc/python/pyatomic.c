@@ -70,6 +70,7 @@ enum op { ADD, AND, OR, SWAP };
 
 static inline PyObject *change(PyObject *self, PyObject *arg, struct width w, enum op op)
 {
+    preempt_point();
     uint64_t by, was, next;
     if (unlikely(parse_int(arg, op == ADD ? "delta" : op == SWAP ? "new" : "mask", w, &by) < 0))
         return NULL;
@@ -83,6 +84,7 @@ static inline PyObject *change(PyObject *self, PyObject *arg, struct width w, en
 
 static inline PyObject *int_cas(PyObject *self, PyObject *const *args, Py_ssize_t nargs, struct width w)
 {
+    preempt_point();
     uint64_t was, next;
     if (!check_nargs("compare_and_swap", nargs, 2))
         return NULL;
@@ -130,11 +132,13 @@ static PyObject *int_repr(PyObject *self)
     static PyObject *NAME##_load(PyObject *self, PyObject *noargs)                                           \
     {                                                                                                        \
         (void)noargs;                                                                                        \
+        preempt_point();                                                                                     \
         return to_int(aload_sc(VALUE(self)), (struct width){SIGNED, BITS});                                  \
     }                                                                                                        \
     static PyObject *NAME##_store(PyObject *self, PyObject *value)                                           \
     {                                                                                                        \
         uint64_t bits;                                                                                       \
+        preempt_point();                                                                                     \
         if (parse_int(value, "value", (struct width){SIGNED, BITS}, &bits) < 0)                              \
             return NULL;                                                                                     \
         astore_sc(VALUE(self), bits);                                                                        \
@@ -217,11 +221,13 @@ static PyObject *bool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyObject *bool_load(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     return PyBool_FromLong((long)aload_sc(VALUE(self)));
 }
 
 static PyObject *bool_store(PyObject *self, PyObject *value)
 {
+    preempt_point();
     int v = parse_bool(value, "value");
     if (v < 0)
         return NULL;
@@ -231,12 +237,14 @@ static PyObject *bool_store(PyObject *self, PyObject *value)
 
 static PyObject *bool_swap(PyObject *self, PyObject *value)
 {
+    preempt_point();
     int v = parse_bool(value, "new");
     return v < 0 ? NULL : PyBool_FromLong((long)axchg(VALUE(self), (uint64_t)v));
 }
 
 static PyObject *bool_cas(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     if (!check_nargs("compare_and_swap", nargs, 2))
         return NULL;
     int was = parse_bool(args[0], "old"), next = was < 0 ? -1 : parse_bool(args[1], "new");

@@ -14,6 +14,7 @@ static PyObject *as_object(PyObject *ref) { return ref ? ref : new_ref(Py_None);
 
 static PyObject *ref_load(PyObject *self, PyObject *noargs)
 {
+    preempt_point();
     PyObject *ref;
     (void)noargs;
     BEGIN_EXCLUSIVE(self);
@@ -48,6 +49,7 @@ static enum replaced replace(PyObject *self, PyObject *old, PyObject *new, PyTyp
 
 static PyObject *pointer_store(PyObject *self, PyObject *new)
 {
+    preempt_point();
     PyObject *was;
     replace(self, NULL, new, NULL, &was);
     Py_XDECREF(was);
@@ -56,6 +58,7 @@ static PyObject *pointer_store(PyObject *self, PyObject *new)
 
 static PyObject *pointer_swap(PyObject *self, PyObject *new)
 {
+    preempt_point();
     PyObject *was;
     replace(self, NULL, new, NULL, &was);
     return as_object(was);
@@ -63,6 +66,7 @@ static PyObject *pointer_swap(PyObject *self, PyObject *new)
 
 static PyObject *pointer_cas(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     PyObject *was = NULL;
     if (!check_nargs("compare_and_swap", nargs, 2))
         return NULL;
@@ -85,6 +89,7 @@ static int set_value(PyObject *self, const char *what, PyObject *old, PyObject *
 
 static PyObject *value_store(PyObject *self, PyObject *new)
 {
+    preempt_point();
     PyObject *was;
     if (set_value(self, "store", NULL, new, &was) < 0)
         return NULL;
@@ -94,12 +99,14 @@ static PyObject *value_store(PyObject *self, PyObject *new)
 
 static PyObject *value_swap(PyObject *self, PyObject *new)
 {
+    preempt_point();
     PyObject *was;
     return set_value(self, "swap", NULL, new, &was) < 0 ? NULL : as_object(was);
 }
 
 static PyObject *value_cas(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     PyObject *was;
     if (!check_nargs("compare_and_swap", nargs, 2))
         return NULL;

@@ -174,6 +174,7 @@ static PySendResult await_send(PyObject *self, PyObject *arg, PyObject **result)
     case AWAIT_NEW:
         if (!acas(&a->state, AWAIT_NEW, AWAIT_USED))
             break;
+        preempt_point();
         switch (a->ops->begin(a, NULL)) {
         case AWAIT_DONE:
             *result = await_take(a);

@@ -97,6 +97,7 @@ static PyObject *send_failed(enum chan_result r)
 
 static enum chan_result send_slowly(PyChan *ch, PyObject *value, int64_t deadline)
 {
+    preempt_point();
     if (ch->c) {
         enum chan_result r = chansend_begin(ch->c, NULL, value);
         if (r != CHAN_BLOCK || deadline == DEADLINE_PAST)
@@ -119,7 +120,7 @@ static PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nar
     PyObject *value = new_ref(args[0]);
     struct m *mp = getm();
     enum chan_result r;
-    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !sched.exiting))
+    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !real_peek(&sched.attention)))
         r = chansend(ch->c, mp->curg, value, deadline);
     else
         r = send_slowly(ch, value, deadline);
@@ -135,6 +136,7 @@ static PyObject *chan_close(PyObject *self, PyObject *noargs)
 {
     PyChan *ch = (PyChan *)self;
     (void)noargs;
+    preempt_point();
     if (ch->c == NULL)
         PyErr_SetString(hooks.Panic, "close of nil channel");
     else if (closechan(ch->c))
@@ -148,6 +150,7 @@ static PyObject *chan_close(PyObject *self, PyObject *noargs)
 
 static enum chan_result recv_slowly(PyChan *ch, void **elem, int64_t deadline)
 {
+    preempt_point();
     if (ch->c) {
         enum chan_result r = chanrecv_begin(ch->c, NULL, elem);
         if (r != CHAN_BLOCK || deadline == DEADLINE_PAST)
@@ -167,7 +170,7 @@ static inline enum chan_result receive(PyChan *ch, PyObject **value, int64_t dea
     struct m *mp = getm();
     enum chan_result r;
     void *elem = NULL;
-    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !sched.exiting))
+    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !real_peek(&sched.attention)))
         r = chanrecv(ch->c, mp->curg, &elem, deadline);
     else
         r = recv_slowly(ch, &elem, deadline);
@@ -214,6 +217,7 @@ static PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t 
 static Py_ssize_t chan_len(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
+    preempt_point();
     return ch->c && !ch->c->timed ? (Py_ssize_t)apeek(&ch->c->count) : 0;
 }
 

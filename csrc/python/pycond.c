@@ -181,6 +181,7 @@ static PyObject *cond_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
 static PyObject *cond_signal(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     condsignal(&((SyncCond *)self)->c);
     Py_RETURN_NONE;
 }
@@ -188,6 +189,7 @@ static PyObject *cond_signal(PyObject *self, PyObject *noargs)
 static PyObject *cond_broadcast(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     condbroadcast(&((SyncCond *)self)->c);
     Py_RETURN_NONE;
 }

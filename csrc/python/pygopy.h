@@ -116,7 +116,7 @@ void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: th
 void pyhost_fork_child(void);
 uintptr_t sections_leave(PyThreadState *ts);
 void sections_enter(PyThreadState *ts, uintptr_t sections);
-struct g *getg_or_raise(void);
+struct g *getg_or_raise(void); /* a preempt_point(), too */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
 int parse_duration(PyObject *o, const char *name,
                    int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
@@ -178,6 +178,10 @@ void freeze_switches(void);
 void thaw_switches(void);
 
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
+
+/* pypreempt.c */
+int preempt_init(void);
+void preempt_adopt(void); /* this thread has become an M's */
 
 /* pycall.c */
 PyObject *goroutine_call(Goroutine *go); /* what its function returns */
@@ -274,12 +278,12 @@ void raise_io(enum io_result r, int err);
 static inline struct g *current_g(void)
 {
     struct m *mp = getm();
-    return likely(mp && mp->curg && !sched.exiting) ? mp->curg : getg_or_raise();
+    return likely(mp && mp->curg && !real_peek(&sched.attention)) ? mp->curg : getg_or_raise();
 }
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
-extern PyMethodDef offload_functions[], io_functions[], signal_functions[];
+extern PyMethodDef offload_functions[], io_functions[], signal_functions[], preempt_functions[];
 extern PyObject *default_case;
 
 /* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */

@@ -114,7 +114,10 @@ static int copy_context(Goroutine *go)
     return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;
 }
 
-static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group) /* steals go */
+/* Where a goroutine starts: on any M, or on one of its own. */
+enum place { ANYWHERE, ALONE };
+
+static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group, enum place place) /* steals go */
 {
     if (copy_context(go) < 0)
         goto fail;
@@ -125,26 +128,32 @@ static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group) /* steals g
     go->group = group;
     Py_XINCREF(group);
     Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
-    newproc(&go->g, kind);
-    return (PyObject *)go;
+    if (place == ANYWHERE) {
+        newproc(&go->g, kind);
+        return (PyObject *)go;
+    }
+    if (newproc_locked(&go->g, kind))
+        return (PyObject *)go;
+    Py_DECREF(go);
+    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
 fail:
     Py_DECREF(go);
     return NULL;
 }
 
-/* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
-PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group)
+static PyObject *go_at(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group,
+                       enum place place)
 {
-    if (unlikely(nargs < 1)) {
-        PyErr_SetString(PyExc_TypeError, "go() missing 1 required positional argument: `fn`");
-        return NULL;
-    }
+    preempt_point();
+    if (unlikely(nargs < 1))
+        return PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: `fn`",
+                            place == ALONE ? "go_locked" : "go");
     PyObject *fn = args[0];
     Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (unlikely(!PyCallable_Check(fn))) {
         if (is_coroutine(fn)) {
             Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
-            return go ? start(go, GSTACKLESS, group) : NULL;
+            return go ? start(go, GSTACKLESS, group, place) : NULL;
         }
         type_error("fn", "callable, a coroutine or a generator", fn);
         return NULL;
@@ -166,13 +175,25 @@ PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
     }
-    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group);
+    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group, place);
+}
+
+/* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
+PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group)
+{
+    return go_at(args, nargs, kwnames, group, ANYWHERE);
 }
 
 static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    return goroutine_go(args, nargs, kwnames, NULL);
+    return go_at(args, nargs, kwnames, NULL, ANYWHERE);
+}
+
+static PyObject *core_go_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    return go_at(args, nargs, kwnames, NULL, ALONE);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)
@@ -219,6 +240,7 @@ static const char *state_of(struct g *gp)
 static PyObject *get_state(PyObject *self, void *closure)
 {
     (void)closure;
+    preempt_point();
     return PyUnicode_FromString(state_of(&((Goroutine *)self)->g));
 }
 
@@ -230,6 +252,7 @@ static PyObject *get_stackless(PyObject *self, void *closure)
 
 static PyObject *goroutine_join_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    preempt_point();
     Goroutine *go = (Goroutine *)self;
     int64_t deadline = NEVER;
     if (nargs == 1 && kwnames == NULL) {
@@ -317,5 +340,10 @@ PyMethodDef goroutine_functions[] = {
      "object is accepted as fn too. Works as a decorator on a function without parameters: `@go`.\n"
      "It starts with a copy of the caller's contextvars.\n"
      "TypeError: fn is not callable, or is an async generator function."},
+    {"go_locked", (PyCFunction)(void (*)(void))core_go_locked, METH_FASTCALL | METH_KEYWORDS,
+     "go_locked($module, fn, /, *args, **kwargs)\n--\n\n"
+     "go(), on an OS thread of its own: locked from the first instruction, and alone on it.\n\n"
+     "The thread ends with the goroutine, unless that has called unlock_os_thread(). For what belongs to one thread: a\n"
+     "GUI, a library with state for each thread, a signal mask. RuntimeError: no thread can be started."},
     {0},
 };

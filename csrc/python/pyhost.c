@@ -214,6 +214,7 @@ void sections_enter(PyThreadState *ts, uintptr_t sections) { (void)ts, (void)sec
 
 struct g *getg_or_raise(void)
 {
+    preempt_point();
     struct g *gp = getg();
     if (unlikely(gp == NULL) && !PyErr_Occurred()) {
         if (getm() && getm()->curg == NULL)
@@ -343,7 +344,7 @@ void pyhost_before_fork(void)
 
 void pyhost_before_exit(void)
 {
-    (void)real_xchg(&sched.exiting, 1);
+    preempt_exiting();
     signals_shutdown();
     wait_for_new_threads();
 }

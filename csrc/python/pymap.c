@@ -70,6 +70,7 @@ static PyObject *pair(PyObject *value, bool ok) /* steals value, NULL: None */
 
 static PyObject *map_load(PyObject *self, PyObject *key)
 {
+    preempt_point();
     PyObject *value;
     int found = get((SyncMap *)self, key, &value);
     return found < 0 ? NULL : pair(value, found);
@@ -92,6 +93,7 @@ static int exchange(SyncMap *m, PyObject *key, PyObject *value, PyObject **was)
 
 static PyObject *map_store(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     PyObject *was;
     if (!check_nargs("store", nargs, 2) || exchange((SyncMap *)self, args[0], args[1], &was) < 0)
         return NULL;
@@ -101,6 +103,7 @@ static PyObject *map_store(PyObject *self, PyObject *const *args, Py_ssize_t nar
 
 static PyObject *map_swap(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     PyObject *was;
     int found = check_nargs("swap", nargs, 2) ? exchange((SyncMap *)self, args[0], args[1], &was) : -1;
     return found < 0 ? NULL : pair(was, found);
@@ -108,6 +111,7 @@ static PyObject *map_swap(PyObject *self, PyObject *const *args, Py_ssize_t narg
 
 static PyObject *map_load_or_store(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     SyncMap *m = (SyncMap *)self;
     PyObject *value;
     if (!check_nargs("load_or_store", nargs, 2))
@@ -146,6 +150,7 @@ static int take(SyncMap *m, PyObject *key, PyObject *old, PyObject **was)
 
 static PyObject *map_load_and_delete(PyObject *self, PyObject *key)
 {
+    preempt_point();
     PyObject *was;
     int found = take((SyncMap *)self, key, NULL, &was);
     return found < 0 ? NULL : pair(was, found);
@@ -153,6 +158,7 @@ static PyObject *map_load_and_delete(PyObject *self, PyObject *key)
 
 static PyObject *map_delete(PyObject *self, PyObject *key)
 {
+    preempt_point();
     PyObject *was;
     if (take((SyncMap *)self, key, NULL, &was) < 0)
         return NULL;
@@ -162,6 +168,7 @@ static PyObject *map_delete(PyObject *self, PyObject *key)
 
 static PyObject *map_compare_and_delete(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     PyObject *was;
     int found =
         check_nargs("compare_and_delete", nargs, 2) ? take((SyncMap *)self, args[0], args[1], &was) : -1;
@@ -173,6 +180,7 @@ static PyObject *map_compare_and_delete(PyObject *self, PyObject *const *args, P
 
 static PyObject *map_compare_and_swap(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    preempt_point();
     SyncMap *m = (SyncMap *)self;
     PyObject *was;
     if (!check_nargs("compare_and_swap", nargs, 3) || enter(m) < 0)
@@ -189,6 +197,7 @@ static PyObject *map_compare_and_swap(PyObject *self, PyObject *const *args, Py_
 
 static PyObject *map_clear_(PyObject *self, PyObject *noargs)
 {
+    preempt_point();
     SyncMap *m = (SyncMap *)self;
     (void)noargs;
     if (enter(m) < 0)
@@ -205,6 +214,7 @@ static PyObject *map_clear_(PyObject *self, PyObject *noargs)
 
 static PyObject *map_range(PyObject *self, PyObject *fn)
 {
+    preempt_point();
     if (!PyCallable_Check(fn)) {
         type_error("fn", "callable", fn);
         return NULL;
@@ -256,6 +266,7 @@ static PyObject *map_items(PyObject *self, PyObject *noargs)
 
 static PyObject *items_next(PyObject *self)
 {
+    preempt_point();
     MapItems *it = (MapItems *)self;
     while (apeek(&it->next) < PyList_GET_SIZE(it->keys)) {
         Py_ssize_t i = aadd(&it->next, 1) - 1;

@@ -94,6 +94,7 @@ static PyObject *lock_until(PyObject *self, PyObject *const *args, Py_ssize_t na
 
 static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    preempt_point();
     if (likely(nargs == 0 && kwnames == NULL && mutexlock_fast(&((SyncMutex *)self)->mu)))
         Py_RETURN_NONE;
     return lock_until(self, args, nargs, kwnames);
@@ -110,6 +111,7 @@ static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)
 static PyObject *mutex_try_lock(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     struct rwmutex *rw = as_rwmutex(self);
     return PyBool_FromLong(rw ? rwtrylock(rw, true) : mutextrylock(&((SyncMutex *)self)->mu));
 }
@@ -117,12 +119,14 @@ static PyObject *mutex_try_lock(PyObject *self, PyObject *noargs)
 static PyObject *mutex_locked(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     return PyBool_FromLong(is_locked(self));
 }
 
 static PyObject *mutex_enter(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     if (likely(mutexlock_fast(&((SyncMutex *)self)->mu)) || lock_slowly(self, NEVER) == 0)
         Py_RETURN_NONE;
     return NULL;
@@ -195,6 +199,7 @@ static void once_dealloc(PyObject *self)
 
 static PyObject *once_do(PyObject *self, PyObject *fn)
 {
+    preempt_point();
     SyncOnce *o = (SyncOnce *)self;
     if (unlikely(!PyCallable_Check(fn))) {
         type_error("fn", "callable", fn);

@@ -333,6 +333,7 @@ static PyObject *netfd_close(PyObject *self, PyObject *noargs)
 
 static PyObject *set_deadline(NetFD *f, PyObject *seconds, bool read, bool write)
 {
+    preempt_point();
     int64_t deadline;
     if (parse_timeout(seconds, "seconds_from_now", &deadline) < 0)
         return NULL;
@@ -495,6 +496,7 @@ static PyObject *netfd_fileno(PyObject *self, PyObject *noargs)
 static PyObject *netfd_get_closed(PyObject *self, void *closure)
 {
     (void)closure;
+    preempt_point();
     return PyBool_FromLong(!is_open((NetFD *)self));
 }
 

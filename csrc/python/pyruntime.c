@@ -34,6 +34,7 @@ static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize
 static PyObject *core_num_goroutine(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
+    preempt_point();
     return PyLong_FromUnsignedLongLong(num_goroutine());
 }
 
@@ -76,6 +77,7 @@ static int by_id(const void *a, const void *b)
 static PyObject *core_goroutines(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
+    preempt_point();
     size_t n = 0, cap = num_goroutine() + 1024;
     Goroutine **all = PyMem_RawMalloc(cap * sizeof(*all));
     if (all == NULL)
@@ -124,8 +126,7 @@ static PyObject *core_lock_os_thread(PyObject *self, PyObject *noargs)
     struct g *gp = current();
     if (gp == NULL)
         return NULL;
-    gp->lockedm->lockedg = gp;
-    gp->lockedm->lockcount++;
+    goroutine_lock(gp);
     Py_RETURN_NONE;
 }
 
@@ -135,23 +136,20 @@ static PyObject *core_unlock_os_thread(PyObject *self, PyObject *noargs)
     struct g *gp = current();
     if (gp == NULL)
         return NULL;
-    struct m *mp = gp->lockedm;
-    if (mp->lockcount > 0 && --mp->lockcount == 0)
-        mp->lockedg = NULL;
+    goroutine_unlock(gp);
     Py_RETURN_NONE;
 }
 
 static PyObject *core_os_thread_locked(PyObject *self, PyObject *go)
 {
     (void)self;
-    struct g *gp = &((Goroutine *)go)->g;
-    struct m *mp = gp->lockedm;
-    return PyBool_FromLong(mp && mp->lockedg == gp);
+    return PyBool_FromLong(((Goroutine *)go)->g.lockcount > 0);
 }
 
 static PyObject *core_stats(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
+    preempt_point();
     uint64_t spawned = aload(&sched.nspawned), switches = 0, steals = 0, stolen = 0, runq = 0, timers = 0;
     uint64_t runnable = 0, parked = 0;
     for (int i = 0; i < aload(&sched.nprocs); i++) {
@@ -173,11 +171,12 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
         unlock(&s->lock);
     }
     runq += apeek(&sched.nglob);
-    return Py_BuildValue("{sisisisKsKsKsKsKsisKsKsKsKsKsisO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms",
+    return Py_BuildValue("{sisisisKsKsKsKsKsisKsKsKsKsKsKsO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms",
                          apeek(&sched.nm), "idle_ps", apeek(&sched.npidle), "goroutines", num_goroutine(),
                          "runq", runq, "runnable", runnable, "parked", parked, "timers", timers, "netpoll",
                          (int)apeek(&np.nreg), "spawned", spawned, "switches", switches, "steals", steals,
-                         "stolen", stolen, "handoffs", real_load(&sched.nhandoffs), "preemptions", 0, "gil",
+                         "stolen", stolen, "handoffs", real_load(&sched.nhandoffs), "preemptions",
+                         (unsigned long long)real_peek(&sched.npreempted), "gil",
                          GOPY_THREADED ? Py_False : Py_True);
 }
 
@@ -348,9 +347,9 @@ PyMethodDef runtime_functions[] = {
      "agosched($module, /)\n--\n\nAn awaitable: gosched() for `async def` and generator goroutines, and asyncio."},
     {"lock_os_thread", core_lock_os_thread, METH_NOARGS,
      "lock_os_thread($module, /)\n--\n\n"
-     "No other goroutine runs on this OS thread until unlock_os_thread() was called as often.\n\n"
-     "Goroutines that have started on this thread before wait that long. One that ends locked takes its\n"
-     "thread with it, once those have ended."},
+     "No goroutine starts on this OS thread until unlock_os_thread() was called as often.\n\n"
+     "Those that have started there already go on there, as they can run nowhere else: go_locked() starts one that is\n"
+     "alone. One that ends locked takes its thread with it, once those have ended."},
     {"unlock_os_thread", core_unlock_os_thread, METH_NOARGS,
      "unlock_os_thread($module, /)\n--\n\nUndo one lock_os_thread(); without one, nothing."},
     {"stats", core_stats, METH_NOARGS,

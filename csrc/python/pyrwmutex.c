@@ -26,6 +26,7 @@ int rwmutex_release(struct rwmutex *rw, bool write)
 static inline PyObject *lock_it(struct rwmutex *rw, bool write, const char *name, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *kwnames)
 {
+    preempt_point();
     int64_t deadline = NEVER;
     if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, name, &deadline) < 0)
         return NULL;
@@ -76,18 +77,21 @@ static PyObject *rwmutex_runlock(PyObject *self, PyObject *noargs)
 static PyObject *rwmutex_try_lock(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     return PyBool_FromLong(rwtrylock(RW(self), true));
 }
 
 static PyObject *rwmutex_try_rlock(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     return PyBool_FromLong(rwtrylock(RW(self), false));
 }
 
 static PyObject *rwmutex_locked(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     return PyBool_FromLong(aload(&RW(self)->state) & RW_WRITER);
 }
 

@@ -208,6 +208,7 @@ PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_
 static PyObject *core_select(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
+    preempt_point();
     int64_t deadline = NEVER;
     if (unlikely(kwnames != NULL) && parse_timeout_kw(args, nargs, nargs, kwnames, "select", &deadline) < 0)
         return NULL;

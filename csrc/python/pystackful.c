@@ -94,6 +94,9 @@ static void switch_ended(struct hostm *hm) { astore(&hm->switching, 0); }
 /* From here to thaw_switches() no other M resumes a suspended goroutine. */
 void freeze_switches(void)
 {
+    struct m *self = getm();
+    if (self) /* nobody would end the freeze while this thread waits for that */
+        self->locks++;
     aadd(&frozen, 1);
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
         struct hostm *hm = real_load(&mp->host);
@@ -105,7 +108,13 @@ void freeze_switches(void)
     }
 }
 
-void thaw_switches(void) { aadd(&frozen, -1); }
+void thaw_switches(void)
+{
+    struct m *self = getm();
+    if (self)
+        self->locks--;
+    aadd(&frozen, -1);
+}
 #else
 static inline void switch_begins(struct hostm *hm) { (void)hm; }
 static inline void switch_ended(struct hostm *hm) { (void)hm; }
@@ -452,6 +461,7 @@ static struct hostm *hostm_new(struct m *mp)
         hm->on = NULL;
         real_store(&hm->ident, PyThread_get_thread_ident());
         real_store(&hm->ts, PyThreadState_Get());
+        preempt_adopt();
     }
     return hm;
 }

@@ -185,6 +185,7 @@ __attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, s
             continue;
         }
         await_keep(a, did);
+        preempt_point();
         r = resume(go->fn, a, &yielded);
     }
     take_hook_back(ts, hook);

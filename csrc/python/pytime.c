@@ -45,6 +45,7 @@ static int64_t from_now(int64_t ns) { return ns == NEVER ? NEVER : nanotime() + 
 static PyObject *core_sleep(PyObject *self, PyObject *seconds)
 {
     (void)self;
+    preempt_point();
     int64_t deadline;
     if (no_number(seconds) < 0 || parse_timeout(seconds, "seconds", &deadline) < 0)
         return NULL;
@@ -71,6 +72,7 @@ void time_give_back(struct hchan *c, PyObject *value)
 static PyObject *core_now(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
+    preempt_point();
     return PyFloat_FromDouble(timechan_seconds(nanotime()));
 }
 
@@ -296,6 +298,7 @@ static struct timechan *timechan_in(PyObject *self) { return &((TimeChan *)((Tim
 static PyObject *timer_stop(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     if (Py_TYPE(self) != &FuncTimer_Type)
         return PyBool_FromLong(timechan_stop(timechan_in(self)));
     FuncTimer *ft = (FuncTimer *)self;
@@ -308,6 +311,7 @@ static PyObject *timer_stop(PyObject *self, PyObject *noargs)
 
 static PyObject *timer_reset(PyObject *self, PyObject *seconds)
 {
+    preempt_point();
     int64_t ns;
     bool was, ok;
     if (no_number(seconds) < 0 || parse_duration(seconds, "seconds", &ns) < 0)
@@ -327,12 +331,14 @@ static PyObject *timer_reset(PyObject *self, PyObject *seconds)
 static PyObject *ticker_stop(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     timechan_stop(timechan_in(self));
     Py_RETURN_NONE;
 }
 
 static PyObject *ticker_reset(PyObject *self, PyObject *seconds)
 {
+    preempt_point();
     int64_t ns;
     bool was;
     if (no_number(seconds) < 0 || parse_duration(seconds, "seconds", &ns) < 0 ||

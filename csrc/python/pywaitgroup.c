@@ -61,6 +61,7 @@ static int parse_delta(PyObject *o, int32_t *delta)
 
 static PyObject *waitgroup_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    preempt_point();
     Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     int32_t delta = 1;
     if (unlikely(n > 1))
@@ -77,6 +78,7 @@ static PyObject *waitgroup_add(PyObject *self, PyObject *const *args, Py_ssize_t
 static PyObject *waitgroup_done_(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     if (unlikely(group_add(self, -1) < 0))
         return NULL;
     Py_RETURN_NONE;
@@ -101,6 +103,7 @@ static PyObject *waitgroup_go(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyObject *waitgroup_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    preempt_point();
     struct waitgroup *wg = &((SyncWaitGroup *)self)->wg;
     int64_t deadline = NEVER;
     if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "wait", &deadline) < 0)

@@ -104,6 +104,7 @@ struct g {
     uint8_t status, reason, kind, wake;
     uint32_t armed;      /* see Gwaiting */
     uint32_t epoch;      /* which fork generation it belongs to */
+    uint32_t lockcount;  /* how often it has locked its M: see goroutine_lock */
     struct sudog *fired; /* which of its sudogs a waker used; NULL: none */
     struct gwait *wait;
     struct waitq joiners;
@@ -120,6 +121,15 @@ struct gqueue {
 
 enum mstate { Mrunning, Midle, Mwaitp };
 
+/* What sysmon wants of the goroutine that runs on an M. */
+enum preempt {
+    PREEMPT_NOT,
+    PREEMPT_YIELD,  /* it has had its time slice */
+    PREEMPT_HANDED, /* besides, it did not yield, and the M's P has gone to another */
+};
+
+#define PREEMPT_TOKENS 4
+
 struct m {
     struct g *curg;      /* the goroutine whose code runs; NULL while the M schedules */
     struct p *p;         /* see takep */
@@ -127,20 +137,24 @@ struct m {
     struct gqueue
         yieldq;        /* the same, but behind everybody else: they have yielded, or can wait for a batch */
     struct g *remote;  /* like lockq, pushed by others, newest first */
-    struct g *lockedg; /* LockOSThread: the only goroutine it may run */
-    uint32_t lockcount;
+    uint32_t nlocked;  /* goroutines that have locked it: while there are any, none starts here */
+    uint32_t preempt;  /* enum preempt, see preempt.c */
+    int64_t yields_until; /* a time slice for the others, after one of its own was made to yield; 0: none */
+    uint32_t locks;    /* while not 0, its goroutine must not be made to yield */
     uint32_t nbound; /* live goroutines bound to it */
     uint32_t state;  /* enum mstate */
     uint32_t rand;
     bool listed;          /* is in sched.midle; idle ones that take no new goroutines are not */
     bool spinning, dying; /* dying: takes no new goroutines, ends with its last bound one */
     bool entering;        /* between leave and enter on the runtime's own behalf; sysmon reads it */
+    uint8_t without_p;    /* sysmon's: how often it was seen to run without a P */
     struct p *nextp;      /* comes with the wake-up */
     struct note park;
     struct m *idlenext; /* in sched.midle or sched.pwait */
     struct m *allnext;
     int id;
     void *host; /* the embedding's own */
+    void *tokens[PREEMPT_TOKENS]; /* likewise, see host_preempt */
 };
 
 enum pstatus { Pidle, Prunning, Pretired };
@@ -177,10 +191,15 @@ struct sched {
     struct m *mdead;
     int nm, nmever, nmidle, nprocs; /* nprocs: Ps ever made */
     /* Read without the lock. */
-    int gomaxprocs, npidle, nmspinning;
+    int npidle, nmspinning;
     uint32_t nglob;
-    uint32_t epoch;
-    uint32_t exiting, main_adopted, sysmon_running, sysmon_asleep;
+    /* On a cache line that is seldom written: every call into gopy reads `attention`, see preempt.c. */
+    uint32_t attention __attribute__((aligned(64)));
+    uint32_t exiting, epoch, main_adopted, sysmon_running, sysmon_asleep;
+    int gomaxprocs;
+    uint32_t nhogs __attribute__((aligned(64))); /* Ms that compute without the P that was taken from them */
+    uint32_t npreempted;
+    int64_t preempt_after; /* ns, see host_preempt; 0: never */
     uint32_t yieldp; /* sysmon: an M has waited for a P too long, give it yours */
     struct note sysmon_note;
     uint64_t goidgen, nhandoffs, nspawned;

@@ -26,6 +26,10 @@ bool host_attached(struct m *mp);
 /* Start an OS thread that calls host code ending in a loop of findrunnable() for mp. false: cannot. */
 bool host_newthread(struct m *mp);
 
+/* mp's goroutine computes and calls nothing of the runtime's: bring it to a preempt_point() if there is a way. Called by
+ * sysmon, detached. */
+void host_preempt(struct m *mp);
+
 /* Start an OS thread that attaches and calls offload_thread(). false: cannot. */
 bool host_newoffload(void);
 

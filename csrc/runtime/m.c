@@ -139,13 +139,7 @@ static bool has_bound_work(struct m *mp)
 {
     if (aload_sc(&mp->remote))
         return true;
-    if (mp->lockedg == NULL)
-        return mp->lockq.head != NULL || mp->yieldq.head != NULL;
-    for (int i = 0; i < 2; i++)
-        for (struct g *gp = (i ? &mp->yieldq : &mp->lockq)->head; gp; gp = gp->schedlink)
-            if (runs_on_locked(mp, gp))
-                return true;
-    return false;
+    return mp->lockq.head != NULL || mp->yieldq.head != NULL;
 }
 
 /* ---- */
@@ -198,8 +192,7 @@ static struct p *recheck(struct m *mp, bool spun)
 /* Is there anything to do with pp for an M that has no goroutines of its own? */
 static bool has_free_work(struct p *pp)
 {
-    return runqlen(&pp->runq) || apeek(&pp->runnext) || apeek(&sched.nglob) ||
-           real_peek(&ptimers(pp)->first) <= nanotime();
+    return apeek(&pp->runnext) || has_unbound(pp) || real_peek(&ptimers(pp)->first) <= nanotime();
 }
 
 /* Queue a system goroutine on the main thread's M, which alone may run it. */
@@ -352,17 +345,19 @@ struct p *idle(struct m *mp, struct p *pp)
 }
 
 /* The memory of an M is reused and never freed: sysmon looks at Ms without a lock. */
-static struct m *m_alloc(void)
+struct m *m_new(void)
 {
     lock(&sched.lock);
     struct m *mp = sched.mdead;
     if (mp)
         sched.mdead = mp->idlenext;
     unlock(&sched.lock);
-    if (mp == NULL)
-        return calloc(1, sizeof(*mp));
+    if (mp == NULL && (mp = calloc(1, sizeof(*mp))) == NULL)
+        return NULL;
     mp->dying = mp->spinning = false;
     mp->state = Mrunning;
+    m_init(mp);
+    real_store(&mp->entering, true); /* until its thread has attached */
     return mp;
 }
 
@@ -378,10 +373,8 @@ void startm(struct p *pp, bool spinning)
     unlock(&sched.lock);
     if (mp)
         return;
-    if ((mp = m_alloc()) != NULL) {
-        m_init(mp);
+    if ((mp = m_new()) != NULL) {
         mp->spinning = spinning;
-        real_store(&mp->entering, true); /* until its thread has attached */
         astore(&mp->p, pp);
         astore(&pp->m, mp);
         if (host_newthread(mp))
@@ -478,8 +471,10 @@ void handoffp(struct p *pp)
     bool work = has_free_work(pp);
     lock(&sched.lock);
     work = work || !kept_locked(first_timer()) || (netpollwaiters() && sched.poller == NULL);
-    if (!work)
+    if (!work || (sched.pwait_first && pp->id < sched.gomaxprocs)) { /* an M that waits for a P does this, too */
         releasep_locked(pp);
+        work = false;
+    }
     unlock(&sched.lock);
     if (work)
         startm(pp, false);

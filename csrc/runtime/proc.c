@@ -43,6 +43,21 @@ void allg_add(struct g *gp)
     unlock(&s->lock);
 }
 
+/* gp is dead; those that wait for that are moved to `joiners`. */
+static void allg_del(struct g *gp, struct waitq *joiners)
+{
+    struct allg *s = shard(gp);
+    lock(&s->lock);
+    *gp->allprev = gp->allnext;
+    if (gp->allnext)
+        gp->allnext->allprev = gp->allprev;
+    apoke(&s->n, s->n - 1);
+    astore(&gp->status, Gdead);
+    for (struct sudog *sg; joiners && (sg = dequeue(&gp->joiners)) != NULL;)
+        enqueue(joiners, sg);
+    unlock(&s->lock);
+}
+
 uint64_t num_goroutine(void)
 {
     uint64_t n = 0;
@@ -51,20 +66,26 @@ uint64_t num_goroutine(void)
     return n;
 }
 
-void newproc(struct g *gp, uint8_t kind)
+/* gp becomes runnable, and is seen from here on. */
+static void born(struct g *gp, uint8_t kind)
 {
     gp->kind = kind;
     gp->epoch = sched.epoch;
+    apoke(&gp->status, Grunnable);
     if (kind != GSYSTEM) {
         gp->id = aadd(&sched.goidgen, 1);
         allg_add(gp);
     }
-    apoke(&gp->status, Grunnable);
+}
+
+void newproc(struct g *gp, uint8_t kind)
+{
+    born(gp, kind);
     struct m *mp = getm();
-    struct p *pp = mp ? takep(mp) : NULL;
-    if (unlikely(pp == NULL) && mp != NULL)
+    struct p *pp = mp && takes_new(mp) ? takep(mp) : NULL;
+    if (unlikely(pp == NULL) && mp != NULL && takes_new(mp))
         pp = acquirep();
-    if (unlikely(pp == NULL)) {
+    if (unlikely(pp == NULL)) { /* it cannot run here, or not soon */
         aadd(&sched.nspawned, 1);
         globrunqput(gp);
         wake_anyone();
@@ -77,6 +98,39 @@ void newproc(struct g *gp, uint8_t kind)
     wakep();
 #endif
     sysmon_watch();
+}
+
+bool newproc_locked(struct g *gp, uint8_t kind)
+{
+    struct m *mp = m_new();
+    if (mp == NULL)
+        return false;
+    gp->lockedm = mp;
+    gp->lockcount = 1;
+    mp->nlocked = mp->nbound = 1;
+    born(gp, kind);
+    gq_push(&mp->lockq, gp);
+    if (host_newthread(mp)) {
+        aadd(&sched.nspawned, 1);
+        return true;
+    }
+    gq_pop(&mp->lockq);
+    mp->nlocked = mp->nbound = 0;
+    m_exit(mp);
+    allg_del(gp, NULL);
+    return false;
+}
+
+void goroutine_lock(struct g *gp)
+{
+    if (gp->lockcount++ == 0)
+        gp->lockedm->nlocked++;
+}
+
+void goroutine_unlock(struct g *gp)
+{
+    if (gp->lockcount > 0 && --gp->lockcount == 0)
+        gp->lockedm->nlocked--;
 }
 
 void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
@@ -93,7 +147,7 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
 /* gp, which is stackless, is about to wait: from here any M may run it, unless it has locked this one. */
 void goroutine_unbind(struct m *mp, struct g *gp)
 {
-    if (likely(mp->lockedg != gp && gp != sched.g1)) {
+    if (likely(gp->lockcount == 0 && gp != sched.g1)) {
         gp->lockedm = NULL;
         mp->nbound--;
     }
@@ -102,9 +156,9 @@ void goroutine_unbind(struct m *mp, struct g *gp)
 
 void goroutine_end(struct m *mp, struct g *gp)
 {
-    if (mp->lockedg == gp) { /* it ended locked: its thread goes too */
-        mp->lockedg = NULL;
-        mp->lockcount = 0;
+    if (gp->lockcount) { /* it ended locked: its thread goes too, once those that have started there have ended */
+        gp->lockcount = 0;
+        mp->nlocked--;
         if (mp != &sched.m0)
             mp->dying = true;
     }
@@ -114,17 +168,8 @@ void goroutine_end(struct m *mp, struct g *gp)
         astore(&gp->status, Gdead);
         return;
     }
-    struct allg *s = shard(gp);
-    lock(&s->lock);
-    *gp->allprev = gp->allnext;
-    if (gp->allnext)
-        gp->allnext->allprev = gp->allprev;
-    apoke(&s->n, s->n - 1);
-    astore(&gp->status, Gdead);
     struct waitq woken = {0};
-    for (struct sudog *sg; (sg = dequeue(&gp->joiners)) != NULL;)
-        enqueue(&woken, sg);
-    unlock(&s->lock);
+    allg_del(gp, &woken);
     while (woken.first) {
         struct sudog *sg = woken.first;
         woken.first = sg->next; /* before it is readied: then the sudog is its owner's again */

@@ -35,6 +35,7 @@ void rt_fork_child(struct g *self)
     m0->host = host;
     m0->curg = self;
     m0->nbound = 1;
+    m0->nlocked = self->lockcount > 0;
     tls_m = m0;
     self->lockedm = m0;
     self->id = 1;

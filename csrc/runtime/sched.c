@@ -94,27 +94,31 @@ void shed_unbound(struct m *mp)
 }
 #endif
 
-/* For an M that is locked to one goroutine, or takes no new ones. */
-static struct g *pick_bound(struct m *mp, struct p *pp)
+/* One that has yielded, before others have had their turn: but not yet if it may be one that was made to yield, as
+ * it would run for a time slice again while those others take a few microseconds each. */
+static struct g *pick_yielded(struct m *mp)
 {
+    if (unlikely(mp->yields_until)) {
+        if (nanotime() < mp->yields_until)
+            return NULL;
+        mp->yields_until = 0;
+    }
+    return gq_pop(&mp->yieldq);
+}
+
+/* For an M that takes no new goroutines: those that have started there go on there, as they can nowhere else. */
+static struct g *pick_bound(struct m *mp, struct p *pp, uint64_t tick)
+{
+    struct g *gp;
     uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+    take_remote(mp);
+    if ((next & RUNNEXT_BOUND) && tick % 61)
+        return unbound(next);
+    if (tick % 61 == 0 && (gp = pick_yielded(mp)) != NULL)
+        gq_push(&mp->lockq, gp);
     if (next)
         runqput_tail(mp, pp, next);
-    take_remote(mp);
-    for (struct g *gp; (gp = gq_pop(&mp->yieldq)) != NULL;)
-        gq_push(&mp->lockq, gp);
-    if (mp->lockedg == NULL)
-        return gq_pop(&mp->lockq);
-    struct gqueue others = {0};
-    struct g *found = NULL;
-    for (struct g *gp; (gp = gq_pop(&mp->lockq)) != NULL;) {
-        if (found == NULL && runs_on_locked(mp, gp))
-            found = gp;
-        else
-            gq_push(&others, gp);
-    }
-    mp->lockq = others;
-    return found;
+    return (gp = gq_pop(&mp->lockq)) != NULL ? gp : gq_pop(&mp->yieldq);
 }
 
 static inline void run_timers(struct timers *ts)
@@ -139,7 +143,7 @@ static struct g *pick_patient(struct m *mp, struct p *pp, uint64_t tick)
         gp = gq_pop(&mp->lockq);
         break;
     }
-    if (gp == NULL && (gp = gq_pop(&mp->yieldq)) == NULL)
+    if (gp == NULL && (gp = pick_yielded(mp)) == NULL)
         gp = runqget(&pp->runq);
     return gp;
 }
@@ -169,7 +173,7 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
 }
 
 /* See which descriptors are ready, unless an idle M does. -> whether any is. */
-static __attribute__((noinline)) bool netpoll_now(struct m *mp, struct p *pp)
+__attribute__((noinline)) bool netpoll_now(struct m *mp, struct p *pp)
 {
     struct pollevents evs;
     struct gqueue list = {0};
@@ -194,7 +198,7 @@ static struct g *pick(struct m *mp, struct p *pp)
     if (unlikely(tick % 61 == 0) && netpollwaiters())
         netpoll_now(mp, pp);
     if (unlikely(!takes_new(mp)))
-        return pick_bound(mp, pp);
+        return pick_bound(mp, pp, tick);
     if (aload(&mp->remote))
         take_remote(mp);
     if (unlikely(tick % 61 == 0) && (gp = pick_patient(mp, pp, tick)) != NULL)
@@ -209,7 +213,7 @@ static struct g *pick(struct m *mp, struct p *pp)
     if ((gp = runqget(&pp->runq)) != NULL || (gp = gq_pop(&mp->lockq)) != NULL)
         return gp;
     /* Stackless ones yield to the global queue where others may take them from there: not always before ours. */
-    if (GOPY_THREADED && tick % 4 == 0 && (gp = gq_pop(&mp->yieldq)) != NULL)
+    if (GOPY_THREADED && tick % 4 == 0 && (gp = pick_yielded(mp)) != NULL)
         return gp;
     if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
         return gp;
@@ -302,8 +306,31 @@ static void stop_spinning(struct m *mp)
 }
 #endif
 
+/* mp is about to give pp away, ring and all: what is bound to mp stays. */
+static void unbind_p(struct m *mp, struct p *pp)
+{
+    uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+    if (next)
+        runqput_tail(mp, pp, next);
+    astore(&mp->p, (struct p *)NULL);
+}
+
+/* An M that takes no new goroutines has gone on with its own for a while: let another M have pp, and ask for it again. */
+static bool lends_p(struct m *mp, struct p *pp)
+{
+    uint64_t tick = real_peek(&pp->schedtick);
+    if (likely(takes_new(mp)) || tick % 61 || !has_unbound(pp))
+        return false;
+    real_poke(&pp->schedtick, tick + 1);
+    unbind_p(mp, pp);
+    handoffp(pp);
+    return true;
+}
+
 struct g *findrunnable(struct m *mp)
 {
+    if (unlikely(real_peek(&mp->preempt)))
+        preempt_heard(mp);
     struct p *pp = takep(mp);
 #if !GOPY_THREADED
     if (unlikely(!takes_new(mp)) && mp->yieldq.head) {
@@ -330,11 +357,12 @@ struct g *findrunnable(struct m *mp)
             continue;
         }
         if (unlikely(apeek(&sched.yieldp))) {
-            uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
-            if (next)
-                runqput_tail(mp, pp, next);
-            astore(&mp->p, (struct p *)NULL);
+            unbind_p(mp, pp);
             yieldp(pp);
+            pp = NULL;
+            continue;
+        }
+        if (unlikely(lends_p(mp, pp))) {
             pp = NULL;
             continue;
         }
@@ -379,6 +407,7 @@ void goready_when(struct g *gp, bool next)
     }
     struct m *mp = getm(), *home = gp->lockedm;
     astore(&gp->status, Grunnable);
+    sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
         readyremote(gp, home);
         return;
@@ -453,6 +482,7 @@ bool timer_add_here(struct timer *t, int64_t when)
     bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
     if (pp)
         givep(mp, pp);
+    sysmon_watch();
     return ok;
 }
 

@@ -16,6 +16,9 @@ void newproc(struct g *gp, uint8_t kind);                             /* gp beco
 void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait); /* the host is about to run it on mp */
 void goroutine_unbind(struct m *mp, struct g *gp);                    /* the end of a stackless one's step */
 void goroutine_end(struct m *mp, struct g *gp);                       /* it has returned */
+void goroutine_lock(struct g *gp); /* on its own M: goroutines that have not started do not start there */
+void goroutine_unlock(struct g *gp);
+bool newproc_locked(struct g *gp, uint8_t kind); /* on an M of its own; false: there is no thread to be had */
 bool goroutine_join_begin(struct g *self, struct g *gp); /* false: it is dead already; self NULL: only ask */
 void goroutine_join_finish(struct g *self, struct g *gp, enum wake w);
 enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline);
@@ -34,6 +37,7 @@ void shed_unbound(struct m *mp);
 #endif
 void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
+bool netpoll_now(struct m *mp, struct p *pp); /* unless an idle M polls; -> whether any descriptor was ready */
 
 static inline void goready(struct g *gp) { goready_when(gp, true); }
 
@@ -69,12 +73,28 @@ bool gointerrupt(struct g *gp);   /* end its wait with WAKE_INTERRUPT; false: it
 enum wake gosleep(struct g *gp, int64_t deadline);
 
 /* Does mp run goroutines that are not bound to it yet? */
-static inline bool takes_new(struct m *mp) { return mp->lockedg == NULL && !mp->dying; }
+static inline bool takes_new(struct m *mp) { return mp->nlocked == 0 && !mp->dying; }
 
-/* May gp run on mp, which is locked to one goroutine? The runtime's own may: they are the thread's signals. */
-static inline bool runs_on_locked(struct m *mp, struct g *gp)
+/* Are there goroutines that any M may run, with pp or for everybody? */
+static inline bool has_unbound(struct p *pp)
 {
-    return gp == mp->lockedg || gp->kind == GSYSTEM;
+    uintptr_t next = aload(&pp->runnext);
+    return runqlen(&pp->runq) || (next && !(next & RUNNEXT_BOUND)) || apeek(&sched.nglob);
+}
+
+/* preempt.c: time slices */
+#define SLICE 10000000 /* ns */
+void preempt_ask(struct m *mp, enum preempt how);
+void preempt_heard(struct m *mp);
+void preempt_exiting(void);
+void preempt_here(void);
+
+/* Every call into gopy comes by here: the goroutine that calls yields if it has had its time slice. The caller holds
+ * nothing, and knows nothing of queues that another goroutine may change. */
+static inline void preempt_point(void)
+{
+    if (unlikely(real_peek(&sched.attention)))
+        preempt_here();
 }
 
 /* timerfunc.c: timers whose function is the embedding's, which needs a goroutine of its own */
@@ -100,6 +120,7 @@ void readyremote(struct g *gp, struct m *mp);
 void retirep(struct m *mp, struct p *pp);
 void yieldp(struct p *pp);
 int procresize(int n); /* -> the previous GOMAXPROCS */
+struct m *m_new(void); /* without a thread, which is to be started; NULL: out of memory */
 void m_init(struct m *mp);
 void m_exit(struct m *mp); /* its last act */
 void wake_anyone(void);

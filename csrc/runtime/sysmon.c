@@ -1,6 +1,9 @@
 /* sysmon.c: the watchdog, a thread without a P. Every 5 ms it looks for
- *   - a P whose M has not scheduled for 10 ms, is outside Python, and has work that another M could do: the P
- *     is taken away (retake) and handed on. An M that merely computes keeps its P;
+ *   - a P whose M has not scheduled for a time slice, 10 ms. If it is outside Python and the P has work that another M
+ *     could do, the P is taken away (retake) and handed on. If it computes, its goroutine is asked to yield at its next
+ *     call into gopy (preempt.c); one that makes none for another 5 ms loses the P too, and goes on without. So that
+ *     many which compute do not become as many threads, each that does so already adds a time slice to that;
+ *   - an M that computes without a P, because it had lost it outside: it is to yield, and wait for one;
  *   - an M that has waited 10 ms for a P: the next P that schedules goes to it;
  *   - timers overdue in the heap of a P that nobody runs;
  *   - descriptors that somebody waits for and nobody has polled for 10 ms.
@@ -11,18 +14,17 @@
 #include "runtime/sched.h"
 
 #define TICK 5000000
-#define STUCK 10000000
 #define QUIET_TICKS 4 /* this many without work to watch, and it goes to sleep */
 
 /* Does somebody wait for a descriptor while no M sleeps in the poller? */
 static bool unpolled(void) { return netpollwaiters() && real_load(&sched.poller) == NULL; }
 
-static bool stealable(struct p *pp, int64_t now)
+/* Could another M do something with pp? */
+static bool wanted(struct p *pp, int64_t now)
 {
     uintptr_t next = real_peek(&pp->runnext);
     return real_peek(&pp->runq.tail) != real_peek(&pp->runq.head) || (next && !(next & RUNNEXT_BOUND)) ||
-           real_peek(&sched.nglob) || real_peek(&ptimers(pp)->first) <= now ||
-           real_peek(&sched.pwait_first) || unpolled();
+           real_peek(&sched.nglob) || real_peek(&ptimers(pp)->first) <= now || real_peek(&sched.pwait_first);
 }
 
 /* Is pp's M outside Python, and not just waiting for its turn to be inside? */
@@ -38,9 +40,12 @@ static bool stuck_outside(struct m *mp)
     return true;
 }
 
-static void retake(struct p *pp)
+/* Hand on pp, unless its M has scheduled since `tick`. */
+static void retake(struct p *pp, uint64_t tick, bool computes)
 {
     struct m *mp = aload(&pp->m);
+    if (real_peek(&pp->schedtick) != tick)
+        return;
 #if GOPY_THREADED
     if (mp == NULL || !acas(&mp->p, pp, (struct p *)NULL))
         return;
@@ -49,6 +54,8 @@ static void retake(struct p *pp)
         return;
     mp->p = NULL;
 #endif
+    if (computes)
+        preempt_ask(mp, PREEMPT_HANDED);
     uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
     if (next & RUNNEXT_BOUND)
         readyremote((struct g *)(next & ~RUNNEXT_BOUND), mp);
@@ -58,7 +65,7 @@ static void retake(struct p *pp)
     shed_unbound(mp);
 #endif
     real_add(&sched.nhandoffs, 1);
-    real_poke(&pp->schedtick, real_peek(&pp->schedtick) + 1);
+    real_poke(&pp->schedtick, tick + 1);
     handoffp(pp);
 }
 
@@ -83,6 +90,42 @@ static void poll_overdue(void)
     host_sysmon_leave();
 }
 
+/* mp's goroutine has run for so long. If the program wants it and others wait, it is to yield wherever it is. */
+static void preempt(struct m *mp, int64_t ran, bool want)
+{
+    int64_t after = real_peek(&sched.preempt_after);
+    if (likely(after == 0) || ran < after - TICK / 2)
+        return;
+    if (want || real_peek(&mp->lockq.n) || real_peek(&mp->yieldq.n) || real_peek(&mp->remote)) {
+        preempt_ask(mp, PREEMPT_YIELD);
+        host_preempt(mp);
+    }
+}
+
+/* pp's M has not scheduled for a time slice, or longer. */
+static void look_at_hog(struct p *pp, uint64_t tick, int64_t now)
+{
+    struct m *mp = real_load(&pp->m);
+    int64_t ran = now - pp->seenwhen;
+    bool outside = stuck_outside(mp), want = wanted(pp, now);
+    if (!outside && mp)
+        preempt(mp, ran, want);
+    if (!outside && mp && real_peek(&mp->p) == pp)
+        preempt_ask(mp, PREEMPT_YIELD);
+    if (!outside && ran < SLICE * (1 + (int64_t)real_peek(&sched.nhogs)) + TICK / 2)
+        return;
+    if (!want && !(outside && unpolled()))
+        return;
+    host_sysmon_enter();
+    if (!outside && GOPY_THREADED && real_load(&sched.npidle))
+        wakep(); /* there is a P for whoever wants this one */
+    else
+        retake(pp, tick, !outside);
+    host_sysmon_leave();
+    if (outside)
+        pp->seenwhen = now;
+}
+
 /* -> whether there is anything that must go on being watched. */
 static bool look(int64_t now)
 {
@@ -92,18 +135,32 @@ static bool look(int64_t now)
         struct p *pp = sched.allp[i];
         if (real_peek(&pp->status) != Prunning)
             continue;
-        uint64_t tick = real_peek(&pp->schedtick) + real_peek(&pp->nspawned);
-        bool work = stealable(pp, now);
-        busy |= work || real_peek(&ptimers(pp)->first) != NEVER || tick != pp->seentick;
+        uint64_t tick = real_peek(&pp->schedtick);
+        busy |= wanted(pp, now) || unpolled() || real_peek(&ptimers(pp)->first) != NEVER || tick != pp->seentick;
         if (tick != pp->seentick) {
             pp->seentick = tick;
             pp->seenwhen = now;
-        } else if (work && now - pp->seenwhen >= STUCK - TICK / 2 && stuck_outside(real_load(&pp->m))) {
-            host_sysmon_enter();
-            if (real_peek(&pp->schedtick) + real_peek(&pp->nspawned) == tick)
-                retake(pp);
-            host_sysmon_leave();
-            pp->seenwhen = now;
+        } else if (now - pp->seenwhen >= SLICE - TICK / 2) {
+            look_at_hog(pp, tick, now);
+        }
+    }
+    return busy;
+}
+
+/* An M that had lost its P outside, and came back, runs on until it next schedules. */
+static bool look_for_ms_without_p(void)
+{
+    bool busy = false;
+    for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
+        if (real_peek(&mp->p) || real_peek(&mp->state) != Mrunning || real_load(&mp->entering)) {
+            mp->without_p = 0;
+        } else if (host_attached(mp)) {
+            busy = true;
+            if (mp->without_p < UINT8_MAX)
+                mp->without_p++;
+            preempt(mp, mp->without_p * TICK, true);
+            if (mp->without_p > SLICE / TICK)
+                preempt_ask(mp, PREEMPT_YIELD);
         }
     }
     return busy;
@@ -131,6 +188,7 @@ void sysmon(void)
         bool busy = host_sysmon_tick(now);
         poll_overdue();
         busy |= look(now) || pwait;
+        busy |= look_for_ms_without_p();
         if (pwait && pwait == waited)
             real_store(&sched.yieldp, 1);
         waited = pwait;

@@ -156,6 +156,13 @@ void go(struct goroutine *go, void (*fn)(void *), void *arg)
     newproc(&go->g, GSTACKFUL);
 }
 
+bool go_locked(struct goroutine *go, void (*fn)(void *), void *arg)
+{
+    go->fn = fn;
+    go->arg = arg;
+    return newproc_locked(&go->g, GSTACKFUL);
+}
+
 bool host_is_main_thread(void) { return pthread_equal(pthread_self(), main_thread); }
 
 struct g *host_foreign_g(void)
@@ -220,6 +227,7 @@ void host_offload_forked(struct offload *o)
     (void)o;
     abort();
 }
+void host_preempt(struct m *mp) { (void)mp; }
 void host_hang(void)
 {
     for (;;)

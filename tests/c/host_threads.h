@@ -18,5 +18,6 @@ struct goroutine {
 void host_start(int gomaxprocs);
 void go(struct goroutine *go, void (*fn)(void *),
         void *arg); /* *go: zeroed, and kept to the end of the test */
+bool go_locked(struct goroutine *go, void (*fn)(void *), void *arg); /* false: there is no thread to be had */
 
 #endif

@@ -137,10 +137,25 @@ static void locked(void *arg)
 {
     (void)arg;
     struct g *gp = getg();
-    gp->lockedm->lockedg = gp;
-    gp->lockedm->lockcount++;
+    goroutine_lock(gp);
     gosleep(gp, nanotime() + 20000);
 } /* it ends locked, and its thread with it */
+
+/* Runs on past its time slice, calling: sysmon asks it to yield. */
+static void hogs(void *arg)
+{
+    (void)arg;
+    for (int64_t until = nanotime() + 25000000; nanotime() < until;)
+        preempt_point();
+}
+
+/* Runs on without a call: sysmon hands its P to another M. */
+static void computes(void *arg)
+{
+    (void)arg;
+    for (int64_t until = nanotime() + 25000000; nanotime() < until;)
+        cpu_relax();
+}
 
 static void blocks(void *arg)
 {
@@ -151,15 +166,28 @@ static void blocks(void *arg)
     host_enter(left);
 }
 
+/* In most rounds the children wait at the gate; in those of the first kinds they do something that the scheduler has
+ * to cope with. */
+#define ODD 5
+
+static void start(struct goroutine *child_, uint32_t kind, struct round *round)
+{
+    static void (*const odd[ODD])(void *) = {locked, blocks, hogs, computes, locked};
+    if (kind == ODD - 1)
+        CHECK(go_locked(child_, odd[kind], round));
+    else
+        go(child_, kind < ODD ? odd[kind] : child, round);
+}
+
 static void comes_and_goes(void *arg)
 {
     uint32_t x = seed * 13 + (uint32_t)(uintptr_t)arg + 1;
     while (on()) {
         struct round *round = calloc(1, sizeof(*round)); /* kept: a goroutine's memory must outlive its end */
-        uint32_t n = 1 + rnd(&x) % 8, kind = rnd(&x) % 16;
+        uint32_t n = 1 + rnd(&x) % 8, kind = rnd(&x) % 32;
         CHECK(chaninit(&round->gate, 0));
         for (uint32_t i = 0; i < n; i++)
-            go(&round->children[i], kind == 0 ? locked : kind == 1 ? blocks : child, round);
+            start(&round->children[i], kind, round);
         if (x % 2)
             gosleep(getg(), soon(&x));
         else
@@ -168,7 +196,7 @@ static void comes_and_goes(void *arg)
         for (uint32_t i = 0; i < n; i++)
             while (goroutine_join(getg(), &round->children[i].g, soon(&x)) != WAKE_OP)
                 ;
-        CHECK(kind < 2 || real_load(&round->nclosed) == n);
+        CHECK(kind < ODD || real_load(&round->nclosed) == n);
     }
     real_add(&nended, 1);
 }

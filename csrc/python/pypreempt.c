@@ -1,0 +1,191 @@
+/* pypreempt.c: how a goroutine that computes, and calls nothing of gopy's, comes to a preempt_point(): host_preempt().
+ *
+ * sysmon has raised the flag of its M. What is needed is that the M's thread calls preempt_here() at a bytecode boundary,
+ * on its own stack. CPython has three doors, and none that is open everywhere:
+ *   - with a GIL, the main thread: signals. PyErr_SetInterruptEx() marks a signal as arrived, and the thread calls
+ *     its handler, core_preempt_signal. No signal is sent to the process. gopy/runtime.py has chosen the number;
+ *   - with a GIL on 3.11, any thread: a trace function, put into its thread state while sysmon holds the GIL, which
+ *     takes itself out again when it is called first;
+ *   - without a GIL, any thread: the last reference to an object that was made by that thread, a token, is dropped
+ *     by sysmon. CPython then has the owner deallocate it at a safe point, and the deallocator is called there.
+ * With a GIL, from 3.12 on, threads other than the main one are out of reach. */
+#include "pygopy.h"
+
+#if !GOPY_THREADED
+
+static int preempt_signum; /* 0: none has been chosen */
+
+static PyObject *core_preempt_signal(PyObject *self, PyObject *args)
+{
+    (void)self, (void)args;
+    preempt_here();
+    Py_RETURN_NONE;
+}
+
+#if PY_VERSION_HEX < 0x030C0000
+#define TRACED 1
+
+/* What was in the thread state of the one M that is to be traced at present. */
+static struct {
+    PyThreadState *ts;
+    Py_tracefunc func;
+    PyObject *obj;
+} traced;
+
+static int come_by(PyObject *obj, PyFrameObject *frame, int what, PyObject *arg)
+{
+    (void)obj;
+    PyThreadState *ts = PyThreadState_Get();
+    Py_tracefunc func = traced.func;
+    PyObject *had = traced.obj;
+    traced.ts = NULL;
+    ts->c_tracefunc = func;
+    ts->c_traceobj = had;
+    int tracing = ts->tracing;
+    ts->tracing = 0; /* another goroutine of this thread is not in a trace function */
+    preempt_here();
+    ts->tracing = tracing;
+    return func ? func(had, frame, what, arg) : 0;
+}
+
+static void trace(PyThreadState *ts)
+{
+    if (ts->tracing || ts->c_tracefunc == come_by)
+        return;
+    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by) { /* it has not run since */
+        traced.ts->c_tracefunc = traced.func;
+        traced.ts->c_traceobj = traced.obj;
+    }
+    traced.ts = ts;
+    traced.func = ts->c_tracefunc;
+    traced.obj = ts->c_traceobj;
+    ts->c_tracefunc = come_by;
+    ts->c_traceobj = NULL;
+    ts->cframe->use_tracing = 255;
+}
+#else
+#define TRACED 0
+static void trace(PyThreadState *ts) { (void)ts; }
+#endif
+
+void host_preempt(struct m *mp)
+{
+    bool by_signal = mp == &sched.m0;
+    if (by_signal ? real_load(&preempt_signum) == 0 : !TRACED)
+        return;
+    host_sysmon_enter(); /* the main thread sees the signal when it takes the GIL back */
+    PyThreadState *ts = m_tstate(mp);
+    if (ts && real_peek(&mp->preempt)) {
+        if (by_signal)
+            PyErr_SetInterruptEx(preempt_signum);
+        else
+            trace(ts);
+    }
+    host_sysmon_leave();
+}
+
+int preempt_init(void) { return 0; }
+void preempt_adopt(void) {}
+
+#else /* without a GIL */
+
+static PyObject *core_preempt_signal(PyObject *self, PyObject *args)
+{
+    (void)self, (void)args;
+    Py_RETURN_NONE;
+}
+
+/* Each thread's tokens are in its M, whence sysmon takes them. */
+static PyTypeObject Token_Type;
+
+int preempt_init(void) { return PyType_Ready(&Token_Type); }
+
+/* Make this thread's tokens that are missing. Without memory for one there is none. */
+static void make_tokens(struct m *mp)
+{
+    for (int i = 0; i < PREEMPT_TOKENS; i++)
+        if (real_load(&mp->tokens[i]) == NULL)
+            real_store(&mp->tokens[i], (void *)PyObject_New(PyObject, &Token_Type));
+    PyErr_Clear();
+}
+
+/* This thread has become an M's, whose tokens were another thread's before. */
+void preempt_adopt(void)
+{
+    struct m *mp = getm();
+    for (int i = 0; i < PREEMPT_TOKENS; i++)
+        Py_XDECREF((PyObject *)real_xchg(&mp->tokens[i], (void *)NULL));
+    make_tokens(mp);
+}
+
+void host_preempt(struct m *mp)
+{
+    void *token = NULL;
+    for (int i = 0; i < PREEMPT_TOKENS && token == NULL; i++)
+        token = real_xchg(&mp->tokens[i], (void *)NULL);
+    if (token == NULL)
+        return;
+    host_sysmon_enter();
+    Py_DECREF((PyObject *)token);
+    host_sysmon_leave();
+}
+
+/* At a safe point of its owner's, or in a collection on any thread. */
+static void token_dealloc(PyObject *self)
+{
+    PyObject_Free(self);
+    struct m *mp = getm();
+    if (mp == NULL || mp->curg == NULL || mp->host == NULL)
+        return;
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    make_tokens(mp);
+    preempt_here();
+    PyErr_Restore(type, exc, tb);
+}
+
+static PyTypeObject Token_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy._core._Token",
+    .tp_basicsize = sizeof(PyObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = token_dealloc,
+};
+#endif
+
+/* preempt_after(seconds or None, signum): signum is 0 where no handler has been installed. */
+static PyObject *core_preempt_after(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    int64_t ns = 0;
+    if (!check_nargs("preempt_after", nargs, 2))
+        return NULL;
+    long signum = PyLong_AsLong(args[1]);
+    if (signum == -1 && PyErr_Occurred())
+        return NULL;
+    if (args[0] != Py_None) {
+        if (parse_duration(args[0], "seconds", &ns) < 0)
+            return NULL;
+        if (ns == 0)
+            return PyErr_Format(PyExc_ValueError, "`seconds` must be positive or None, got %R", args[0]);
+    }
+#if !GOPY_THREADED
+    if (signum > 0)
+        real_store(&preempt_signum, (int)signum);
+#endif
+    real_store(&sched.preempt_after, ns == NEVER ? 0 : ns);
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_preempt_point(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    preempt_point();
+    Py_RETURN_NONE;
+}
+
+PyMethodDef preempt_functions[] = {
+    {"preempt_after", (PyCFunction)(void (*)(void))core_preempt_after, METH_FASTCALL, NULL},
+    {"preempt_signal", core_preempt_signal, METH_VARARGS, NULL},
+    {"preempt_point", core_preempt_point, METH_NOARGS, NULL},
+    {0},
+};

@@ -1,0 +1,76 @@
+/* preempt.c: time slices. A goroutine that runs for 10 ms while others wait yields at its next call into gopy.
+ *
+ * A goroutine that has started cannot leave its thread, so fairness is made where it runs. sysmon sees an M that has not
+ * scheduled for a time slice and raises the M's flag, mp->preempt (preempt_ask). Every call into gopy, parking or not,
+ * begins with preempt_point(), which reads one word, sched.attention; if that is 0 no flag is up anywhere, and nothing
+ * else is looked at. The M lowers its own flag, when it schedules or when its goroutine has come to a preempt_point.
+ *
+ * Invariant: sched.attention is the number of Ms whose flag is up, and one more once the program ends; sched.nhogs is
+ * the number of those whose flag says PREEMPT_HANDED. Whoever changes a flag counts, by what it was before.
+ *
+ * A flag that is raised for nothing, because nobody waits or the M has scheduled meanwhile, costs a look at the queues. */
+#include "runtime/host.h"
+#include "runtime/netpoll.h"
+#include "runtime/sched.h"
+
+/* Called by sysmon: mp's goroutine is to yield. */
+void preempt_ask(struct m *mp, enum preempt how)
+{
+    uint32_t was = real_peek(&mp->preempt); /* only sysmon raises it, only the M lowers it */
+    if (was >= how)
+        return;
+    was = real_xchg(&mp->preempt, how);
+    if (was == PREEMPT_NOT)
+        real_add(&sched.attention, 1);
+    if (how == PREEMPT_HANDED)
+        real_add(&sched.nhogs, 1);
+}
+
+/* mp schedules, or is about to. */
+void preempt_heard(struct m *mp)
+{
+    uint32_t was = real_xchg(&mp->preempt, PREEMPT_NOT);
+    if (was != PREEMPT_NOT)
+        real_add(&sched.attention, -1);
+    if (was == PREEMPT_HANDED)
+        real_add(&sched.nhogs, -1);
+}
+
+/* The program ends: from here on no call takes a fast path. */
+void preempt_exiting(void)
+{
+    if (real_xchg(&sched.exiting, 1) == 0)
+        real_add(&sched.attention, 1);
+}
+
+/* Would mp run another goroutine, if its own yielded? An M that has lost its P is to wait for one. */
+static bool others_wait(struct m *mp)
+{
+    struct p *pp = takep(mp);
+    if (pp == NULL)
+        return true;
+    if (netpollwaiters())
+        netpoll_now(mp, pp);
+    bool wait = mp->lockq.head || mp->yieldq.head || aload(&mp->remote) || apeek(&pp->runnext) ||
+                runqlen(&pp->runq) || apeek(&sched.nglob) || apeek(&sched.yieldp) ||
+                real_peek(&sched.pwait_first) || real_peek(&ptimers(pp)->first) <= nanotime();
+    givep(mp, pp);
+    return wait;
+}
+
+/* A flag is up: if it is this M's, let the others run. */
+void preempt_here(void)
+{
+    struct m *mp = getm();
+    if (mp == NULL || real_peek(&mp->preempt) == PREEMPT_NOT)
+        return;
+    struct g *gp = mp->curg;
+    if (gp == NULL || gp->kind == GSYSTEM || mp->locks)
+        return;
+    preempt_heard(mp);
+    if (others_wait(mp)) {
+        real_add(&sched.npreempted, 1);
+        mp->yields_until = nanotime() + SLICE;
+        gosched(mp, gp);
+    }
+}
