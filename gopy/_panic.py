@@ -143,6 +143,7 @@ def _on_adopt() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _core.sigint)
         _core.signal_retake()  # gopy.signal may have been notifying of it already
+    _asyncio.watch_loops()
 
 
 def _at_exit() -> None:

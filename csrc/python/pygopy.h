@@ -179,6 +179,21 @@ void thaw_switches(void);
 
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
 
+/* pyeventloop.c: what a goroutine that runs an event loop has in its thread state */
+struct eventloop {
+    PyObject *firstiter, *finalizer; /* sys.set_asyncgen_hooks() */
+    PyObject *loop, *task;           /* asyncio's running loop and current task, or NULL */
+    int fd;                          /* the M's loopfd */
+};
+void eventloop_leave(PyThreadState *ts, struct eventloop *had);
+void eventloop_enter(PyThreadState *ts, struct eventloop *had);
+
+/* Is there anything to leave? */
+static inline bool eventloop_here(PyThreadState *ts)
+{
+    return ts->async_gen_firstiter != NULL || ts->async_gen_finalizer != NULL;
+}
+
 /* pycall.c */
 PyObject *goroutine_call(Goroutine *go); /* what its function returns */
 void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
@@ -279,7 +294,7 @@ static inline struct g *current_g(void)
 
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
-extern PyMethodDef offload_functions[], io_functions[], signal_functions[];
+extern PyMethodDef offload_functions[], io_functions[], signal_functions[], eventloop_functions[];
 extern PyObject *default_case;
 
 /* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */

@@ -493,6 +493,8 @@ void readyremote(struct g *gp, struct m *mp)
         head = aload(&mp->remote);
         gp->schedlink = head;
     } while (!acas(&mp->remote, head, gp));
+    if (unlikely(aload_sc(&mp->loopfd)))
+        loop_wake(mp);
     if (aload_sc(&mp->state) != Midle)
         return;
     bool waits = false;

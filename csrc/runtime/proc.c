@@ -62,7 +62,7 @@ void newproc(struct g *gp, uint8_t kind)
     apoke(&gp->status, Grunnable);
     struct m *mp = getm();
     struct p *pp = mp ? takep(mp) : NULL;
-    if (unlikely(pp == NULL) && mp != NULL)
+    if (unlikely(pp == NULL) && mp != NULL && mp->loopfd == 0)
         pp = acquirep();
     if (unlikely(pp == NULL)) {
         aadd(&sched.nspawned, 1);

@@ -106,6 +106,12 @@ void wake_anyone(void);
 void timer_watch(void);
 void poll_watch(void);
 
+/* loop.c: event loops that sleep by themselves */
+void loop_set(struct m *mp, int fd);
+void loop_resumed(struct m *mp);
+void loop_wake(struct m *mp);
+void loop_turn(struct m *mp);
+
 /* checkdead.c: deadlocks, and signals that nobody has noticed */
 int64_t first_timer(void);
 uint64_t total_ticks(void);
