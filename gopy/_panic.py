@@ -144,6 +144,7 @@ def _on_adopt() -> None:
         signal.signal(signal.SIGINT, _core.sigint)
         _core.signal_retake()  # gopy.signal may have been notifying of it already
     _preempt.at_adoption()
+    _asyncio.watch_loops()
 
 
 def _at_exit() -> None:

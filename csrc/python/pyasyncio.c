@@ -218,6 +218,14 @@ static PyObject *drain(PyObject *self, PyObject *noargs)
     }
     if (failed)
         return NULL;
+    struct m *mp = getm();
+    if (mp && mp->curg && mp->loopfd == q->fd) {
+        loop_turn(mp);
+        if (getm()->curg == sched.g1 && host_interrupt_pending()) {
+            raise_main_exception();
+            return NULL;
+        }
+    }
     Py_RETURN_NONE;
 }
 

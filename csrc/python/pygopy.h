@@ -116,7 +116,7 @@ void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: th
 void pyhost_fork_child(void);
 uintptr_t sections_leave(PyThreadState *ts);
 void sections_enter(PyThreadState *ts, uintptr_t sections);
-struct g *getg_or_raise(void); /* a preempt_point(), too */
+struct g *getg_or_raise(void);                                       /* a preempt_point(), too */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
 int parse_duration(PyObject *o, const char *name,
                    int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
@@ -182,6 +182,21 @@ void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
 /* pypreempt.c */
 int preempt_init(void);
 void preempt_adopt(void); /* this thread has become an M's */
+
+/* pyeventloop.c: what a goroutine that runs an event loop has in its thread state */
+struct eventloop {
+    PyObject *firstiter, *finalizer; /* sys.set_asyncgen_hooks() */
+    PyObject *loop, *task;           /* asyncio's running loop and current task, or NULL */
+    int fd;                          /* the M's loopfd */
+};
+void eventloop_leave(PyThreadState *ts, struct eventloop *had);
+void eventloop_enter(PyThreadState *ts, struct eventloop *had);
+
+/* Is there anything to leave? */
+static inline bool eventloop_here(PyThreadState *ts)
+{
+    return ts->async_gen_firstiter != NULL || ts->async_gen_finalizer != NULL;
+}
 
 /* pycall.c */
 PyObject *goroutine_call(Goroutine *go); /* what its function returns */
@@ -284,6 +299,7 @@ static inline struct g *current_g(void)
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyMethodDef offload_functions[], io_functions[], signal_functions[], preempt_functions[];
+extern PyMethodDef eventloop_functions[];
 extern PyObject *default_case;
 
 /* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */

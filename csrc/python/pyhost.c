@@ -80,11 +80,34 @@ void stop_for_good(void)
     host_hang();
 }
 
+static void install_hook(PyObject *threading, const char *name, const char *setter)
+{
+    PyObject *hook = PyObject_GetAttrString(threading, name), *set = PySys_GetObject(setter);
+    PyObject *r = NULL;
+    if (hook && hook != Py_None && set && (r = PyObject_CallOneArg(set, hook)) == NULL)
+        PyErr_WriteUnraisable(hook);
+    PyErr_Clear();
+    Py_XDECREF(r);
+    Py_XDECREF(hook);
+}
+
+/* A thread of ours has begun: trace and profile it as threading.Thread does what it starts. greenlet
+ * carries the setting along as it switches, so every goroutine that runs here is traced. */
+static void install_hooks(void)
+{
+    PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
+    if (threading) {
+        install_hook(threading, "_trace_hook", "settrace");
+        install_hook(threading, "_profile_hook", "setprofile");
+    }
+}
+
 static void m_thread(void *arg)
 {
     struct m *mp = arg;
     tls_m = mp;
     PyGILState_STATE state = PyGILState_Ensure();
+    install_hooks();
     stackful_m_main(mp);
     tls_m = NULL;
     m_exit(mp);
@@ -109,6 +132,7 @@ static void offload_main(void *arg)
 {
     (void)arg;
     PyGILState_STATE state = PyGILState_Ensure();
+    install_hooks();
     offload_thread();
     PyGILState_Release(state);
 }

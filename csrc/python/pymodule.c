@@ -11,7 +11,8 @@ static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 
 static int add_all(PyObject *module)
 {
-    if (stackful_init() < 0 || preempt_init() < 0 || frames_init() < 0 || add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
+    if (stackful_init() < 0 || preempt_init() < 0 || frames_init() < 0 ||
+        add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
         add_type(module, "_ChanBase", &ChanBase_Type) < 0 ||
         add_type(module, "SendChan", &SendChan_Type) < 0 || add_type(module, "RecvChan", &RecvChan_Type) < 0)
         return -1;
@@ -42,8 +43,9 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions,   runtime_functions,
-                            offload_functions,   io_functions,     signal_functions, preempt_functions, sigint};
+    PyMethodDef *lists[] = {
+        goroutine_functions, select_functions, time_functions,    runtime_functions,   offload_functions,
+        io_functions,        signal_functions, preempt_functions, eventloop_functions, sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

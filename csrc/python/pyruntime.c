@@ -171,13 +171,12 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
         unlock(&s->lock);
     }
     runq += apeek(&sched.nglob);
-    return Py_BuildValue("{sisisisKsKsKsKsKsisKsKsKsKsKsKsO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms",
-                         apeek(&sched.nm), "idle_ps", apeek(&sched.npidle), "goroutines", num_goroutine(),
-                         "runq", runq, "runnable", runnable, "parked", parked, "timers", timers, "netpoll",
-                         (int)apeek(&np.nreg), "spawned", spawned, "switches", switches, "steals", steals,
-                         "stolen", stolen, "handoffs", real_load(&sched.nhandoffs), "preemptions",
-                         (unsigned long long)real_peek(&sched.npreempted), "gil",
-                         GOPY_THREADED ? Py_False : Py_True);
+    return Py_BuildValue(
+        "{sisisisKsKsKsKsKsisKsKsKsKsKsKsO}", "gomaxprocs", apeek(&sched.gomaxprocs), "ms", apeek(&sched.nm),
+        "idle_ps", apeek(&sched.npidle), "goroutines", num_goroutine(), "runq", runq, "runnable", runnable,
+        "parked", parked, "timers", timers, "netpoll", (int)apeek(&np.nreg), "spawned", spawned, "switches",
+        switches, "steals", steals, "stolen", stolen, "handoffs", real_load(&sched.nhandoffs), "preemptions",
+        (unsigned long long)real_peek(&sched.npreempted), "gil", GOPY_THREADED ? Py_False : Py_True);
 }
 
 /* ---- for dumps ---- */

@@ -153,30 +153,6 @@ static struct worker *pop_idle(struct hostm *hm)
     return w;
 }
 
-/* The hooks that sys.set_asyncgen_hooks() sets belong to the goroutine that set them (an asyncio loop's do while it runs),
- * as does the one that stackless_step() lends: another goroutine of this thread must neither use them nor put them back
- * when their owner is gone. */
-struct asyncgen_hooks {
-    PyObject *firstiter, *finalizer;
-};
-
-static inline struct asyncgen_hooks asyncgen_hooks_leave(PyThreadState *ts)
-{
-    struct asyncgen_hooks had = {ts->async_gen_firstiter, ts->async_gen_finalizer};
-    ts->async_gen_firstiter = ts->async_gen_finalizer = NULL;
-    return had;
-}
-
-static inline void asyncgen_hooks_enter(PyThreadState *ts, struct asyncgen_hooks had)
-{
-    if (unlikely(had.firstiter || had.finalizer)) {
-        Py_XDECREF(ts->async_gen_firstiter); /* of a goroutine that has ended with hooks of its own */
-        Py_XDECREF(ts->async_gen_finalizer);
-        ts->async_gen_firstiter = had.firstiter;
-        ts->async_gen_finalizer = had.finalizer;
-    }
-}
-
 void host_resume(struct m *mp, struct g *from, struct g *gp)
 {
     struct hostm *hm = mp->host;
@@ -185,7 +161,10 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         hm->handoff = gp;
         w = pop_idle(hm);
     }
-    struct asyncgen_hooks hooks_of_from = asyncgen_hooks_leave(hm->ts);
+    struct eventloop loop;
+    bool looping = eventloop_here(hm->ts);
+    if (unlikely(looping))
+        eventloop_leave(hm->ts, &loop);
     uintptr_t sections = sections_leave(hm->ts);
     for (int tries = 0; unlikely(!switch_to(hm, w ? w->glet : hm->g0)); tries++) {
         /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
@@ -198,7 +177,8 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
     }
     hm = getm()->host; /* in the child of a fork it is another one than before */
     sections_enter(hm->ts, sections);
-    asyncgen_hooks_enter(hm->ts, hooks_of_from);
+    if (unlikely(looping))
+        eventloop_enter(hm->ts, &loop);
     if (unlikely(from == sched.g1) && host_interrupt_pending())
         poke_main();
 }

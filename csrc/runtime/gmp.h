@@ -133,16 +133,17 @@ enum preempt {
 struct m {
     struct g *curg;      /* the goroutine whose code runs; NULL while the M schedules */
     struct p *p;         /* see takep */
+    int loopfd;          /* see loop.c; 0: its goroutine runs no loop that sleeps by itself */
     struct gqueue lockq; /* ready goroutines bound to this M; its own */
     struct gqueue
-        yieldq;        /* the same, but behind everybody else: they have yielded, or can wait for a batch */
-    struct g *remote;  /* like lockq, pushed by others, newest first */
-    uint32_t nlocked;  /* goroutines that have locked it: while there are any, none starts here */
-    uint32_t preempt;  /* enum preempt, see preempt.c */
+        yieldq;       /* the same, but behind everybody else: they have yielded, or can wait for a batch */
+    struct g *remote; /* like lockq, pushed by others, newest first */
+    uint32_t nlocked; /* goroutines that have locked it: while there are any, none starts here */
+    uint32_t preempt; /* enum preempt, see preempt.c */
     int64_t yields_until; /* a time slice for the others, after one of its own was made to yield; 0: none */
-    uint32_t locks;    /* while not 0, its goroutine must not be made to yield */
-    uint32_t nbound; /* live goroutines bound to it */
-    uint32_t state;  /* enum mstate */
+    uint32_t locks;       /* while not 0, its goroutine must not be made to yield */
+    uint32_t nbound;      /* live goroutines bound to it */
+    uint32_t state;       /* enum mstate */
     uint32_t rand;
     bool listed;          /* is in sched.midle; idle ones that take no new goroutines are not */
     bool spinning, dying; /* dying: takes no new goroutines, ends with its last bound one */
@@ -153,7 +154,7 @@ struct m {
     struct m *idlenext; /* in sched.midle or sched.pwait */
     struct m *allnext;
     int id;
-    void *host; /* the embedding's own */
+    void *host;                   /* the embedding's own */
     void *tokens[PREEMPT_TOKENS]; /* likewise, see host_preempt */
 };
 
@@ -200,7 +201,7 @@ struct sched {
     uint32_t nhogs __attribute__((aligned(64))); /* Ms that compute without the P that was taken from them */
     uint32_t npreempted;
     int64_t preempt_after; /* ns, see host_preempt; 0: never */
-    uint32_t yieldp; /* sysmon: an M has waited for a P too long, give it yours */
+    uint32_t yieldp;       /* sysmon: an M has waited for a P too long, give it yours */
     struct note sysmon_note;
     uint64_t goidgen, nhandoffs, nspawned;
     int64_t deadcheck_at, deadcheck_delay;

@@ -471,7 +471,8 @@ void handoffp(struct p *pp)
     bool work = has_free_work(pp);
     lock(&sched.lock);
     work = work || !kept_locked(first_timer()) || (netpollwaiters() && sched.poller == NULL);
-    if (!work || (sched.pwait_first && pp->id < sched.gomaxprocs)) { /* an M that waits for a P does this, too */
+    if (!work ||
+        (sched.pwait_first && pp->id < sched.gomaxprocs)) { /* an M that waits for a P does this, too */
         releasep_locked(pp);
         work = false;
     }
@@ -488,6 +489,8 @@ void readyremote(struct g *gp, struct m *mp)
         head = aload(&mp->remote);
         gp->schedlink = head;
     } while (!acas(&mp->remote, head, gp));
+    if (unlikely(aload_sc(&mp->loopfd)))
+        loop_wake(mp);
     if (aload_sc(&mp->state) != Midle)
         return;
     bool waits = false;

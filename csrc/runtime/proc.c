@@ -83,7 +83,7 @@ void newproc(struct g *gp, uint8_t kind)
     born(gp, kind);
     struct m *mp = getm();
     struct p *pp = mp && takes_new(mp) ? takep(mp) : NULL;
-    if (unlikely(pp == NULL) && mp != NULL && takes_new(mp))
+    if (unlikely(pp == NULL) && mp != NULL && takes_new(mp) && mp->loopfd == 0)
         pp = acquirep();
     if (unlikely(pp == NULL)) { /* it cannot run here, or not soon */
         aadd(&sched.nspawned, 1);

@@ -392,6 +392,8 @@ void gopark(struct m *mp, struct g *gp)
         host_resume(mp, gp, next);
     mp->curg = gp;
     astore(&gp->status, Grunning);
+    if (unlikely(mp->loopfd))
+        loop_resumed(mp);
 }
 
 /* Make gp, whose wait the caller has claimed, runnable: next on this P if it can run here, or behind the
@@ -414,12 +416,16 @@ void goready_when(struct g *gp, bool next)
     }
     if (home != NULL && !next) {
         gq_push(&mp->yieldq, gp);
+        if (unlikely(mp->loopfd))
+            loop_wake(mp);
         return;
     }
     struct p *pp = mp ? takep(mp) : NULL;
     if (unlikely(pp == NULL)) {
         if (home) {
             gq_push(&mp->lockq, gp);
+            if (mp->loopfd)
+                loop_wake(mp);
         } else {
             globrunqput(gp);
             wake_anyone();

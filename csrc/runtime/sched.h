@@ -37,7 +37,8 @@ void shed_unbound(struct m *mp);
 #endif
 void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
-bool netpoll_now(struct m *mp, struct p *pp); /* unless an idle M polls; -> whether any descriptor was ready */
+bool netpoll_now(struct m *mp,
+                 struct p *pp); /* unless an idle M polls; -> whether any descriptor was ready */
 
 static inline void goready(struct g *gp) { goready_when(gp, true); }
 
@@ -126,6 +127,12 @@ void m_exit(struct m *mp); /* its last act */
 void wake_anyone(void);
 void timer_watch(void);
 void poll_watch(void);
+
+/* loop.c: event loops that sleep by themselves */
+void loop_set(struct m *mp, int fd);
+void loop_resumed(struct m *mp);
+void loop_wake(struct m *mp);
+void loop_turn(struct m *mp);
 
 /* checkdead.c: deadlocks, and signals that nobody has noticed */
 int64_t first_timer(void);

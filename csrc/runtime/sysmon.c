@@ -136,7 +136,8 @@ static bool look(int64_t now)
         if (real_peek(&pp->status) != Prunning)
             continue;
         uint64_t tick = real_peek(&pp->schedtick);
-        busy |= wanted(pp, now) || unpolled() || real_peek(&ptimers(pp)->first) != NEVER || tick != pp->seentick;
+        busy |=
+            wanted(pp, now) || unpolled() || real_peek(&ptimers(pp)->first) != NEVER || tick != pp->seentick;
         if (tick != pp->seentick) {
             pp->seentick = tick;
             pp->seenwhen = now;

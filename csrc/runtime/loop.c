@@ -1,0 +1,56 @@
+/* loop.c: a goroutine that runs an event loop which sleeps in a call of its own (uvloop's), not by parking.
+ *
+ * Invariant: while such a loop runs, mp->loopfd is the descriptor that wakes it, and
+ *   - its M has no P, so nothing that can be done elsewhere (timers, descriptors, new goroutines) waits for it;
+ *   - if a goroutine bound to this M is ready, the loop has been woken, and will call loop_turn().
+ * When the goroutine parks, others of its M run as ever: the embedding takes loopfd away from the M until it is resumed. */
+#include <unistd.h>
+
+#include "runtime/sched.h"
+
+static bool has_bound(struct m *mp) { return aload_sc(&mp->remote) || mp->lockq.head || mp->yieldq.head; }
+
+/* A goroutine bound to mp has become ready. */
+void loop_wake(struct m *mp)
+{
+    uint64_t one = 1;
+    int fd = real_load(&mp->loopfd);
+    if (fd && write(fd, &one, sizeof(one)) < 0) {
+        /* full: it has been woken often enough */
+    }
+}
+
+/* The goroutine that runs on mp goes on with its loop. */
+void loop_resumed(struct m *mp)
+{
+    struct p *pp = takep(mp);
+    if (pp) {
+        astore(&mp->p, (struct p *)NULL);
+        uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
+        if (next & RUNNEXT_BOUND)
+            gq_push(&mp->lockq, (struct g *)(next & ~RUNNEXT_BOUND));
+        else if (next)
+            globrunqput((struct g *)next);
+#if !GOPY_THREADED
+        shed_unbound(mp);
+#endif
+        handoffp(pp);
+    }
+    if (has_bound(mp))
+        loop_wake(mp);
+}
+
+/* mp's goroutine begins to run a loop that is woken by fd, or ends that (0). */
+void loop_set(struct m *mp, int fd)
+{
+    astore_sc(&mp->loopfd, fd);
+    if (fd)
+        loop_resumed(mp);
+}
+
+/* The loop, which has been woken, lets the goroutines of its thread run once. */
+void loop_turn(struct m *mp)
+{
+    if (has_bound(mp))
+        gosched(mp, mp->curg);
+}
