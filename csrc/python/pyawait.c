@@ -4,7 +4,8 @@
  * itself to whoever drives the coroutine:
  *   - a stackless goroutine's driver (pystackless.c) begins the operation for that goroutine;
  *   - an asyncio task treats it as a future of its loop (pyasyncio.c).
- * So nobody has to ask who drives. A generator may also yield an awaitable to the driver without iterating it.
+ * So nobody has to ask who drives. A generator may also yield an awaitable to the driver without iterating it: then the
+ * driver tries it first. So an operation is begun with a G only if it has been tried and has to wait.
  *
  * An operation (struct await_ops) supplies
  *   begin(a, gp)      do it if that can be done now: AWAIT_DONE with the result in a->value, AWAIT_RAISED with an
@@ -101,10 +102,19 @@ static void await_dealloc(PyObject *self)
 
 /* ---- for those who drive ---- */
 
+/* The first thing done with an awaitable: its operation, unless that has to wait. */
+enum await_result await_try(PyAwait *a)
+{
+    if (!acas(&a->state, AWAIT_NEW, AWAIT_USED)) /* only one of two that await the same one */
+        return AWAIT_MISUSED;
+    enum await_result r = a->ops->begin(a, NULL);
+    a->state = r == AWAIT_PARK ? AWAIT_YIELDED : AWAIT_READY;
+    return r;
+}
+
 enum await_result await_begin(PyAwait *a, struct g *gp)
 {
-    /* Waiting before it can be resumed elsewhere; and only one of two that await the same one may begin. */
-    if (!acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING) && !acas(&a->state, AWAIT_NEW, AWAIT_WAITING))
+    if (!acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING)) /* before it can be resumed elsewhere */
         return AWAIT_MISUSED;
     enum await_result r = a->ops->begin(a, gp);
     if (r != AWAIT_PARK)
@@ -172,20 +182,21 @@ static PySendResult await_send(PyObject *self, PyObject *arg, PyObject **result)
     *result = NULL;
     switch (a->state) {
     case AWAIT_NEW:
-        if (!acas(&a->state, AWAIT_NEW, AWAIT_USED))
-            break;
-        switch (a->ops->begin(a, NULL)) {
+        switch (await_try(a)) {
         case AWAIT_DONE:
             *result = await_take(a);
             return PYGEN_RETURN;
         case AWAIT_RAISED:
+            a->state = AWAIT_USED;
             return PYGEN_ERROR;
-        default:
+        case AWAIT_PARK:
             a->iterated = a->blocking = true;
-            a->state = AWAIT_YIELDED;
             *result = new_ref(self);
             return PYGEN_NEXT;
+        default:
+            break;
         }
+        break;
     case AWAIT_READY:
         if (a->exc) {
             PyObject *exc = a->exc;

@@ -192,6 +192,7 @@ int stackless_function(PyObject *fn); /* 1: its result is to be run; -1: refused
 
 /* pyawait.c */
 PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value);
+enum await_result await_try(PyAwait *a);
 enum await_result await_begin(PyAwait *a, struct g *gp);
 enum await_result await_finish(PyAwait *a, struct g *gp, enum wake w);
 enum await_result await_failed(enum wake w);
