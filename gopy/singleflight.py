@@ -46,6 +46,12 @@ class _Call:
         else:
             self.failure = Failure(exc, exc.__traceback__ and exc.__traceback__.tb_next)
 
+    def error(self) -> BaseException | None:
+        """For one Result. Who waits on a channel goes on, and can only be told that there is no value."""
+        if self.by_goexit:
+            return RuntimeError("singleflight: `fn` called goexit()")
+        return None if self.failure is None else self.failure.to_raise()
+
 
 def _check(key: Hashable, fn: object) -> None:
     if not callable(fn):
@@ -101,7 +107,7 @@ class Group:
     def do_chan(self, key: Hashable, fn: Callable[[], T]) -> RecvChan[Result[T]]:
         """Like do(), with fn in a goroutine of its own: a channel that will receive the Result.
 
-        The channel is not closed, and receives nothing if fn calls goexit(). A SystemExit or
+        The channel is not closed. If fn calls goexit(), the Result has a RuntimeError. A SystemExit or
         KeyboardInterrupt of fn is in the Result, and ends the program as well.
         """
         _check(key, fn)
@@ -150,10 +156,8 @@ class Group:
                     del self._calls[key]
         finally:
             call.wg.done()
-        if not call.by_goexit:
-            for ch in call.chans:
-                err = None if call.failure is None else call.failure.to_raise()
-                ch.send(Result(call.value, err, call.dups > 0))  # does not wait: it has room for one
+        for ch in call.chans:
+            ch.send(Result(call.value, call.error(), call.dups > 0))  # does not wait: it has room for one
 
     def forget(self, key: Hashable) -> None:
         """Have the next do() or do_chan() for this key call its function, even if a call is under way."""
