@@ -36,7 +36,7 @@ class Failure:
 
 
 def without_frames(exc: BaseException) -> BaseException:
-    """A copy of exc, its causes and contexts: none has a traceback, which would keep alive what has failed."""
+    """A copy of exc, its causes and contexts; none has a traceback, which would keep what has failed."""
     copies: dict[int, BaseException] = {}
 
     def copy(exc: BaseException | None) -> BaseException | None:
