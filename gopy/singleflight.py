@@ -28,7 +28,7 @@ class _Call:
     """A call under way, or one that has ended. `dups` and `chans` change with the group's mutex held and
     until the end; the rest is set at the end, before the wait group is done."""
 
-    __slots__ = ("by_goexit", "chans", "dups", "failure", "value", "wg")
+    __slots__ = ("_claim", "by_goexit", "chans", "dups", "failure", "value", "wg")
 
     def __init__(self) -> None:
         self.wg = WaitGroup()
@@ -38,6 +38,11 @@ class _Call:
         self.value: Any = None
         self.failure: Failure | None = None
         self.by_goexit = False
+        self._claim = Mutex()
+
+    def claim(self) -> bool:
+        """Is the caller the first to ask? Then the call is its to make and to end."""
+        return self._claim.try_lock()
 
     def fail(self, exc: BaseException) -> None:
         """Called where exc is handled, by a frame that is not to stay in the traceback: it refers to us."""
@@ -118,7 +123,7 @@ class Group:
             if call is mine:
                 go(self._run, key, mine, fn)
         except BaseException as exc:
-            if call is mine:
+            if call is mine and mine.claim():  # else its goroutine runs: only this one has been interrupted
                 mine.fail(exc)
                 self._end(key, mine)
             raise
@@ -136,6 +141,8 @@ class Group:
 
     def _run(self, key: Hashable, call: _Call, fn: Callable[[], object]) -> None:
         failure: Failure | None = None
+        if not call.claim():
+            return
         try:
             call.value = fn()
         except BaseException as exc:
