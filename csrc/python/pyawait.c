@@ -13,6 +13,7 @@
  *                     returns. gp NULL: AWAIT_PARK queues nothing, it only says that it would have to wait.
  *   finish(a, gp, w)  the wait has ended with w: the same answers. WAKE_CANCEL: only leave the queue (AWAIT_RAISED).
  *   undo(a)           it is done, and whoever awaited it was cancelled before it could take the result.
+ *   orphan(a)         instead of undo, if its coroutine is neither resumed nor closed any more (and must not be).
  *
  * Values: while it waits, the sudog owns what is sent; a->value is only what begin has not moved, or the result. */
 #include "pygopy.h"
@@ -73,11 +74,24 @@ static int await_clear(PyObject *self)
     return 0;
 }
 
+/* Nobody takes its result. */
+void await_give_up(PyAwait *a)
+{
+    bool ready = a->state == AWAIT_READY, done = ready && a->exc == NULL && !a->cancelled;
+    a->state = AWAIT_USED;
+    if (ready && a->ops->orphan && await_orphaned(a))
+        a->ops->orphan(a);
+    else if (done && a->ops->undo)
+        a->ops->undo(a);
+}
+
+/* Its coroutine goes on without the result. */
 static void undo(PyAwait *a)
 {
-    if (a->state == AWAIT_READY && a->exc == NULL && !a->cancelled && a->ops->undo)
-        a->ops->undo(a);
-    a->state = AWAIT_USED;
+    if (a->task && a->state == AWAIT_WAITING) /* the wake-up is on its way, and undoes it (drain) */
+        Py_XSETREF(a->leaving, new_ref(Py_None));
+    else if (a->task == NULL || taskwait_end(a))
+        await_give_up(a);
 }
 
 static void await_dealloc(PyObject *self)
@@ -153,9 +167,16 @@ static void keep_exception(PyAwait *a)
     Py_XSETREF(a->exc, exc);
 }
 
-PyObject *await_take(PyAwait *a)
+static void used(PyAwait *a)
 {
     a->state = AWAIT_USED;
+    if (unlikely(a->task != NULL))
+        taskwait_end(a);
+}
+
+PyObject *await_take(PyAwait *a)
+{
+    used(a);
     PyObject *value = a->value;
     a->value = NULL;
     return value;
@@ -201,7 +222,7 @@ static PySendResult await_send(PyObject *self, PyObject *arg, PyObject **result)
         if (a->exc) {
             PyObject *exc = a->exc;
             a->exc = NULL;
-            a->state = AWAIT_USED;
+            used(a);
             PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
             Py_DECREF(exc);
             return PYGEN_ERROR;
