@@ -3,6 +3,7 @@ leaves its thread to others, and who closes async generators.
 
 A task that awaits one of gopy's awaitables is woken through its loop's LoopQueue: whoever ends the wait, on
 whatever thread, puts it there and writes to an eventfd, which the loop watches like any other descriptor.
+When the loop is closed, the waits that its tasks still have end: what they would have got goes to others.
 
 A loop sleeps in its selector, and would take its thread along. So when a goroutine begins to run one, which
 shows in its setting the hooks for async generators, the loop's selector is taught to park the goroutine
@@ -36,8 +37,28 @@ def _queue_of(loop: "asyncio.AbstractEventLoop") -> _core.LoopQueue:
     if queue is None:
         queue = _core.LoopQueue(weakref.ref(loop))
         loop.add_reader(queue.fileno(), queue.drain)
+        _close_with(loop, queue)
         _queues[loop] = queue
     return queue
+
+
+def _close_with(loop: "asyncio.AbstractEventLoop", queue: _core.LoopQueue) -> None:
+    """Have loop.close() close the queue, too. Only that tells at once, and on the thread that closes it."""
+    close_loop = loop.close
+
+    def close() -> None:
+        try:
+            close_loop()
+        finally:  # it refuses while the loop runs
+            if loop.is_closed():
+                if vars(loop).get("close") is close:
+                    del loop.close
+                queue.close()
+
+    try:
+        loop.close = close  # type: ignore[method-assign]
+    except AttributeError:  # a loop without a __dict__: what waits there when it is closed waits on
+        pass
 
 
 async def _close(agen: AsyncGenerator[Any, Any]) -> None:

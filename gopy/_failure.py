@@ -35,6 +35,22 @@ class Failure:
         return exc.with_traceback(self._traceback)
 
 
+def without_frames(exc: BaseException) -> BaseException:
+    """A copy of exc, its causes and contexts; none has a traceback, which would keep what has failed."""
+    copies: dict[int, BaseException] = {}
+
+    def copy(exc: BaseException | None) -> BaseException | None:
+        if exc is None or id(exc) in copies:
+            return exc and copies[id(exc)]
+        made = copies[id(exc)] = copy_of(exc)
+        suppress = exc.__suppress_context__
+        made.__cause__, made.__context__ = copy(exc.__cause__), copy(exc.__context__)
+        made.__suppress_context__ = suppress
+        return made.with_traceback(None)
+
+    return copy(exc) or exc
+
+
 def copy_of(exc: BaseException) -> BaseException:
     """A copy made without __init__, whose arguments nobody knows."""
     cls = type(exc)

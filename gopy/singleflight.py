@@ -28,7 +28,7 @@ class _Call:
     """A call under way, or one that has ended. `dups` and `chans` change with the group's mutex held and
     until the end; the rest is set at the end, before the wait group is done."""
 
-    __slots__ = ("by_goexit", "chans", "dups", "failure", "value", "wg")
+    __slots__ = ("_claim", "by_goexit", "chans", "dups", "failure", "value", "wg")
 
     def __init__(self) -> None:
         self.wg = WaitGroup()
@@ -38,6 +38,11 @@ class _Call:
         self.value: Any = None
         self.failure: Failure | None = None
         self.by_goexit = False
+        self._claim = Mutex()
+
+    def claim(self) -> bool:
+        """Is the caller the first to ask? Then the call is its to make and to end."""
+        return self._claim.try_lock()
 
     def fail(self, exc: BaseException) -> None:
         """Called where exc is handled, by a frame that is not to stay in the traceback: it refers to us."""
@@ -45,6 +50,12 @@ class _Call:
             self.by_goexit = True
         else:
             self.failure = Failure(exc, exc.__traceback__ and exc.__traceback__.tb_next)
+
+    def error(self) -> BaseException | None:
+        """For one Result. Who waits on a channel goes on, and can only be told that there is no value."""
+        if self.by_goexit:
+            return RuntimeError("singleflight: `fn` called goexit()")
+        return None if self.failure is None else self.failure.to_raise()
 
 
 def _check(key: Hashable, fn: object) -> None:
@@ -101,7 +112,7 @@ class Group:
     def do_chan(self, key: Hashable, fn: Callable[[], T]) -> RecvChan[Result[T]]:
         """Like do(), with fn in a goroutine of its own: a channel that will receive the Result.
 
-        The channel is not closed, and receives nothing if fn calls goexit(). A SystemExit or
+        The channel is not closed. If fn calls goexit(), the Result has a RuntimeError. A SystemExit or
         KeyboardInterrupt of fn is in the Result, and ends the program as well.
         """
         _check(key, fn)
@@ -112,7 +123,7 @@ class Group:
             if call is mine:
                 go(self._run, key, mine, fn)
         except BaseException as exc:
-            if call is mine:
+            if call is mine and mine.claim():  # else its goroutine runs: only this one has been interrupted
                 mine.fail(exc)
                 self._end(key, mine)
             raise
@@ -130,6 +141,8 @@ class Group:
 
     def _run(self, key: Hashable, call: _Call, fn: Callable[[], object]) -> None:
         failure: Failure | None = None
+        if not call.claim():
+            return
         try:
             call.value = fn()
         except BaseException as exc:
@@ -150,10 +163,8 @@ class Group:
                     del self._calls[key]
         finally:
             call.wg.done()
-        if not call.by_goexit:
-            for ch in call.chans:
-                err = None if call.failure is None else call.failure.to_raise()
-                ch.send(Result(call.value, err, call.dups > 0))  # does not wait: it has room for one
+        for ch in call.chans:
+            ch.send(Result(call.value, call.error(), call.dups > 0))  # does not wait: it has room for one
 
     def forget(self, key: Hashable) -> None:
         """Have the next do() or do_chan() for this key call its function, even if a call is under way."""

@@ -3,11 +3,11 @@ that calls, or the thread if it is one that gopy does not run."""
 
 from collections import deque
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Generic, Protocol, TypeVar
 
 from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup
-from gopy._failure import Failure
+from gopy._failure import Failure, without_frames
 
 __all__ = [
     "Cond",
@@ -42,11 +42,12 @@ def _check_callable(name: str, fn: object) -> None:
 def once_value(fn: Callable[[], T]) -> Callable[[], T]:
     """A function that returns what fn() returned, calling it only the first time.
 
-    Calls that come meanwhile park until fn has returned. What fn raised is raised again at every call.
+    Calls that come meanwhile park until fn has returned. What fn raised is raised again at every call, from
+    the second on without its traceback: fn, and what it refers to, is not kept once it has been called.
     """
     _check_callable("fn", fn)
     once = Once()
-    todo = [fn]  # so that fn, and what it refers to, can go when it has been called
+    todo = [fn]
     value: T
     failure: Failure | None = None
 
@@ -55,28 +56,32 @@ def once_value(fn: Callable[[], T]) -> Callable[[], T]:
         try:
             value = todo.pop()()
         except BaseException as exc:
-            failure = Failure(exc, exc.__traceback__)
+            failure = Failure(without_frames(exc), None)
+            raise
 
-    @wraps(fn)
     def call() -> T:
         once.do(first)
         if failure is not None:
             raise failure.to_raise()
         return value
 
-    vars(call).pop("__wrapped__")
-    return call
+    return _named_after(fn, call)
 
 
 def once_func(fn: Callable[[], object]) -> Callable[[], None]:
     """A function that calls fn() the first time and does nothing after. Otherwise as once_value()."""
     value = once_value(fn)
 
-    @wraps(value)
     def call() -> None:
         value()
 
-    vars(call).pop("__wrapped__")
+    return _named_after(fn, call)
+
+
+def _named_after(fn: Callable[[], object], call: Callable[[], T]) -> Callable[[], T]:
+    """call, with the name of fn and without a reference to it or its attributes."""
+    update_wrapper(call, fn, updated=())
+    del vars(call)["__wrapped__"]
     return call
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from gopy import Chan, ClosedChannelError, default, go, nilchan, recv, runtime, select, send
+from gopy import Chan, ClosedChannelError, aselect, default, go, nilchan, recv, runtime, select, send
 from gopy import time as gotime
 
 
@@ -526,6 +526,33 @@ def test_the_choice_is_uniform_on_a_plain_thread():
     done.recv()
     thread.join()
     assert chi_square(counts) < bound(5)
+
+
+@pytest.mark.parametrize("way", ["select", "aselect"])
+@pytest.mark.parametrize("sends", [True, False])
+def test_the_choice_among_cases_of_one_channel_that_wait_is_uniform(until, way, sends):
+    """Each of two wins at least 40 times of 200. That a fair coin gives fewer of one side has a probability of
+    2 * P(B(200, 1/2) < 40) < 1e-18."""
+    ch = Chan()
+    cases = [send(ch, 0), send(ch, 1)] if sends else [recv(ch), recv(ch)]
+    wins = [0, 0]
+
+    def plain():
+        wins[select(*cases)[0]] += 1
+
+    async def awaiting():
+        wins[(await aselect(*cases))[0]] += 1
+
+    for _ in range(200):
+        goroutine = go(plain if way == "select" else awaiting)
+        until(lambda: goroutine.state == "select")
+        if sends:
+            ch.recv()
+        else:
+            ch.send(None)
+        goroutine.join()
+    assert sum(wins) == 200
+    assert min(wins) >= 40
 
 
 def test_no_ready_case_starves():

@@ -146,12 +146,45 @@ def test_do_chan_receives_the_exception():
     assert (result.val, type(result.err), result.shared) == (None, ZeroDivisionError, False)
 
 
-def test_do_chan_receives_nothing_after_goexit(until):
-    group = singleflight.Group()
-    ch = group.do_chan("key", runtime.goexit)
-    until(lambda: not group._calls)
-    with pytest.raises(TimeoutError):
-        ch.recv(timeout=0.01)
+def goexit_error(result):
+    return (result.val, type(result.err), str(result.err), result.shared) == (
+        None,
+        RuntimeError,
+        "singleflight: `fn` called goexit()",
+        True,
+    )
+
+
+@pytest.mark.parametrize("leader", ["do", "do_chan"])
+def test_do_chan_receives_an_error_after_goexit(until, leader):
+    """Each of its channels, whoever makes the call; those in do() end with it, as in Go."""
+    group, go_on, ended = singleflight.Group(), Chan(), []
+
+    def fn():
+        go_on.recv()
+        runtime.goexit()
+
+    def do(fn):
+        try:
+            group.do("key", fn)
+        except BaseException as exc:
+            ended.append(type(exc).__name__)
+            raise
+
+    chans = [group.do_chan("key", fn)] if leader == "do_chan" else []
+    goroutines = [go(do, fn)]
+    until(lambda: "key" in group._calls)
+    goroutines.append(go(do, int))
+    chans += [group.do_chan("key", int) for _ in range(2)]
+    until(lambda: group._calls["key"].dups == len(goroutines) + len(chans) - 1)
+    go_on.send(None)
+    errors = [ch.recv() for ch in chans]
+    assert all(map(goexit_error, errors))
+    assert len({id(result.err) for result in errors}) == len(chans)
+    for goroutine in goroutines:
+        goroutine.join()
+    assert ended == ["_Goexit"] * 2
+    assert group.do_chan("key", int).recv() == (0, None, False)
 
 
 @pytest.mark.parametrize("what", ["SystemExit(7)", "KeyboardInterrupt()"])

@@ -4,27 +4,36 @@
  * Its operation begins when the task asks to be called back, for a G of kind GTASK. Whoever ends that wait, on whatever
  * thread and perhaps with a lock held, pushes the G onto its loop's queue and writes to an eventfd; the loop then
  * finishes the operation (drain). A task that is cancelled either leaves the queue it waits in, or, if a value is on
- * its way already, gives that back to the channel. All of this but host_wake_task() runs on the loop's thread. */
+ * its way already, gives that back to the channel. All of this but host_wake_task() runs on the loop's thread.
+ *
+ * Nobody drains the queue of a loop that is closed. So a LoopQueue knows all waits that its tasks have begun and not
+ * seen the end of, and whoever closes the loop (gopy/_asyncio.py) takes each off the queue that it waits in, or gives back
+ * what it has been given: after queue_close() no waker can find one, on whatever thread it is. */
 #include "pygopy.h"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* What stands for an asyncio task. The queue it waits in refers to it, and it to its awaitable, until it is drained
- * or cancelled; a value that was given back to a channel (chanunrecv) keeps it without one. */
+/* What stands for an asyncio task. It refers to its awaitable, and is in `waits` of its loop's queue, until the task has
+ * gone on or is given up; a value that was given back to a channel (chanunrecv) keeps it without either. */
 struct taskwait {
     struct g g;
     struct gwait wait;
     PyAwait *a;
     struct loopqueue *queue;
+    struct taskwait *next, **prev; /* in queue->waits; prev NULL: not there */
+    bool ended;                    /* taken out of queue->ended by queue_close */
 };
 
-/* The waits of one event loop's tasks that have ended. Pushed from any thread, drained by the loop. */
+/* The waits of one event loop's tasks. */
 typedef struct loopqueue {
     PyObject_HEAD
-    int fd;          /* an eventfd that the loop watches; open as long as the queue lives */
-    struct g *ended; /* newest first */
-    PyObject *loop;  /* a weak reference */
+    int fd;           /* an eventfd that the loop watches; open as long as the queue lives */
+    struct g *ended;  /* those that have ended, newest first: pushed from any thread, drained by the loop */
+    PyObject *loop;   /* a weak reference */
+    struct lock lock; /* guards what follows; a leaf */
+    struct taskwait *waits; /* all, the last to begin first */
 } LoopQueue;
 
 void taskwait_free(struct taskwait *tw)
@@ -53,13 +62,14 @@ void await_give_back(PyAwait *a, struct hchan *c)
         PyMem_RawFree(tw);
 }
 
-/* Let the loop call a's callback: it is ready. */
+/* Let the loop call a's callback: it is ready. One with an `orphan` refers to its task until that goes on. */
 static int call_soon(PyAwait *a)
 {
     PyObject *callback = a->callback, *context = a->context;
-    a->callback = a->context = NULL;
     if (callback == NULL)
         return 0;
+    a->callback = a->ops->orphan ? new_ref(callback) : NULL;
+    a->context = NULL;
     PyObject *loop = PyObject_CallMethod((PyObject *)a, "get_loop", NULL);
     PyObject *method = loop ? PyObject_GetAttrString(loop, "call_soon") : NULL;
     PyObject *args = PyTuple_Pack(2, callback, a), *kwargs = PyDict_New(), *handle = NULL;
@@ -92,14 +102,46 @@ PyObject *await_get_loop(PyObject *self, PyObject *noargs)
     return loop;
 }
 
-/* The wait has ended and everything that can wake it has let go: drop what it refers to. */
-static void end_taskwait(PyAwait *a)
+static void taskwait_begin(struct taskwait *tw, PyAwait *a, LoopQueue *q) /* steals q */
+{
+    tw->queue = q;
+    tw->g = (struct g){.kind = GTASK, .epoch = sched.epoch, .wait = &tw->wait};
+    tw->wait.sg.g = &tw->g;
+    tw->a = (PyAwait *)new_ref((PyObject *)a);
+    a->task = tw;
+    lock(&q->lock);
+    tw->next = q->waits;
+    tw->prev = &q->waits;
+    if (tw->next)
+        tw->next->prev = &tw->next;
+    q->waits = tw;
+    unlock(&q->lock);
+}
+
+static bool unlink_locked(struct taskwait *tw)
+{
+    if (tw->prev == NULL)
+        return false;
+    *tw->prev = tw->next;
+    if (tw->next)
+        tw->next->prev = tw->prev;
+    tw->prev = NULL;
+    return true;
+}
+
+/* a, which waits no more, is resumed or given up. false: it was already. The caller has a reference. */
+bool taskwait_end(PyAwait *a)
 {
     struct taskwait *tw = a->task;
-    if (tw && tw->a) {
+    lock(&tw->queue->lock);
+    bool first = unlink_locked(tw);
+    unlock(&tw->queue->lock);
+    if (first) {
         tw->a = NULL;
+        Py_CLEAR(a->callback);
         Py_DECREF(a);
     }
+    return first;
 }
 
 /* A sleep: let the loop call _fire when it is time. */
@@ -136,13 +178,7 @@ PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwar
         PyMem_RawFree(tw);
         return NULL;
     }
-    tw->queue = (LoopQueue *)queue;
-    tw->g.kind = GTASK;
-    tw->g.epoch = sched.epoch;
-    tw->g.wait = &tw->wait;
-    tw->wait.sg.g = &tw->g;
-    tw->a = (PyAwait *)new_ref(self);
-    a->task = tw;
+    taskwait_begin(tw, a, (LoopQueue *)queue);
     a->callback = new_ref(callback);
     a->context = context && context != Py_None ? new_ref(context) : NULL;
     if (a->ops == &sleep_await) { /* the loop has timers of its own */
@@ -154,7 +190,6 @@ PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwar
     if (r == AWAIT_PARK)
         Py_RETURN_NONE;
     await_keep(a, r);
-    end_taskwait(a);
     if (call_soon(a) < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -206,13 +241,18 @@ static PyObject *drain(PyObject *self, PyObject *noargs)
             Py_DECREF(a);
             continue;
         }
-        if (a->leaving && !PyErr_Occurred() && (a->cancelled || r == AWAIT_RAISED)) { /* left in the end */
+        if (await_orphaned(a)) {
+            PyErr_Clear();
+            a->cancelled |= r == AWAIT_RAISED;
+            if (taskwait_end(a))
+                await_give_up(a);
+        } else if (a->leaving && !PyErr_Occurred() &&
+                   (a->cancelled || r == AWAIT_RAISED)) { /* left in the end */
             a->cancelled = true;
             Py_XSETREF(a->exc, new_ref(a->leaving));
         } else {
             await_keep(a, r);
         }
-        end_taskwait(a);
         failed |= call_soon(a) < 0;
         Py_DECREF(a);
     }
@@ -249,9 +289,6 @@ bool await_leave(PyAwait *a)
     a->state = AWAIT_READY;
     a->cancelled = true;
     PyErr_Clear();
-    Py_INCREF(a);
-    end_taskwait(a);
-    Py_DECREF(a); /* not the last: the caller has one */
     return true;
 }
 
@@ -312,7 +349,6 @@ PyObject *await_fire(PyObject *self, PyObject *noargs)
     if (a->task && a->state == AWAIT_WAITING && wait_claim(&a->task->g)) {
         a->value = new_ref(Py_None);
         a->state = AWAIT_READY;
-        end_taskwait(a);
         if (call_soon(a) < 0)
             return NULL;
     }
@@ -337,6 +373,85 @@ int await_set_blocking(PyObject *self, PyObject *value, void *closure)
 }
 
 /* ---- the queue of an event loop ---- */
+
+/* Whoever has claimed tw's wait is about to push it: wait for that. (In the child of a fork it has stayed behind.) */
+static void wait_for_waker(LoopQueue *q, struct taskwait *tw)
+{
+    while (!tw->ended && tw->g.epoch == sched.epoch) {
+        struct g *list = axchg(&q->ended, (struct g *)NULL);
+        if (list == NULL) {
+            Py_BEGIN_ALLOW_THREADS sched_yield();
+            Py_END_ALLOW_THREADS
+        }
+        for (; list; list = list->schedlink)
+            ((struct taskwait *)list)->ended = true;
+    }
+    tw->ended = false;
+}
+
+/* a's loop is closed: it waits no more, and nobody can wake it. It may have what it has waited for. */
+static void stop_waiting(LoopQueue *q, PyAwait *a)
+{
+    struct taskwait *tw = a->task;
+    Py_XSETREF(a->leaving, new_ref(Py_None));
+    while (a->state == AWAIT_WAITING && !await_leave(a)) {
+        wait_for_waker(q, tw);
+        a->cancelled = await_finish(a, &tw->g, (enum wake)tw->g.wake) == AWAIT_RAISED;
+        PyErr_Clear();
+    }
+    tw->a = NULL;
+}
+
+/* Take all waits out of q: a tuple of their awaitables, the last to begin first. */
+static PyObject *take_waits(LoopQueue *q)
+{
+    Py_ssize_t n = 0;
+    lock(&q->lock);
+    for (struct taskwait *tw = q->waits; tw; tw = tw->next)
+        n++;
+    unlock(&q->lock);
+    PyObject *all = PyTuple_New(n);
+    for (Py_ssize_t i = 0; all && i < n; i++) { /* the loop does not run: there can only be fewer */
+        lock(&q->lock);
+        struct taskwait *tw = q->waits;
+        if (tw)
+            unlink_locked(tw);
+        unlock(&q->lock);
+        PyTuple_SET_ITEM(all, i, tw ? (PyObject *)tw->a : new_ref(Py_None));
+    }
+    return all;
+}
+
+/* The loop is closed. First nobody waits any more; then what they have is given back, the latest first, so that values
+ * are in their channel in the order in which they were; and only then go the references that destroy tasks, whose code
+ * may do anything. A coroutine that must not go on, not even to its end, without a lock that it has lost (`orphan`) is
+ * kept for good. */
+static PyObject *queue_close(PyObject *self, PyObject *noargs)
+{
+    LoopQueue *q = (LoopQueue *)self;
+    (void)noargs;
+    PyObject *all = take_waits(q);
+    if (all == NULL)
+        return NULL;
+    Py_ssize_t n = PyTuple_GET_SIZE(all);
+    while (n > 0 && PyTuple_GET_ITEM(all, n - 1) == Py_None)
+        n--;
+    for (Py_ssize_t i = 0; i < n; i++)
+        stop_waiting(q, (PyAwait *)PyTuple_GET_ITEM(all, i));
+    for (Py_ssize_t i = 0; i < n; i++)
+        await_give_up((PyAwait *)PyTuple_GET_ITEM(all, i));
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyAwait *a = (PyAwait *)PyTuple_GET_ITEM(all, i);
+        if (a->ops->orphan) {
+            Py_INCREF(a);
+            continue;
+        }
+        Py_CLEAR(a->callback);
+        Py_CLEAR(a->context);
+    }
+    Py_DECREF(all);
+    Py_RETURN_NONE;
+}
 
 static PyObject *queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -372,6 +487,7 @@ static PyObject *queue_fileno(PyObject *self, PyObject *noargs)
 
 static PyMethodDef queue_methods[] = {
     {"drain", drain, METH_NOARGS, NULL},
+    {"close", queue_close, METH_NOARGS, NULL},
     {"fileno", queue_fileno, METH_NOARGS, NULL},
     {0},
 };

@@ -4,7 +4,8 @@
  * itself to whoever drives the coroutine:
  *   - a stackless goroutine's driver (pystackless.c) begins the operation for that goroutine;
  *   - an asyncio task treats it as a future of its loop (pyasyncio.c).
- * So nobody has to ask who drives. A generator may also yield an awaitable to the driver without iterating it.
+ * So nobody has to ask who drives. A generator may also yield an awaitable to the driver without iterating it: then the
+ * driver tries it first. So an operation is begun with a G only if it has been tried and has to wait.
  *
  * An operation (struct await_ops) supplies
  *   begin(a, gp)      do it if that can be done now: AWAIT_DONE with the result in a->value, AWAIT_RAISED with an
@@ -12,6 +13,7 @@
  *                     returns. gp NULL: AWAIT_PARK queues nothing, it only says that it would have to wait.
  *   finish(a, gp, w)  the wait has ended with w: the same answers. WAKE_CANCEL: only leave the queue (AWAIT_RAISED).
  *   undo(a)           it is done, and whoever awaited it was cancelled before it could take the result.
+ *   orphan(a)         instead of undo, if its coroutine is neither resumed nor closed any more (and must not be).
  *
  * Values: while it waits, the sudog owns what is sent; a->value is only what begin has not moved, or the result. */
 #include "pygopy.h"
@@ -72,11 +74,24 @@ static int await_clear(PyObject *self)
     return 0;
 }
 
+/* Nobody takes its result. */
+void await_give_up(PyAwait *a)
+{
+    bool ready = a->state == AWAIT_READY, done = ready && a->exc == NULL && !a->cancelled;
+    a->state = AWAIT_USED;
+    if (ready && a->ops->orphan && await_orphaned(a))
+        a->ops->orphan(a);
+    else if (done && a->ops->undo)
+        a->ops->undo(a);
+}
+
+/* Its coroutine goes on without the result. */
 static void undo(PyAwait *a)
 {
-    if (a->state == AWAIT_READY && a->exc == NULL && !a->cancelled && a->ops->undo)
-        a->ops->undo(a);
-    a->state = AWAIT_USED;
+    if (a->task && a->state == AWAIT_WAITING) /* the wake-up is on its way, and undoes it (drain) */
+        Py_XSETREF(a->leaving, new_ref(Py_None));
+    else if (a->task == NULL || taskwait_end(a))
+        await_give_up(a);
 }
 
 static void await_dealloc(PyObject *self)
@@ -101,10 +116,20 @@ static void await_dealloc(PyObject *self)
 
 /* ---- for those who drive ---- */
 
+/* The first thing done with an awaitable: its operation, unless that has to wait. */
+enum await_result await_try(PyAwait *a)
+{
+    if (!acas(&a->state, AWAIT_NEW, AWAIT_USED)) /* only one of two that await the same one */
+        return AWAIT_MISUSED;
+    preempt_point();
+    enum await_result r = a->ops->begin(a, NULL);
+    a->state = r == AWAIT_PARK ? AWAIT_YIELDED : AWAIT_READY;
+    return r;
+}
+
 enum await_result await_begin(PyAwait *a, struct g *gp)
 {
-    /* Waiting before it can be resumed elsewhere; and only one of two that await the same one may begin. */
-    if (!acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING) && !acas(&a->state, AWAIT_NEW, AWAIT_WAITING))
+    if (!acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING)) /* before it can be resumed elsewhere */
         return AWAIT_MISUSED;
     enum await_result r = a->ops->begin(a, gp);
     if (r != AWAIT_PARK)
@@ -143,9 +168,16 @@ static void keep_exception(PyAwait *a)
     Py_XSETREF(a->exc, exc);
 }
 
-PyObject *await_take(PyAwait *a)
+static void used(PyAwait *a)
 {
     a->state = AWAIT_USED;
+    if (unlikely(a->task != NULL))
+        taskwait_end(a);
+}
+
+PyObject *await_take(PyAwait *a)
+{
+    used(a);
     PyObject *value = a->value;
     a->value = NULL;
     return value;
@@ -172,26 +204,26 @@ static PySendResult await_send(PyObject *self, PyObject *arg, PyObject **result)
     *result = NULL;
     switch (a->state) {
     case AWAIT_NEW:
-        if (!acas(&a->state, AWAIT_NEW, AWAIT_USED))
-            break;
-        preempt_point();
-        switch (a->ops->begin(a, NULL)) {
+        switch (await_try(a)) {
         case AWAIT_DONE:
             *result = await_take(a);
             return PYGEN_RETURN;
         case AWAIT_RAISED:
+            a->state = AWAIT_USED;
             return PYGEN_ERROR;
-        default:
+        case AWAIT_PARK:
             a->iterated = a->blocking = true;
-            a->state = AWAIT_YIELDED;
             *result = new_ref(self);
             return PYGEN_NEXT;
+        default:
+            break;
         }
+        break;
     case AWAIT_READY:
         if (a->exc) {
             PyObject *exc = a->exc;
             a->exc = NULL;
-            a->state = AWAIT_USED;
+            used(a);
             PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
             Py_DECREF(exc);
             return PYGEN_ERROR;

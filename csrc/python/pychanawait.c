@@ -211,8 +211,13 @@ static void select_await_undo(PyAwait *a)
     await_give_back(a, k->s.cases[k->casei].c);
 }
 
-static const struct await_ops select_await = {"aselect", select_await_begin, select_await_finish,
-                                              select_await_undo, select_await_free};
+static const struct await_ops select_await = {
+    .name = "aselect",
+    .begin = select_await_begin,
+    .finish = select_await_finish,
+    .undo = select_await_undo,
+    .free = select_await_free,
+};
 
 PyObject *core_aselect(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {

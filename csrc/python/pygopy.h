@@ -45,6 +45,7 @@ struct await_ops {
     enum await_result (*begin)(PyAwait *a, struct g *gp);
     enum await_result (*finish)(PyAwait *a, struct g *gp, enum wake w);
     void (*undo)(PyAwait *a);
+    void (*orphan)(PyAwait *a);
     void (*free)(PyAwait *a); /* what is in data */
     int (*traverse)(PyAwait *a, visitproc visit, void *arg);
 };
@@ -56,7 +57,9 @@ struct pyawait {
     PyObject *value; /* what to send; then the result */
     PyObject *exc;
     PyObject *callback, *context; /* asyncio's */
-    PyObject *leaving;            /* the CancelledError of a task that is to be cancelled as soon as can be */
+    PyObject *
+        leaving; /* the CancelledError of a task that is to be cancelled as soon as can be; None: its coroutine
+                          goes on no more */
     struct taskwait *task;
     void *data;    /* the operation's own */
     int64_t when;  /* likewise */
@@ -65,6 +68,9 @@ struct pyawait {
     bool blocking, cancelled;
     struct gwait wait; /* of the goroutine that awaits it */
 };
+
+/* Nobody resumes it: what it gets is for others. */
+static inline bool await_orphaned(PyAwait *a) { return a->leaving == Py_None; }
 
 /* A Mutex; of an RWMutex only MUTEX_OTHER is set in mu. */
 typedef struct {
@@ -211,15 +217,18 @@ int stackless_function(PyObject *fn); /* 1: its result is to be run; -1: refused
 
 /* pyawait.c */
 PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value);
+enum await_result await_try(PyAwait *a);
 enum await_result await_begin(PyAwait *a, struct g *gp);
 enum await_result await_finish(PyAwait *a, struct g *gp, enum wake w);
 enum await_result await_failed(enum wake w);
 void await_keep(PyAwait *a, enum await_result r);
 PyObject *await_take(PyAwait *a);
+void await_give_up(PyAwait *a);
 void await_misused(void);
 
 /* pyasyncio.c */
 void taskwait_free(struct taskwait *tw);
+bool taskwait_end(PyAwait *a);
 void await_give_back(PyAwait *a, struct hchan *c); /* for an undo: a->value was received from c */
 bool await_leave(
     PyAwait *a); /* off the queue it waits in for a task; false: it does not, or is being woken */

@@ -108,10 +108,10 @@ static enum await_result await_fd_finish(PyAwait *a, struct g *gp, enum wake how
 
 static void await_fd_free(PyAwait *a) { PyMem_RawFree(a->data); }
 
-static const struct await_ops read_await = {"await_read", await_read_begin, await_fd_finish, NULL,
-                                            await_fd_free};
-static const struct await_ops write_await = {"await_write", await_write_begin, await_fd_finish, NULL,
-                                             await_fd_free};
+static const struct await_ops read_await = {
+    .name = "await_read", .begin = await_read_begin, .finish = await_fd_finish, .free = await_fd_free};
+static const struct await_ops write_await = {
+    .name = "await_write", .begin = await_write_begin, .finish = await_fd_finish, .free = await_fd_free};
 
 static PyObject *await_fd(const struct await_ops *ops, PyObject *o)
 {

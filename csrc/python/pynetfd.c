@@ -433,7 +433,8 @@ static void netawait_free(PyAwait *a)
     PyMem_RawFree(n);
 }
 
-static const struct await_ops netawait = {"I/O", netawait_begin, netawait_finish, NULL, netawait_free};
+static const struct await_ops netawait = {
+    .name = "I/O", .begin = netawait_begin, .finish = netawait_finish, .free = netawait_free};
 
 static struct netawait *netawait_new(PyObject *self, PyAwait **a, enum pollmode mode)
 {

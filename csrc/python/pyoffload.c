@@ -169,8 +169,8 @@ static void ablocking_free(PyAwait *a)
         call_drop(&c->o);
 }
 
-static const struct await_ops ablocking_await = {"ablocking", ablocking_begin, ablocking_finish, NULL,
-                                                 ablocking_free};
+static const struct await_ops ablocking_await = {
+    .name = "ablocking", .begin = ablocking_begin, .finish = ablocking_finish, .free = ablocking_free};
 
 static PyObject *core_ablocking(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {

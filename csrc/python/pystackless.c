@@ -100,6 +100,17 @@ static PySendResult resume(PyObject *coro, PyAwait *a, PyObject **result)
     return r;
 }
 
+/* a's operation needs no wait, or has none of its own: go on in the coroutine that has yielded it. */
+static PySendResult answer(Goroutine *go, PyAwait *a, enum await_result did, PyObject **result)
+{
+    if (did == AWAIT_MISUSED) {
+        await_misused();
+        return throw_in(go->fn, result);
+    }
+    await_keep(a, did);
+    return resume(go->fn, a, result);
+}
+
 /* The first step: what it runs may be a function still. Its coroutine is made only here, where it runs at once: one that
  * waits for its turn would be looked at by every collection. */
 static bool begin(Goroutine *go)
@@ -163,7 +174,13 @@ __attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, s
             r = throw_in(go->fn, &yielded);
             continue;
         }
-        a = go->awaiting = (PyAwait *)yielded;
+        a = (PyAwait *)yielded;
+        enum await_result did = a->iterated ? AWAIT_PARK : await_try(a);
+        if (did != AWAIT_PARK) {
+            r = answer(go, a, did, &yielded);
+            continue;
+        }
+        go->awaiting = a;
         take_hook_back(ts, hook);
         go->context = ts->context;
         ts->context = NULL;
@@ -173,20 +190,13 @@ __attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, s
         a->wait.sg.g = gp;
         gp->wait = &a->wait;
         goroutine_unbind(mp, gp);
-        enum await_result did = await_begin(a, gp);
+        did = await_begin(a, gp);
         if (likely(did == AWAIT_PARK))
             return; /* gp may be anywhere */
         go->awaiting = NULL;
         worker_takes(mp, w, go);
         hook = lend_hook(ts);
-        if (did == AWAIT_MISUSED) {
-            await_misused();
-            r = throw_in(go->fn, &yielded);
-            continue;
-        }
-        await_keep(a, did);
-        preempt_point();
-        r = resume(go->fn, a, &yielded);
+        r = answer(go, a, did, &yielded);
     }
     take_hook_back(ts, hook);
     goroutine_finish(mp, go, r == PYGEN_RETURN ? yielded : NULL);

@@ -133,15 +133,28 @@ PyObject *waitgroup_await_(PyObject *self, PyObject *noargs)
 struct condwait {
     struct sudog sg; /* of the first */
     PyObject *l;
-    bool relocks;
+    bool relocks, locked;
     enum wake wake; /* how the first wait ended */
 };
+
+/* It lets go of L. The signal was for somebody who goes on. */
+static void cond_await_orphan(PyAwait *a)
+{
+    struct condwait *cw = a->data;
+    if (!cw->locked)
+        return;
+    cw->locked = false;
+    lock_release(cw->l);
+    if (cw->wake == WAKE_OP)
+        condsignal(cond_of(a->obj));
+}
 
 static enum await_result cond_relock(PyAwait *a, enum sync_result r)
 {
     if (r == SYNC_PARK)
         return AWAIT_PARK; /* a may be gone */
     struct condwait *cw = a->data;
+    cw->locked = true;
     if (cw->wake == WAKE_OP)
         return sync_result(a, r, WAKE_OP);
     if (cw->wake == WAKE_INTERRUPT)
@@ -169,9 +182,29 @@ static enum await_result cond_await_begin(PyAwait *a, struct g *gp)
     return cond_relock(a, lock_begin(cw->l, gp));
 }
 
+/* As cond_await_finish, but only to leave. */
+static enum await_result cond_await_leave(PyAwait *a, struct g *gp, enum wake w)
+{
+    struct condwait *cw = a->data;
+    struct cond *c = cond_of(a->obj);
+    if (!cw->relocks) {
+        if (condwait_finish(c, &cw->sg, w) == SYNC_OK)
+            condsignal(c);
+        return AWAIT_RAISED;
+    }
+    enum sync_result r = lock_finish(cw->l, gp, w);
+    if (r == SYNC_PARK)
+        return AWAIT_PARK;
+    cw->locked = r == SYNC_OK;
+    cond_await_orphan(a);
+    return AWAIT_RAISED;
+}
+
 static enum await_result cond_await_finish(PyAwait *a, struct g *gp, enum wake w)
 {
     struct condwait *cw = a->data;
+    if (await_orphaned(a))
+        return cond_await_leave(a, gp, w);
     if (!cw->relocks) {
         cw->relocks = true;
         cw->wake = condwait_finish(cond_of(a->obj), &cw->sg, w) == SYNC_OK ? WAKE_OP : w;
@@ -191,8 +224,13 @@ static void cond_await_free(PyAwait *a)
     PyMem_RawFree(cw);
 }
 
-static const struct await_ops cond_await = {"Cond.await_", cond_await_begin, cond_await_finish, NULL,
-                                            cond_await_free};
+static const struct await_ops cond_await = {
+    .name = "Cond.await_",
+    .begin = cond_await_begin,
+    .finish = cond_await_finish,
+    .orphan = cond_await_orphan,
+    .free = cond_await_free,
+};
 
 PyObject *cond_await_(PyObject *self, PyObject *noargs)
 {

@@ -353,10 +353,11 @@ static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_
     }
     if (r == CHAN_BLOCK && gp) {
         wait_begin(gp, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES);
-        for (uint32_t i = 0; i < s->n; i++) {
-            struct scase *k = &s->cases[i];
-            struct sudog *sg = &s->sudogs[i];
-            *sg = (struct sudog){.g = gp, .elem = k->send ? k->elem : NULL, .casei = i};
+        for (uint32_t i = 0; i < s->n; i++) { /* in poll order: of several on one channel none is preferred */
+            uint32_t o = s->pollorder[i];
+            struct scase *k = &s->cases[o];
+            struct sudog *sg = &s->sudogs[o];
+            *sg = (struct sudog){.g = gp, .elem = k->send ? k->elem : NULL, .casei = o};
             if (k->c)
                 enqueue(k->send ? &k->c->sendq : &k->c->recvq, sg);
         }
