@@ -246,6 +246,20 @@ PROGRAMS = {
         go(run_with_fork, 2)
         assert sorted(outputs.recv() for _ in range(3)) == [0, 1, 2]
         """,
+    "unix_sockets": """
+        from gopy import net
+        sockets = [net.listen("unix", "stream"), net.listen_packet("unixgram", "packets")]
+        def leave(status):
+            for each in sockets:
+                each.close()
+            os._exit(status)
+        fork_and_check(leave=leave)
+        assert os.path.exists("stream") and os.path.exists("packets"), os.listdir()
+        net.dial("unix", "stream").close()
+        for each in sockets:
+            each.close()
+        assert not os.path.exists("stream") and not os.path.exists("packets"), os.listdir()
+        """,
 }
 
 

@@ -170,6 +170,42 @@ def test_lookup_host():
             net.lookup_host(name)
 
 
+NO_NAMES = ["a..b", ".", ".a", "a" * 64, "x" * 300, "\ud800"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_name_that_nobody_can_have(name, certificates):
+    """What IDNA refuses fails as a name that does not resolve."""
+    context = certificates.context()
+    with net.listen_packet("udp", "127.0.0.1:0") as packets:
+        for call in (
+            lambda: net.lookup_host(name),
+            lambda: net.dial("tcp", f"{name}:80"),
+            lambda: net.dial("tcp4", f"{name}:80", timeout=20),
+            lambda: net.dial("tcp", f"{name}:80", tls=context),
+            lambda: net.listen("tcp", f"{name}:80"),
+            lambda: net.listen_packet("udp", f"{name}:80"),
+            lambda: packets.write_to(b"x", (name, 80)),
+            lambda: packets.write_to(b"x", f"{name}:80"),
+        ):
+            with pytest.raises(socket.gaierror, match="is no host's name") as caught:
+                call()
+            assert caught.value.errno == socket.EAI_NONAME
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_servers_name_that_nobody_can_have(name, certificates, monkeypatch):
+    context = certificates.context()
+    with net.listen("tcp", "127.0.0.1:0") as ln:
+        with net.dial("tcp", str(ln.addr)) as conn:
+            with pytest.raises(socket.gaierror, match="is no host's name"):
+                conn.start_tls(context, server_hostname=name)
+        there = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", tuple(ln.addr))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: there)
+        with pytest.raises(socket.gaierror, match="is no host's name"):  # a resolver that knows better
+            net.dial("tcp", f"{name}:80", tls=context)
+
+
 # Addresses
 
 
@@ -231,6 +267,42 @@ def test_addr():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
+@pytest.mark.parametrize("network", ["tcp", pytest.param("tcp6", marks=needs_ipv6)])
+def test_the_address_of_a_peer_that_has_reset(network):
+    with net.listen(network, "[::1]:0" if network == "tcp6" else "127.0.0.1:0") as ln:
+        with net.dial(network, str(ln.addr)) as client:
+            name = client.local_addr
+            client.set_linger(0)
+        with ln.accept() as conn:
+            assert conn.remote_addr == name
+            assert str(name) in repr(conn)
+
+
+@pytest.mark.parametrize("name", ["bound", "@bound-{}"])
+def test_the_address_of_a_bound_unix_peer(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    name = name.format(os.getpid())
+    with net.listen("unix", "s") as ln, socket.socket(socket.AF_UNIX) as client:
+        client.bind(name.replace("@", "\0"))
+        client.connect("s")
+        with ln.accept() as conn:
+            assert conn.remote_addr == name
+
+
+def test_a_unix_socket_goes_with_its_listener(tmp_path):
+    path = tmp_path / "s"
+    ln = net.listen("unix", str(path))
+    assert ln.addr == str(path) and path.exists()
+    with pytest.raises(OSError) as caught:
+        net.listen("unix", str(path))
+    assert caught.value.errno == errno.EADDRINUSE
+    ln.close()
+    assert not path.exists()
+    path.write_text("somebody else's")
+    ln.close()
+    assert path.exists()
+
+
 def test_an_abstract_unix_name():
     name = f"@gopy-test-{os.getpid()}"
     with net.listen("unix", name) as ln:

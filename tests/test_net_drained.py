@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gopy import go, net, runtime
+from gopy import Chan, go, net, runtime
 
 
 @pytest.fixture
@@ -73,6 +73,16 @@ def read_all(conn, n):
     return got
 
 
+def aread(conn, *n):
+    got = Chan(1)
+
+    async def read():
+        got.send(await conn.aread(*n))
+
+    go(read).join()
+    return got.recv()
+
+
 def test_what_follows_urgent_data(registered, polled):
     peer, conn = registered("tcp")
     peer.sendall(b"abc")
@@ -82,7 +92,10 @@ def test_what_follows_urgent_data(registered, polled):
     assert read_all(conn, 6) == [b"abc", b"def"]  # a read ends where the urgent byte was
 
 
-def test_what_follows_descriptors_over_a_unix_socket(registered, polled):
+@pytest.mark.parametrize(
+    "reads", [(net.Conn.read, net.Conn.read), (aread, aread), (aread, net.Conn.read), (net.Conn.read, aread)]
+)
+def test_what_follows_descriptors_over_a_unix_socket(registered, polled, reads):
     peer, conn = registered("unix")
     ends = os.pipe()
     try:
@@ -90,7 +103,7 @@ def test_what_follows_descriptors_over_a_unix_socket(registered, polled):
         peer.sendmsg([b"one"], [rights])
         peer.sendall(b"two")
         polled()
-        assert read_all(conn, 6) == [b"one", b"two"]  # a read ends where the descriptors were
+        assert [read(conn) for read in reads] == [b"one", b"two"]  # a read ends where the descriptors were
     finally:
         for fd in ends:
             os.close(fd)
@@ -103,3 +116,10 @@ def test_the_end_that_came_with_the_last_data(registered, polled):
     polled()
     assert conn.read() == b"last"
     assert conn.read() == b""
+
+
+def test_reading_nothing_waits_for_nothing(registered):
+    peer, conn = registered("tcp")
+    peer.sendall(b"a")
+    assert conn.read() == b"a"  # a short one: there is nothing more
+    assert aread(conn, 0) == b""

@@ -90,6 +90,29 @@ typedef struct {
     SyncRWMutex *rw;
 } RLocker;
 
+/* A socket whose calls park the goroutine: pynetfd.c. */
+typedef struct {
+    PyObject_HEAD
+    int fd; /* as long as the polldesc has seq */
+    uint32_t seq;
+    bool opened;
+    uint8_t tcp;    /* 1: it is, 2: it is not, 0: nobody has asked */
+    PyObject *peer; /* bytes, the address that accept() got, or NULL */
+    PyObject *weakrefs;
+} NetFD;
+
+/* One call on it, in steps: step() makes the system call and says DONE, AGAIN, FAILED with errno set, or RAISED. */
+enum step { DONE, AGAIN, FAILED, RAISED };
+
+struct netop {
+    enum step (*step)(struct netop *op, int fd);
+    PyObject *result;
+    char *buf;
+    Py_ssize_t len, done;
+    PyObject *const *args;
+    bool drained; /* see iowait_end */
+};
+
 static inline Goroutine *goroutine_of(struct g *gp)
 {
     return (Goroutine *)((char *)gp - offsetof(Goroutine, g));
@@ -298,6 +321,15 @@ extern PyObject *start_due_functions;                  /* the work of SYSTEM_TIM
 /* pyio.c */
 PyObject *raise_errno(int err); /* NULL, with the OSError */
 void raise_io(enum io_result r, int err);
+
+/* pynetop.c */
+enum step netop_go_on(NetFD *self, struct netop *op, struct iowait *w, struct g *gp, enum io_result r);
+bool netop_aim(NetFD *self, struct iowait *w);
+int netop_run(NetFD *self, enum pollmode mode, struct netop *op);
+enum step step_read(struct netop *op, int fd), step_nothing(struct netop *op, int fd);
+enum step step_read_into(struct netop *op, int fd), step_read_full(struct netop *op, int fd);
+enum step step_write(struct netop *op, int fd), step_accept(struct netop *op, int fd);
+enum step step_call(struct netop *op, int fd);
 
 static inline struct g *current_g(void)
 {

@@ -1,156 +1,30 @@
 /* pynetfd.c: NetFD, a socket whose calls park the goroutine, under gopy.net's connections.
  *
- * Every operation first tries the system call, which does not block, without detaching; only if that says EAGAIN does it
- * park (iowait.h). While an operation is parked its iowait and its buffers' descriptions are on a stack that may be
- * switched out: nobody but itself touches them. Received bytes go through a small buffer on the stack, so a parked
- * reader holds no memory for what may never come. */
+ * Whatever makes a system call with the descriptor holds it meanwhile, so that a close() by another takes place after
+ * the call, and the number cannot come to stand for something else: operations by iowait_begin (pynetop.c), anything
+ * else by control(). Only fileno() lends the number. */
 #include "pygopy.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#define SMALL 16384 /* bytes; what is received is copied once up to here */
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
-#endif
-
-typedef struct {
-    PyObject_HEAD
-    int fd; /* as long as the polldesc has seq */
-    uint32_t seq;
-    bool opened;
-    uint8_t tcp; /* 1: it is, 2: it is not, 0: nobody has asked */
-    PyObject *weakrefs;
-} NetFD;
-
-/* One call, in steps: step() makes the system call and says DONE, AGAIN, or FAILED with errno set, or RAISED. */
-enum step { DONE, AGAIN, FAILED, RAISED };
-
-struct netop {
-    enum step (*step)(struct netop *op, int fd);
-    PyObject *result;
-    char *buf;
-    Py_ssize_t len, done;
-    PyObject *const *args;
-    bool drained; /* see iowait_end */
-};
-
-static enum step step_of_errno(void)
+static bool is_open(NetFD *f)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? AGAIN : FAILED;
+    struct polldesc *pd = f->opened ? polldesc_of(f->fd) : NULL;
+    return pd && apeek(&pd->seq) == f->seq;
 }
 
-/* Does a short read say that nothing is left? See iowait_end. */
-static bool is_tcp(NetFD *self, int fd)
+/* b"", for those who want no bytes. */
+static PyObject *nothing(NetFD *f)
 {
-#ifdef SO_PROTOCOL
-    if (unlikely(apeek(&self->tcp) == 0)) {
-        int protocol = 0;
-        socklen_t len = sizeof(protocol);
-        bool yes = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
-        apoke(&self->tcp, yes ? 1 : 2);
-    }
-#endif
-    return apeek(&self->tcp) == 1;
-}
-
-/* Do op, parking as often as it takes. 0, or -1: raised. */
-static int run_netop(NetFD *self, enum pollmode mode, struct netop *op)
-{
-    struct g *gp = current_g();
-    if (unlikely(gp == NULL))
-        return -1;
-    if (unlikely(!self->opened)) {
-        raise_errno(EBADF);
-        return -1;
-    }
-    struct iowait w = {.fd = self->fd, .seq = self->seq, .mode = (uint8_t)mode, .pd = polldesc_of(self->fd)};
-    enum io_result r = iowait_begin(&w, gp);
-    for (;;) {
-        while (r == IO_PARK)
-            r = iowait_finish(&w, gp, gowait(gp, w.deadline));
-        if (unlikely(r != IO_OK)) {
-            raise_io(r, w.err);
-            return -1;
-        }
-        enum step s = w.empty ? AGAIN : op->step(op, w.fd);
-        w.empty = false;
-        if (s == AGAIN) {
-            r = iowait_again(&w, gp);
-            continue;
-        }
-        int err = errno;
-        iowait_end(&w, op->drained && is_tcp(self, w.fd));
-        if (s == FAILED)
-            raise_errno(err);
-        return s == DONE ? 0 : -1;
-    }
+    return is_open(f) ? PyBytes_FromStringAndSize(NULL, 0) : raise_errno(EBADF);
 }
 
 /* ---- reading ---- */
-
-/* noinline: its buffer is on the stack only while it runs, never while the goroutine is parked. */
-static __attribute__((noinline)) enum step step_read(struct netop *op, int fd)
-{
-    char small[SMALL];
-    size_t most = op->len < SMALL ? (size_t)op->len : SMALL;
-    ssize_t n;
-    while ((n = recv(fd, small, most, 0)) < 0 && errno == EINTR)
-        ;
-    if (n < 0)
-        return step_of_errno();
-    op->drained = n > 0 && n < (ssize_t)most;
-    if (n < SMALL || op->len == SMALL) {
-        op->result = PyBytes_FromStringAndSize(small, n);
-        return op->result ? DONE : RAISED;
-    }
-    if ((op->result = PyBytes_FromStringAndSize(NULL, op->len)) == NULL)
-        return RAISED;
-    char *to = PyBytes_AS_STRING(op->result);
-    memcpy(to, small, SMALL);
-    ssize_t more = recv(fd, to + SMALL, (size_t)op->len - SMALL, 0); /* its error is the next call's, too */
-    if (more < op->len - SMALL && _PyBytes_Resize(&op->result, n + (more > 0 ? more : 0)) < 0)
-        return RAISED;
-    return DONE;
-}
-
-static enum step step_nothing(struct netop *op, int fd)
-{
-    (void)fd;
-    op->result = PyBytes_FromStringAndSize(NULL, 0);
-    return op->result ? DONE : RAISED;
-}
-
-static enum step step_read_into(struct netop *op, int fd)
-{
-    ssize_t n;
-    while ((n = recv(fd, op->buf, (size_t)op->len, 0)) < 0 && errno == EINTR)
-        ;
-    op->done = n;
-    op->drained = n > 0 && n < op->len;
-    return n < 0 ? step_of_errno() : DONE;
-}
-
-static enum step step_read_full(struct netop *op, int fd)
-{
-    while (op->done < op->len) {
-        ssize_t n = recv(fd, op->buf + op->done, (size_t)(op->len - op->done), 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return step_of_errno();
-        if (n == 0) {
-            PyErr_Format(PyExc_EOFError, "the connection ended after %zd of %zd bytes", op->done, op->len);
-            return RAISED;
-        }
-        op->done += n;
-    }
-    return DONE;
-}
 
 /* How many bytes to read: 0 or more. -1: raised. */
 static Py_ssize_t parse_size(PyObject *o)
@@ -182,8 +56,8 @@ static PyObject *netfd_read(PyObject *self, PyObject *const *args, Py_ssize_t na
     if (nargs == 1 && (op.len = parse_size(args[0])) < 0)
         return NULL;
     if (op.len == 0)
-        return PyBytes_FromStringAndSize(NULL, 0);
-    if (unlikely(run_netop((NetFD *)self, POLL_READ, &op) < 0))
+        return nothing((NetFD *)self);
+    if (unlikely(netop_run((NetFD *)self, POLL_READ, &op) < 0))
         Py_CLEAR(op.result);
     return op.result;
 }
@@ -197,7 +71,7 @@ static PyObject *netfd_read_into(PyObject *self, PyObject *buffer)
         return NULL;
     }
     struct netop op = {.step = step_read_into, .buf = view.buf, .len = view.len};
-    int r = view.len ? run_netop((NetFD *)self, POLL_READ, &op) : 0;
+    int r = view.len == 0 && is_open((NetFD *)self) ? 0 : netop_run((NetFD *)self, POLL_READ, &op);
     PyBuffer_Release(&view);
     return r < 0 ? NULL : PyLong_FromSsize_t(op.done);
 }
@@ -207,29 +81,18 @@ static PyObject *netfd_read_full(PyObject *self, PyObject *arg)
     struct netop op = {.step = step_read_full, .len = parse_size(arg)};
     if (op.len < 0)
         return NULL;
+    if (op.len == 0)
+        return nothing((NetFD *)self);
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, op.len);
     if (bytes == NULL)
         return NULL;
     op.buf = PyBytes_AS_STRING(bytes);
-    if (op.len && run_netop((NetFD *)self, POLL_READ, &op) < 0)
+    if (netop_run((NetFD *)self, POLL_READ, &op) < 0)
         Py_CLEAR(bytes);
     return bytes;
 }
 
 /* ---- writing ---- */
-
-static enum step step_write(struct netop *op, int fd)
-{
-    while (op->done < op->len) {
-        ssize_t n = send(fd, op->buf + op->done, (size_t)(op->len - op->done), MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return step_of_errno();
-        op->done += n;
-    }
-    return DONE;
-}
 
 static PyObject *netfd_write(PyObject *self, PyObject *data)
 {
@@ -240,32 +103,12 @@ static PyObject *netfd_write(PyObject *self, PyObject *data)
         return NULL;
     }
     struct netop op = {.step = step_write, .buf = view.buf, .len = view.len};
-    int r = run_netop((NetFD *)self, POLL_WRITE, &op);
+    int r = netop_run((NetFD *)self, POLL_WRITE, &op);
     PyBuffer_Release(&view);
     return r < 0 ? NULL : PyLong_FromSsize_t(op.done);
 }
 
 /* ---- accepting, and anything else ---- */
-
-static enum step step_accept(struct netop *op, int fd)
-{
-#ifdef __linux__
-    int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-#else
-    int conn = accept(fd, NULL, NULL);
-    if (conn >= 0) {
-        fcntl(conn, F_SETFD, FD_CLOEXEC);
-        fcntl(conn, F_SETFL, fcntl(conn, F_GETFL) | O_NONBLOCK);
-    }
-#endif
-    if (conn >= 0) {
-        op->done = conn;
-        return DONE;
-    }
-    if (errno == EINTR || errno == ECONNABORTED) /* that one is gone: there may be another */
-        return step_accept(op, fd);
-    return step_of_errno();
-}
 
 static int netfd_open(NetFD *self, int fd)
 {
@@ -286,27 +129,17 @@ static PyObject *netfd_accept(PyObject *self, PyObject *type)
         return NULL;
     }
     struct netop op = {.step = step_accept};
-    if (run_netop((NetFD *)self, POLL_READ, &op) < 0)
+    if (netop_run((NetFD *)self, POLL_READ, &op) < 0)
         return NULL;
     PyObject *conn = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
     if (conn == NULL || netfd_open((NetFD *)conn, (int)op.done) < 0) {
         close((int)op.done);
+        Py_DECREF(op.result);
         Py_CLEAR(conn);
+    } else {
+        ((NetFD *)conn)->peer = op.result;
     }
     return conn;
-}
-
-/* args[0](*args[2:]), until it no longer raises BlockingIOError. */
-static enum step step_call(struct netop *op, int fd)
-{
-    (void)fd;
-    op->result = PyObject_Vectorcall(op->args[0], op->args + 2, (size_t)op->len - 2, NULL);
-    if (op->result)
-        return DONE;
-    if (!PyErr_ExceptionMatches(PyExc_BlockingIOError))
-        return RAISED;
-    PyErr_Clear();
-    return AGAIN;
 }
 
 static PyObject *netfd_retry(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -315,9 +148,25 @@ static PyObject *netfd_retry(PyObject *self, PyObject *const *args, Py_ssize_t n
         return PyErr_Format(PyExc_TypeError, "retry() takes a callable, a bool and arguments");
     struct netop op = {.step = step_call, .args = args, .len = nargs};
     int write = PyObject_IsTrue(args[1]);
-    if (write < 0 || run_netop((NetFD *)self, write ? POLL_WRITE : POLL_READ, &op) < 0)
+    if (write < 0 || netop_run((NetFD *)self, write ? POLL_WRITE : POLL_READ, &op) < 0)
         Py_CLEAR(op.result);
     return op.result;
+}
+
+static PyObject *netfd_control(PyObject *self, PyObject *fn)
+{
+    NetFD *f = (NetFD *)self;
+    if (!PyCallable_Check(fn)) {
+        type_error("fn", "callable", fn);
+        return NULL;
+    }
+    if (!f->opened || !iowait_hold(f->fd, f->seq))
+        return raise_errno(EBADF);
+    PyObject *fd = PyLong_FromLong(f->fd);
+    PyObject *result = fd ? PyObject_CallOneArg(fn, fd) : NULL;
+    Py_XDECREF(fd);
+    iowait_release(f->fd);
+    return result;
 }
 
 /* ---- the rest ---- */
@@ -369,45 +218,25 @@ struct netawait {
 
 static enum await_result netawait_go_on(PyAwait *a, struct g *gp, enum io_result r)
 {
-    for (;;) {
-        if (r == IO_PARK)
-            return AWAIT_PARK; /* a may be gone */
-        struct netawait *n = a->data;
-        if (r != IO_OK) {
-            if (r != IO_CANCEL)
-                raise_io(r, n->w.err);
-            return AWAIT_RAISED;
-        }
-        enum step s = n->w.empty ? AGAIN : n->op.step(&n->op, n->w.fd);
-        n->w.empty = false;
-        if (s == AGAIN) {
-            r = iowait_again(&n->w, gp);
-            continue;
-        }
-        int err = errno;
-        iowait_end(&n->w, n->op.drained);
-        if (s == FAILED)
-            raise_errno(err);
-        else if (s == DONE)
-            a->value = n->op.result ? n->op.result : PyLong_FromSsize_t(n->op.done);
-        n->op.result = NULL;
-        return a->value ? AWAIT_DONE : AWAIT_RAISED;
-    }
+    struct netawait *n = a->data; /* may be gone once gp is queued */
+    enum step s = netop_go_on((NetFD *)a->obj, &n->op, &n->w, gp, r);
+    if (s == AGAIN)
+        return AWAIT_PARK;
+    if (s == DONE)
+        a->value = n->op.result ? n->op.result : PyLong_FromSsize_t(n->op.done);
+    else
+        Py_XDECREF(n->op.result);
+    n->op.result = NULL;
+    return a->value ? AWAIT_DONE : AWAIT_RAISED;
 }
 
 static enum await_result netawait_begin(PyAwait *a, struct g *gp)
 {
     struct netawait *n = a->data;
-    NetFD *f = (NetFD *)a->obj;
     if (gp == NULL && n->w.mode == POLL_WRITE) /* half a write must not let go of its turn */
         return AWAIT_PARK;
-    if (!f->opened) {
-        raise_errno(EBADF);
+    if (!netop_aim((NetFD *)a->obj, &n->w))
         return AWAIT_RAISED;
-    }
-    n->w.fd = f->fd;
-    n->w.seq = f->seq;
-    n->w.pd = polldesc_of(f->fd);
     n->w.arms = gp != NULL;
     return netawait_go_on(a, gp, iowait_begin(&n->w, gp));
 }
@@ -482,11 +311,7 @@ static PyObject *netfd_awrite(PyObject *self, PyObject *data)
     return (PyObject *)a;
 }
 
-static bool is_open(NetFD *f)
-{
-    struct polldesc *pd = f->opened ? polldesc_of(f->fd) : NULL;
-    return pd && apeek(&pd->seq) == f->seq;
-}
+/* ---- what can be asked ---- */
 
 static PyObject *netfd_fileno(PyObject *self, PyObject *noargs)
 {
@@ -499,6 +324,34 @@ static PyObject *netfd_get_closed(PyObject *self, void *closure)
     (void)closure;
     preempt_point();
     return PyBool_FromLong(!is_open((NetFD *)self));
+}
+
+/* A sockaddr as the socket module has it: (host, port), or the name of a unix socket as bytes. */
+static PyObject *address_object(const struct sockaddr *sa, size_t len)
+{
+    char host[INET6_ADDRSTRLEN];
+    const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+    const struct sockaddr_un *un = (const struct sockaddr_un *)sa;
+    size_t before = offsetof(struct sockaddr_un, sun_path);
+    if (len >= sizeof(*in) && sa->sa_family == AF_INET)
+        return Py_BuildValue("si", inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)),
+                             ntohs(in->sin_port));
+    if (len >= sizeof(*in6) && sa->sa_family == AF_INET6)
+        return Py_BuildValue("si", inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)),
+                             ntohs(in6->sin6_port));
+    size_t n = len > before ? len - before : 0; /* an abstract name may hold null bytes */
+    return PyBytes_FromStringAndSize(un->sun_path,
+                                     (Py_ssize_t)(n && un->sun_path[0] ? strnlen(un->sun_path, n) : n));
+}
+
+static PyObject *netfd_get_peer(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *peer = ((NetFD *)self)->peer;
+    if (peer == NULL)
+        Py_RETURN_NONE;
+    return address_object((struct sockaddr *)PyBytes_AS_STRING(peer), (size_t)PyBytes_GET_SIZE(peer));
 }
 
 static PyObject *netfd_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -519,6 +372,7 @@ static void netfd_dealloc(PyObject *self)
         PyObject_ClearWeakRefs(self);
     if (f->opened)
         iowait_close(f->fd, f->seq);
+    Py_XDECREF(f->peer);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -550,6 +404,10 @@ static PyMethodDef netfd_methods[] = {
     {"retry", (PyCFunction)(void (*)(void))netfd_retry, METH_FASTCALL,
      "retry($self, fn, write, /, *args)\n--\n\n"
      "fn(*args), which must not block, parking until the socket is ready as long as it raises BlockingIOError."},
+    {"control", netfd_control, METH_O,
+     "control($self, fn, /)\n--\n\n"
+     "fn(descriptor), which must not block: a close() meanwhile takes place when it has returned. What it returns.\n\n"
+     "After Go's RawConn.Control. OSError (EBADF): it is closed."},
     {"close", netfd_close, METH_NOARGS,
      "close($self)\n--\n\nClose it: whoever is parked on it gets OSError (EBADF). Closing it again does nothing."},
     {"set_deadline", netfd_set_deadline, METH_O,
@@ -562,12 +420,16 @@ static PyMethodDef netfd_methods[] = {
      "set_write_deadline($self, seconds_from_now, /)\n--\n\n"
      "From then on writes raise TimeoutError, those parked by then included. None: never."},
     {"fileno", netfd_fileno, METH_NOARGS,
-     "fileno($self)\n--\n\nThe descriptor, which stays this object's. OSError (EBADF) once it is closed."},
+     "fileno($self)\n--\n\n"
+     "The descriptor, which stays this object's: its number may come to stand for something else as soon as it is\n"
+     "closed. control() lends it for a call. OSError (EBADF) once it is closed."},
     {0},
 };
 
 static PyGetSetDef netfd_getset[] = {
     {"closed", netfd_get_closed, NULL, "Whether it has been closed.", NULL},
+    {"_peer", netfd_get_peer, NULL,
+     "Of an accepted one: the peer's address, as the socket module has it; else None.", NULL},
     {0},
 };
 

@@ -225,6 +225,27 @@ bool iowait_close(int fd, uint32_t seq)
     return was_open;
 }
 
+bool iowait_hold(int fd, uint32_t seq)
+{
+    struct polldesc *pd = polldesc_of(fd);
+    lock(&pd->lock);
+    bool open = pd->seq == seq;
+    pd->nsys += open;
+    unlock(&pd->lock);
+    return open;
+}
+
+void iowait_release(int fd)
+{
+    struct polldesc *pd = polldesc_of(fd);
+    lock(&pd->lock);
+    bool doclose =
+        pd->nsys > 0 && netpollsysdone_locked(pd); /* 0: since it was held, a fork has made us the child */
+    unlock(&pd->lock);
+    if (unlikely(doclose))
+        close(fd);
+}
+
 /* ---- other people's descriptors ---- */
 
 /* 1: ready; 0: not; else -errno. */

@@ -42,6 +42,11 @@ void iowait_end(struct iowait *w, bool drained);
 bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when);
 bool iowait_close(int fd, uint32_t seq);
 
+/* For system calls that need neither side and do not wait: until iowait_release the descriptor stays open and its number
+ * its own. false: it is closed. */
+bool iowait_hold(int fd, uint32_t seq);
+void iowait_release(int fd);
+
 /* Wait until anybody's descriptor is ready. It need not be non-blocking. */
 enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp, int64_t deadline);
 enum io_result fdwait_finish(struct iowait *w, struct g *gp, enum wake how);

@@ -93,12 +93,20 @@ def _numeric(host: str, family: int) -> list[int]:
     return found
 
 
+def no_such_host(host: object, exc: UnicodeError) -> OSError:
+    """The error for a name that IDNA refuses, as the resolver would have put it."""
+    return socket.gaierror(socket.EAI_NONAME, f"{host!r} is no host's name: {exc}")
+
+
 def lookup(host: str, port: int, family: int, kind: int) -> list[tuple[int, Any]]:
     """(family, address) for each address that host has. Parks while a name is looked up."""
-    if _numeric(host, socket.AF_UNSPEC):
-        found = socket.getaddrinfo(host, port, family, kind, flags=socket.AI_NUMERICHOST)  # asks nobody
-    else:
-        found = blocking(socket.getaddrinfo, host, port, family, kind)
+    try:
+        if _numeric(host, socket.AF_UNSPEC):
+            found = socket.getaddrinfo(host, port, family, kind, flags=socket.AI_NUMERICHOST)  # asks nobody
+        else:
+            found = blocking(socket.getaddrinfo, host, port, family, kind)
+    except UnicodeError as exc:  # nobody can have that name
+        raise no_such_host(host, exc) from None
     return [(each[0], each[4]) for each in found]
 
 
@@ -134,16 +142,17 @@ def no_ipv6(exc: OSError) -> bool:
     return exc.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
-def from_python(family: int, address: Any) -> Any:
-    """An address as the socket module has it -> as this package has it: Addr, or a path."""
-    if family in (socket.AF_INET, socket.AF_INET6):
+def from_python(address: Any) -> Any:
+    """An address as the socket module has it -> as this package has it: Addr, or a path, or None."""
+    if isinstance(address, tuple):
         host, port = address[:2]
         if host.startswith("::ffff:") and "." in host:  # IPv4 on a dual-stack socket
             host = host[7:]
         return Addr(host, port)
-    if isinstance(address, bytes):
-        address = address.decode(errors="surrogateescape")
-    return "@" + address[1:] if address.startswith("\0") else address
+    if address is None:
+        return None
+    path = os.fsdecode(address)
+    return "@" + path[1:] if path.startswith("\0") else path
 
 
 def lookup_host(name: str) -> list[str]:

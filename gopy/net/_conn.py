@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
 from gopy import _core, time
 from gopy._core import Chan, go
-from gopy.net._addr import STREAM, Endpoint, check_network, from_python, to_dial
+from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_such_host, to_dial
+from gopy.net._lent import Lent
 
 if TYPE_CHECKING:
     import ssl
@@ -34,28 +35,25 @@ def set_options(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE)
 
 
-def _borrowed(fd: int, ask: Callable[[socket.socket], Any]) -> Any:
-    """ask(a socket object over fd), which stays open."""
-    sock = socket.socket(fileno=fd)
-    try:
-        return ask(sock)
-    finally:
-        sock.detach()
-
-
 class Conn(_core.NetFD):
     """A stream connection. Every call parks the goroutine, never its thread.
 
     read() returns b"" at the end of the stream. Errors are OSError; a passed deadline is TimeoutError; to use
     a closed Conn, or to close it under a parked reader, is OSError (EBADF) there. Safe for one goroutine that
     reads and one that writes at the same time; several take turns, a call each.
+
+    Every call holds the descriptor: it is not closed, and cannot become another's, in the midst of one. Only
+    fileno() lends the number as it is, as does that of makefile()'s file: it is the connection's as long as
+    that is open. Where another goroutine may close it, control(fn) lends it for a call.
     """
 
     __slots__ = ("_local", "_remote")
+    _local: Any
+    _remote: Any
 
     def close_write(self) -> None:
         """No more will be written: the peer reads the end of the stream. Reading goes on."""
-        _borrowed(self.fileno(), lambda sock: sock.shutdown(socket.SHUT_WR))
+        self.control(lambda fd: Lent(fd).shutdown(socket.SHUT_WR))
 
     def set_linger(self, seconds: float | None) -> None:
         """What close() does with data not sent yet: None, it is sent in the background; 0, it is discarded
@@ -63,15 +61,15 @@ class Conn(_core.NetFD):
         if seconds is not None and seconds != 0:
             raise ValueError(f"`seconds` must be None or 0, got {seconds!r}")
         value = struct.pack("ii", seconds is not None, 0)  # struct linger
-        _borrowed(self.fileno(), lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value))
+        self.control(lambda fd: Lent(fd).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value))
 
-    def _address(self, name: str, ask: Callable[[socket.socket], Any]) -> Any:
+    def _address(self, name: str, ask: Callable[[], Any]) -> Any:
         try:
             return getattr(self, name)
         except AttributeError:
             pass
         try:
-            address = _borrowed(self.fileno(), lambda sock: from_python(sock.family, ask(sock)))
+            address = from_python(ask())
         except OSError:  # closed, or reset by the peer: nobody knows any more
             return None
         setattr(self, name, address)
@@ -81,12 +79,17 @@ class Conn(_core.NetFD):
     def local_addr(self) -> Any:
         """This end's address: an Addr (host, port), or the path of a unix socket. None if it is closed and
         nobody has asked before."""
-        return self._address("_local", lambda sock: sock.getsockname())
+        return self._address("_local", lambda: self.control(lambda fd: Lent(fd).getsockname()))
 
     @property
     def remote_addr(self) -> Any:
-        """The peer's address, as local_addr."""
-        return self._address("_remote", lambda sock: sock.getpeername())
+        """The peer's address, in the same form. It is kept from the beginning: also when the peer is gone, or
+        this end closed."""
+        return self._address("_remote", self._ask_peer)
+
+    def _ask_peer(self) -> Any:
+        accepted = self._peer
+        return self.control(lambda fd: Lent(fd).getpeername()) if accepted is None else accepted
 
     def makefile(
         self,
@@ -139,7 +142,10 @@ def wrap_tls(conn: Conn, context: ssl.SSLContext, server_side: bool, server_host
     check_context("context", context)
     from gopy.net._tls import TLSConn
 
-    return TLSConn(conn, context, server_side, server_hostname)
+    try:
+        return TLSConn(conn, context, server_side, server_hostname)
+    except UnicodeError as exc:  # IDNA has no such name
+        raise no_such_host(server_hostname, exc) from None
 
 
 class _RawFile(io.RawIOBase):
@@ -235,8 +241,7 @@ def connect(endpoint: Endpoint, deadline: float) -> Conn:
     try:
         if error == errno.EAGAIN:  # a unix listener's backlog is full
             _retry_connect(conn, endpoint, deadline)
-        elif error:
-            _finish_connect(conn, deadline)
+        _finish_connect(conn, deadline)
     except BaseException:
         conn.close()
         raise
@@ -247,21 +252,19 @@ def _finish_connect(conn: Conn, deadline: float) -> None:
     if deadline != math.inf:
         conn.set_write_deadline(deadline - time.now())
 
-    def outcome(sock: socket.socket) -> int:
+    def peer(fd: int) -> Any:
+        sock = Lent(fd)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            return error
+            raise OSError(error, os.strerror(error))
         try:
-            sock.getpeername()
+            return sock.getpeername()
         except OSError as exc:
             if exc.errno == errno.ENOTCONN:  # neither connected nor failed yet
                 raise BlockingIOError from None
-            return exc.errno or errno.EIO
-        return 0
+            raise
 
-    error = conn.retry(_borrowed, True, conn.fileno(), outcome)
-    if error:
-        raise OSError(error, os.strerror(error))
+    conn._remote = from_python(conn.retry(conn.control, True, peer))
     if deadline != math.inf:
         conn.set_write_deadline(None)
 
@@ -273,7 +276,7 @@ def _retry_connect(conn: Conn, endpoint: Endpoint, deadline: float) -> None:
             raise TimeoutError("timed out")
         time.sleep(min(pause, max(deadline - time.now(), 0)))
         pause = min(pause * 2, 0.1)
-        error = _borrowed(conn.fileno(), lambda sock: sock.connect_ex(endpoint.address))
+        error = conn.control(lambda fd: Lent(fd).connect_ex(endpoint.address))
         if error != errno.EAGAIN:
             break
     if error:

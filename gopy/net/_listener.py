@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 import inspect
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from gopy import _core, time
 from gopy._core import Chan, go
 from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_ipv6, to_listen
 from gopy.net._conn import Conn, check_context, named, set_options, wrap_tls
+from gopy.net._lent import SocketFile, socket_file
 
 if TYPE_CHECKING:
     import ssl
 
+T = TypeVar("T")
 log = logging.getLogger("gopy.net")
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -27,10 +28,12 @@ LONGEST_PAUSE = 1.0  # seconds between two tries while there are no descriptors
 class Listener:
     """Accepts connections. Iterating over it yields them and ends when it is closed."""
 
-    def __init__(self, fd: _core.NetFD, addr: Any, path: str | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, fd: _core.NetFD, addr: Any, file: SocketFile | None, tls: ssl.SSLContext | None
+    ) -> None:
         self._fd = fd
         self._addr = addr
-        self._path = path  # of a unix socket: removed when it is closed
+        self._file = file
         self._tls = tls
         self._exhausted = False  # and has said so
 
@@ -45,8 +48,12 @@ class Listener:
         return self._fd.closed
 
     def fileno(self) -> int:
-        """The descriptor, which stays the listener's."""
+        """As Conn.fileno()."""
         return self._fd.fileno()
+
+    def control(self, fn: Callable[[int], T]) -> T:
+        """As Conn.control()."""
+        return self._fd.control(fn)
 
     def accept(self) -> Conn:
         """The next connection; park until there is one.
@@ -95,6 +102,9 @@ class Listener:
         The connection is closed when the handler returns. What it raises is logged through the logger
         "gopy.net", and the others go on. With `limit`, no more than so many at a time: further connections
         wait to be accepted.
+
+        Goroutines that the handler starts are not looked after: what one of them raises ends the program, as
+        a panic does in Go. Those that an errgroup starts, for which the handler waits, raise in the handler.
         """
         if not callable(handler):
             raise TypeError(f"`handler` must be callable, got {type(handler).__name__}")
@@ -122,11 +132,8 @@ class Listener:
     def close(self) -> None:
         """Accept no more: whoever is parked in accept() gets OSError (EBADF). Connections stay open. To
         close it again does nothing."""
-        if self._path is not None and not self.closed:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
+        if self._file is not None:
+            self._file.remove()
         self._fd.close()
 
     def __enter__(self) -> Self:
@@ -235,14 +242,12 @@ def listen(
     sock, endpoint = bind_any(
         network, address, socket.SOCK_STREAM, reuse_port, lambda sock: sock.listen(backlog)
     )
-    addr = from_python(sock.family, sock.getsockname())
-    path = None
-    if network == "unix" and not endpoint.address.startswith("\0"):
-        path = os.path.abspath(endpoint.address)
+    addr = from_python(sock.getsockname())
+    file = socket_file(network, endpoint.address)
     try:
         fd = _core.NetFD(sock.fileno())
     except BaseException:
         sock.close()
         raise
     sock.detach()
-    return Listener(fd, addr, path, tls)
+    return Listener(fd, addr, file, tls)

@@ -1,22 +1,25 @@
 """PacketConn and listen_packet(): UDP and unix datagrams."""
 
-import os
 import socket
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self, TypeVar
 
 from gopy import _core
 from gopy.net._addr import PACKET, check_network, from_python, lookup, split_host_port, unix_path
+from gopy.net._lent import Lent, SocketFile, socket_file
 from gopy.net._listener import bind_any
+
+T = TypeVar("T")
 
 
 class PacketConn:
     """A socket for datagrams. Every call parks the goroutine, never its thread; errors are as a Conn's."""
 
-    def __init__(self, sock: socket.socket, fd: _core.NetFD, path: str | None) -> None:
-        self._sock = sock
+    def __init__(self, fd: _core.NetFD, file: SocketFile | None) -> None:
         self._fd = fd
-        self._path = path
-        self._addr = from_python(sock.family, sock.getsockname())
+        self._file = file
+        self._sock = fd.control(Lent)
+        self._addr = from_python(fd.control(lambda _: self._sock.getsockname()))
 
     @property
     def local_addr(self) -> Any:
@@ -29,8 +32,12 @@ class PacketConn:
         return self._fd.closed
 
     def fileno(self) -> int:
-        """The descriptor, which stays this object's."""
+        """As Conn.fileno()."""
         return self._fd.fileno()
+
+    def control(self, fn: Callable[[int], T]) -> T:
+        """As Conn.control()."""
+        return self._fd.control(fn)
 
     def read_from(self, n: int = 65536) -> tuple[bytes, Any]:
         """The next datagram and where it came from; park until there is one. What exceeds n is lost."""
@@ -39,7 +46,7 @@ class PacketConn:
         if n < 0:
             raise ValueError(f"`n` must be 0 or more, got {n}")
         data, address = self._fd.retry(self._sock.recvfrom, False, n)
-        return data, None if address is None else from_python(self._sock.family, address)
+        return data, from_python(address)
 
     def write_to(self, data: bytes | bytearray | memoryview, addr: Any) -> int:
         """Send a datagram to addr: what read_from() gave, (host, port), "host:port", or a path; how many
@@ -72,18 +79,9 @@ class PacketConn:
 
     def close(self) -> None:
         """Close it: whoever is parked on it gets OSError (EBADF). Closing it again does nothing."""
-        if self.closed:
-            return
-        if self._path is not None:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
+        if self._file is not None:
+            self._file.remove()
         self._fd.close()
-        self._sock.detach()
-
-    def __del__(self) -> None:
-        self._sock.detach()  # the descriptor is the NetFD's
 
     def __enter__(self) -> Self:
         return self
@@ -99,12 +97,11 @@ def listen_packet(network: Literal["udp", "udp4", "udp6", "unixgram"] | str, add
     """A socket for datagrams at an address, written as for listen(). OSError: it cannot be had."""
     check_network(network, PACKET)
     sock, endpoint = bind_any(network, address, socket.SOCK_DGRAM, False, lambda sock: None)
-    path = None
-    if network == "unixgram" and not endpoint.address.startswith("\0"):
-        path = os.path.abspath(endpoint.address)
+    file = socket_file(network, endpoint.address)
     try:
         fd = _core.NetFD(sock.fileno())
     except BaseException:
         sock.close()
         raise
-    return PacketConn(sock, fd, path)
+    sock.detach()
+    return PacketConn(fd, file)

@@ -1,10 +1,13 @@
 """TLSConn, what dial() and listen() make with `tls`, and start_tls()."""
 
 import ssl
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 from gopy.net._conn import Conn
 from gopy.net._tls_session import AsyncSession
+
+T = TypeVar("T")
 
 
 class TLSConn(Conn):
@@ -100,6 +103,10 @@ class TLSConn(Conn):
     def fileno(self) -> int:
         """As Conn.fileno()."""
         return self._raw.fileno()
+
+    def control(self, fn: Callable[[int], T], /) -> T:
+        """As Conn.control()."""
+        return self._raw.control(fn)
 
     @property
     def closed(self) -> bool:

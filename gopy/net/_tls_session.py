@@ -99,6 +99,7 @@ class Session:
 
     def close_write(self) -> None:
         """Send close_notify: the peer reads the end, and may go on writing."""
+        self._check_open()
         self.handshake()
         with self._writing:
             if self._unwritable:

@@ -179,6 +179,22 @@ static void test_close(void)
     CHECK(iowait_close(e[1].fd, e[1].seq) && is_open(e[1].fd));
     CHECK(iowait_again(&w, &a.g) == IO_CLOSED && !is_open(e[1].fd));
 
+    /* Held by two at once, beside an operation: the last of them closes it. */
+    struct end h[2];
+    pair(h);
+    w = op(&h[0], POLL_READ);
+    CHECK(iowait_hold(h[0].fd, h[0].seq) && iowait_hold(h[0].fd, h[0].seq));
+    CHECK(iowait_begin(&w, &a.g) == IO_OK);
+    CHECK(iowait_close(h[0].fd, h[0].seq) && !iowait_hold(h[0].fd, h[0].seq));
+    iowait_release(h[0].fd);
+    iowait_end(&w, false);
+    CHECK(is_open(h[0].fd));
+    iowait_release(h[0].fd);
+    CHECK(!is_open(h[0].fd));
+    CHECK(iowait_hold(h[1].fd, h[1].seq));
+    iowait_release(h[1].fd);
+    CHECK(is_open(h[1].fd) && iowait_close(h[1].fd, h[1].seq) && !is_open(h[1].fd));
+
     /* The number has a new owner: the old one's title is worth nothing, events for it neither. */
     struct end f[2];
     pair(f);
