@@ -84,11 +84,13 @@ static void m_thread(void *arg)
 {
     struct m *mp = arg;
     tls_m = mp;
+    own_thread_begins();
     PyGILState_STATE state = PyGILState_Ensure();
     stackful_m_main(mp);
     tls_m = NULL;
     m_exit(mp);
     PyGILState_Release(state);
+    own_thread_ends();
 }
 
 /* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
@@ -108,9 +110,11 @@ bool host_newthread(struct m *mp)
 static void offload_main(void *arg)
 {
     (void)arg;
+    own_thread_begins();
     PyGILState_STATE state = PyGILState_Ensure();
     offload_thread();
     PyGILState_Release(state);
+    own_thread_ends();
 }
 
 bool host_newoffload(void)
@@ -121,7 +125,9 @@ bool host_newoffload(void)
 static void *sysmon_thread(void *arg)
 {
     (void)arg;
+    own_thread_begins();
     sysmon();
+    own_thread_ends();
     return NULL;
 }
 
