@@ -252,6 +252,17 @@ static PyObject *core_all_asleep(PyObject *self, PyObject *count)
     return PyBool_FromLong(nothing_else_runs() && foreign <= (parked < still ? parked : still));
 }
 
+/* There are so many more things, or less, that can still ready a goroutine. */
+static PyObject *core_add_external(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    long n = PyLong_AsLong(arg);
+    if (n == -1 && PyErr_Occurred())
+        return NULL;
+    aadd(&sched.nexternal, (uint32_t)n);
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_interrupt_main(PyObject *self, PyObject *exc)
 {
     (void)self;
@@ -356,6 +367,7 @@ PyMethodDef runtime_functions[] = {
     {"coroutine_of", core_coroutine_of, METH_O, NULL},
     {"freeze", core_freeze, METH_NOARGS, NULL},
     {"thaw", core_thaw, METH_NOARGS, NULL},
+    {"add_external", core_add_external, METH_O, NULL},
     {"all_asleep", core_all_asleep, METH_O, NULL},
     {"running_here", core_running_here, METH_NOARGS, NULL},
     {"interrupt_main", core_interrupt_main, METH_O, NULL},
