@@ -316,3 +316,23 @@ def test_a_thread_that_a_forked_goroutine_left_behind_gets_its_value(run_program
     )
     for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
         assert (done.returncode, done.stdout, done.stderr) == (0, "value\natexit\n", "")
+
+
+def test_exit_while_idle_workers_end(run_programs):
+    """Up to 3.13 the interpreter ends threads that attach while it shuts down, perhaps in the middle of a switch: it
+    must not unwind them."""
+    source = PARKED + (
+        "ch = Chan()\n"
+        "goroutines = [go(ch.recv) for _ in range(20_000)]\n"
+        "while runtime.stats()['parked'] < 20_000:\n"
+        "    time.sleep(0.001)\n"
+        "ch.close()\n"
+        "for goroutine in goroutines:\n"
+        "    goroutine.join()\n"
+        "time.sleep(0.1 + 0.03 * MOMENT)\n"
+        "sys.exit(5)\n"
+    )
+    for result in run_programs(
+        (source.replace("MOMENT", str(i)), {"env": {"GOMAXPROCS": "8"}}) for i in range(8)
+    ):
+        assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
