@@ -14,6 +14,7 @@ if _core.lib.gopy_init() != 0:
 
 from gopy import (
     _free_threading,
+    _import,
     _panic,
     atomic,
     context,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
+_import.start()
 _core.limit_blocking(runtime._max_blocking_at_start())
 runtime._choose_netpoller()
 
