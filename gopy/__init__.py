@@ -7,6 +7,10 @@ and select. What is composed from those is Python: one module for each of Go's p
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gopy import _subinterpreters
+
+_subinterpreters.refuse()
+
 from gopy import _core
 
 if _core.lib.gopy_init() != 0:

@@ -1,4 +1,4 @@
-"""Modules that are imported by several goroutines and threads at once, and whose bodies wait."""
+"""Imports: of modules whose bodies wait, by several goroutines and threads at once; and of gopy."""
 
 import pytest
 
@@ -125,3 +125,30 @@ print(results.recv())
 """,
         "0\n",
     )
+
+
+@pytest.mark.parametrize("first", ["pass", "import gopy; gopy.go(int).join()"])
+def test_a_subinterpreter_is_told_that_it_cannot(first, run_program):
+    """Whether the main one has imported gopy before or does so afterwards, which works."""
+    done = run_program(
+        f"""
+        import sys
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        {first}
+        if sys.version_info < (3, 13):
+            one = interpreters.create(isolated=False)
+        else:
+            one = interpreters.create("legacy")
+        interpreters.run_string(one, "try:\\n import gopy\\nexcept ImportError as exc:\\n print(exc)")
+        interpreters.destroy(one)
+        import gopy
+        ch = gopy.Chan()
+        gopy.go(ch.send, "fine")
+        print(ch.recv())
+        """
+    )
+    told = "gopy does not run in a subinterpreter: import it in the main one and start goroutines there\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, told + "fine\n", "")
