@@ -7,6 +7,10 @@ and select. What is composed from those is Python: one module for each of Go's p
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gopy import _subinterpreters
+
+_subinterpreters.refuse()
+
 from gopy import _core
 
 if _core.lib.gopy_init() != 0:
@@ -14,6 +18,7 @@ if _core.lib.gopy_init() != 0:
 
 from gopy import (
     _free_threading,
+    _import,
     _panic,
     _preempt,
     atomic,
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
 
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
+_import.start()
 _core.limit_blocking(runtime._max_blocking_at_start())
 runtime._choose_netpoller()
 _preempt.at_start()

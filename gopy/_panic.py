@@ -1,6 +1,5 @@
 """Panics: what they are, how one ends the program, and how a deadlock is told."""
 
-import atexit
 import os
 import signal
 import sys
@@ -9,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from gopy import _asyncio, _core, _preempt
+from gopy import _asyncio, _core, _exit, _preempt
 from gopy._core import Goroutine
 
 
@@ -44,7 +43,6 @@ class _Goexit(SystemExit):
 PanicHandler = Callable[[Goroutine, BaseException], bool]
 
 _handler: PanicHandler | None = None
-_main_has_exited = False
 
 
 def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
@@ -100,9 +98,8 @@ def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
 def goexit() -> NoReturn:
     """End this goroutine, running its finally blocks. In the main goroutine: the others go on, and when the
     last is gone the program fails as a deadlock. RuntimeError on a thread that gopy does not run."""
-    global _main_has_exited
     if _core.current().id == 1:
-        _main_has_exited = True
+        _exit.main_has_exited = True
     raise _Goexit(0)
 
 
@@ -115,10 +112,20 @@ def _signals_can_wake() -> bool:
     return False
 
 
+def _count_threads() -> int:
+    """How many threads the process has, also such as Python knows nothing of: any of them may call back."""
+    try:
+        if sys.platform == "linux":
+            return len(os.listdir("/proc/self/task"))
+        import psutil  # type: ignore[import-untyped]  # not for every program
+
+        return psutil.Process().num_threads()
+    except OSError:
+        return sys.maxsize  # unknown: somebody may be there
+
+
 def _all_asleep() -> bool:
-    ours = _core.thread_idents()
-    foreign = [ident for ident in sys._current_frames() if ident not in ours]
-    return _core.all_asleep(len(foreign))
+    return not _exit.goes_on() and _core.all_asleep(_count_threads)
 
 
 def _on_idle() -> None:
@@ -127,7 +134,7 @@ def _on_idle() -> None:
     one."""
     if _signals_can_wake() or not _all_asleep():
         return
-    if _main_has_exited:
+    if _exit.main_has_exited:
         message = "no goroutines (main called runtime.goexit) - deadlock!"
     else:
         message = "all goroutines are asleep - deadlock!"
@@ -147,52 +154,10 @@ def _on_adopt() -> None:
     _asyncio.watch_loops()
 
 
-def _at_exit() -> None:
-    if _main_has_exited and threading.current_thread() is threading.main_thread():
-        try:
-            _core.park_forever()
-        except SystemExit as exc:
-            _leave(_status(exc))
-        except BaseException:
-            traceback.print_exc()
-            _leave(1)
-    _core.shutdown()
-
-
-def _status(exc: SystemExit) -> int:
-    if exc.code is None or isinstance(exc.code, int):
-        return exc.code or 0
-    print(exc.code, file=sys.stderr)
-    return 1
-
-
-def _on_forked_exit(exc: BaseException | None) -> NoReturn:
-    """Called by the core when the goroutine that forked has ended, in the child: what the interpreter does
-    when the main module has ended, except for what cannot be done on this stack."""
-    status = 0
-    if isinstance(exc, SystemExit):
-        status = _status(exc)
-    elif exc is not None:
-        traceback.print_exception(exc)
-        status = 1
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-    finally:
-        _leave(status)
-
-
-def _leave(status: int) -> NoReturn:
-    """The interpreter has its exit status already when atexit runs; only this still changes it."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os._exit(status)
-
-
 def _start(gomaxprocs: int) -> None:
     main = threading.main_thread().ident
-    hooks = (_on_panic, _on_idle, _on_adopt, _on_forked_exit, _asyncio.loop_queue, _asyncio.close_asyncgen)
-    _core.start(gomaxprocs, main, *hooks, Panic, ClosedChannelError, _Goexit)
+    hooks = (_on_panic, _on_idle, _on_adopt, _exit.on_forked_exit)
+    asyncio_hooks = (_asyncio.loop_queue, _asyncio.close_asyncgen)
+    _core.start(gomaxprocs, main, *hooks, *asyncio_hooks, Panic, ClosedChannelError, _Goexit)
     os.register_at_fork(before=_core.before_fork, after_in_child=_core.fork_child)
-    atexit.register(_at_exit)
+    _exit.start()

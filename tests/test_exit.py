@@ -1,5 +1,8 @@
 """The end of a program: with its main goroutine, with main's exit status, and without a word."""
 
+import os
+import signal
+import textwrap
 import time
 
 import pytest
@@ -217,3 +220,119 @@ def test_a_short_program_starts_and_ends_quickly(run_programs):
         for source in ("pass\n", with_gopy)
     }
     assert best[with_gopy] - best["pass\n"] < 0.25, (best, time.monotonic() - begun)
+
+
+WAITED_FOR = """
+import atexit, signal, sys, threading
+from gopy import Chan, go, runtime
+ended, started, begin, ch = threading.Event(), Chan(), Chan(), Chan()
+
+def on_mains_thread():
+    here = threading.current_thread() is threading.main_thread()
+    started.send(here)
+    if not here:
+        return
+    begin.recv()
+    if how == "panic":
+        1 / 0
+    if how == "exit":
+        sys.exit(7)
+    if how != "never":
+        ch.send("value")
+
+def thread():
+    while threading.main_thread().is_alive() and how != "pool":
+        ended.wait(0.001)
+    begin.close()
+    print(ch.recv())
+
+go(on_mains_thread)
+while not started.recv():
+    go(on_mains_thread)
+atexit.register(print, "atexit")
+if how == "pool":
+    from concurrent.futures import ThreadPoolExecutor
+    ThreadPoolExecutor(1).submit(thread)
+else:
+    threading.Thread(target=thread).start()
+"""
+
+
+def while_threads_are_waited_for(run_programs, how, returncode, stdout, stderr):
+    source = WAITED_FOR.replace("how", repr(how))
+    for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
+        assert done.returncode == returncode, done.stderr
+        assert done.stdout.splitlines() == stdout
+        assert done.stderr == "" if stderr is None else stderr in done.stderr
+
+
+@pytest.mark.parametrize("how", ["thread", "pool"])
+def test_a_thread_that_main_left_behind_gets_what_a_goroutine_of_mains_thread_sends(run_programs, how):
+    while_threads_are_waited_for(run_programs, how, 0, ["value", "atexit"], None)
+
+
+def test_a_thread_that_main_left_behind_and_that_nobody_wakes_is_a_deadlock(run_programs):
+    while_threads_are_waited_for(
+        run_programs, "never", 1, ["atexit"], "all goroutines are asleep - deadlock!"
+    )
+
+
+def test_a_panic_while_threads_are_waited_for_ends_the_program(run_programs):
+    while_threads_are_waited_for(run_programs, "panic", 1, ["atexit"], "ZeroDivisionError")
+
+
+def test_sys_exit_in_a_goroutine_while_threads_are_waited_for_ends_the_program(run_programs):
+    while_threads_are_waited_for(run_programs, "exit", 7, ["atexit"], None)
+
+
+@pytest.mark.parametrize("gomaxprocs", ["1", "2", "8"])
+def test_ctrl_c_while_threads_are_waited_for(gomaxprocs, start_program):
+    """As without gopy: nobody is waited for any more, and the rest of the end comes."""
+    source = WAITED_FOR.replace("how", "'never'").replace(
+        "print(ch.recv())", "print('waits', flush=True); ch.recv()"
+    )
+    program = start_program(
+        source.replace("begin.recv()", "begin.recv()\n    runtime.wait_read(os.pipe()[0])").replace(
+            "import atexit", "import os, atexit"
+        ),
+        env={"GOMAXPROCS": gomaxprocs},
+    )
+    program.wait_for(lambda: program.stdout == "waits\n")
+    os.kill(program.pid, signal.SIGINT)
+    done = program.finish()
+    assert (done.returncode, done.stdout) == (0, "waits\natexit\n")
+    assert "KeyboardInterrupt" in done.stderr
+
+
+def test_a_thread_that_a_forked_goroutine_left_behind_gets_its_value(run_programs):
+    """In the child the goroutine that forked is the main one."""
+    source = WAITED_FOR.replace("how", "'thread'").replace("ended, started", "import os\nended, started")
+    at = source.index("go(on_mains_thread)")
+    source = (
+        source[:at]
+        + "def child():\n    if os.fork():\n        os.wait()\n        os._exit(0)\n"
+        + textwrap.indent(source[at:], "    ")
+        + "go(child).join()\n"
+    )
+    for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
+        assert (done.returncode, done.stdout, done.stderr) == (0, "value\natexit\n", "")
+
+
+def test_exit_while_idle_workers_end(run_programs):
+    """Up to 3.13 the interpreter ends threads that attach while it shuts down, perhaps in the middle of a switch: it
+    must not unwind them."""
+    source = PARKED + (
+        "ch = Chan()\n"
+        "goroutines = [go(ch.recv) for _ in range(20_000)]\n"
+        "while runtime.stats()['parked'] < 20_000:\n"
+        "    time.sleep(0.001)\n"
+        "ch.close()\n"
+        "for goroutine in goroutines:\n"
+        "    goroutine.join()\n"
+        "time.sleep(0.1 + 0.03 * MOMENT)\n"
+        "sys.exit(5)\n"
+    )
+    for result in run_programs(
+        (source.replace("MOMENT", str(i)), {"env": {"GOMAXPROCS": "8"}}) for i in range(8)
+    ):
+        assert (result.returncode, result.stdout, result.stderr) == (5, "", "")

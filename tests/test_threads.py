@@ -446,26 +446,29 @@ def test_asyncio_in_a_goroutine_and_on_a_thread(run_programs):
         assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
 
 
-def test_the_id_of_a_thread_that_has_ended_is_nobodys(run_program):
-    """The next thread may get it: taken for one of gopy's, it would not count when a deadlock is looked for."""
+def test_a_thread_of_gopys_that_has_ended_does_not_count_as_one_that_is(run_program):
+    """If it did, a plain thread would pass for one of gopy's when a deadlock is looked for."""
     done = run_program(
         """
-        import threading
-        from gopy import Chan, _core, go, runtime
+        import os, threading
+        import time as pytime
+        from gopy import Chan, go, runtime
         from gopy import time as gotime
-
-        idents = Chan()
 
         def ends_with_its_thread():
             runtime.lock_os_thread()
-            idents.send(threading.get_ident())
+            idents.send(threading.get_native_id())
 
+        idents, ch = Chan(), Chan()
         runtime.lock_os_thread()  # so that it does not run on this thread
-        go(ends_with_its_thread)
-        ident = idents.recv()
-        while ident in _core.thread_idents():
-            gotime.sleep(0.001)
+        for _ in range(3):
+            go(ends_with_its_thread)
+            ident = idents.recv()
+            while os.path.exists(f"/proc/self/task/{ident}"):
+                gotime.sleep(0.001)
+        threading.Thread(target=lambda: (pytime.sleep(0.3), ch.send("from the thread"))).start()
+        print(ch.recv())
         """,
         env={"GOMAXPROCS": "1"},
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "from the thread\n", "")

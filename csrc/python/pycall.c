@@ -1,26 +1,8 @@
 /* pycall.c: calling what a goroutine runs, in its context, and what its end entails. Both kinds end here. */
 #include "pygopy.h"
 
-#include <unistd.h>
-
-#if PY_VERSION_HEX < 0x030E0000
-/* Up to 3.13 the interpreter ends a thread that wants to attach during finalization by pthread_exit, whose
- * unwinding would abort in greenlet's C++ frames. Stop it before it gets there. */
-static void stop_unwinding(char *unwinds)
-{
-    if (*unwinds)
-        host_hang();
-}
-#define STOP_UNWINDING __attribute__((cleanup(stop_unwinding))) char unwinds = 1
-#define NOT_UNWINDING (unwinds = 0)
-#else
-#define STOP_UNWINDING
-#define NOT_UNWINDING (void)0
-#endif
-
 PyObject *goroutine_call(Goroutine *go)
 {
-    STOP_UNWINDING;
     PyObject *r;
     Py_ssize_t nkw = go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0;
     if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
@@ -30,7 +12,6 @@ PyObject *goroutine_call(Goroutine *go)
                                 (size_t)(PyTuple_GET_SIZE(go->args) - nkw), nkw ? go->kwnames : NULL);
     else
         r = PyObject_Vectorcall(go->fn, &go->args, go->args != NULL, NULL);
-    NOT_UNWINDING;
     return r;
 }
 

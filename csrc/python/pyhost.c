@@ -102,16 +102,66 @@ static void install_hooks(void)
     }
 }
 
-static void m_thread(void *arg)
+/* No thread of gopy's that runs Python is ever unwound. Up to 3.13 the interpreter ends a thread that attaches during
+ * finalization, wherever that is, by pthread_exit. glibc then unwinds the stack, and the destructors in greenlet's C++
+ * frames would touch Python objects, detached. So the thread is to hang before the first frame is left, as from 3.14 on
+ * the interpreter has it hang. No guard in a frame of ours can see to that, as greenlet's frames may be further in. But
+ * glibc asks at each step, before it leaves the frame, whether a cleanup buffer lies in what has been left: one that is
+ * not on the stack always does. Other libraries do not unwind in pthread_exit. */
+#if PY_VERSION_HEX < 0x030E0000 && defined(__GLIBC__)
+extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *, void (*)(void *), void *);
+extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *, int);
+
+static void hang(void *arg)
 {
-    struct m *mp = arg;
-    tls_m = mp;
+    (void)arg;
+    host_hang();
+}
+
+static struct _pthread_cleanup_buffer *never_unwind(void)
+{
+    struct _pthread_cleanup_buffer *buffer = malloc(sizeof(*buffer));
+    if (buffer)
+        _pthread_cleanup_push(buffer, hang, NULL);
+    return buffer;
+}
+
+static void unwind_again(struct _pthread_cleanup_buffer *buffer)
+{
+    if (buffer)
+        _pthread_cleanup_pop(buffer, 0);
+    free(buffer);
+}
+#else
+static void *never_unwind(void) { return NULL; }
+static void unwind_again(void *none) { (void)none; }
+#endif
+
+/* The life of a thread of gopy's that runs Python. */
+static void own_thread(void (*run)(void *), void *arg)
+{
+    own_thread_begins();
+    void *buffer = never_unwind();
     PyGILState_STATE state = PyGILState_Ensure();
     install_hooks();
+    run(arg);
+    PyGILState_Release(state);
+    unwind_again(buffer);
+    own_thread_ends();
+}
+
+static void m_run(void *arg)
+{
+    struct m *mp = arg;
     stackful_m_main(mp);
     tls_m = NULL;
     m_exit(mp);
-    PyGILState_Release(state);
+}
+
+static void m_thread(void *arg)
+{
+    tls_m = arg;
+    own_thread(m_run, arg);
 }
 
 /* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
@@ -128,14 +178,13 @@ bool host_newthread(struct m *mp)
     return ok;
 }
 
-static void offload_main(void *arg)
+static void offload_run(void *arg)
 {
     (void)arg;
-    PyGILState_STATE state = PyGILState_Ensure();
-    install_hooks();
     offload_thread();
-    PyGILState_Release(state);
 }
+
+static void offload_main(void *arg) { own_thread(offload_run, arg); }
 
 bool host_newoffload(void)
 {
@@ -145,7 +194,9 @@ bool host_newoffload(void)
 static void *sysmon_thread(void *arg)
 {
     (void)arg;
+    own_thread_begins();
     sysmon();
+    own_thread_ends();
     return NULL;
 }
 

@@ -234,27 +234,31 @@ static PyObject *core_thaw(PyObject *self, PyObject *noargs)
 
 /* ---- for gopy/_panic.py ---- */
 
-static PyObject *core_thread_idents(PyObject *self, PyObject *noargs)
-{
-    (void)self, (void)noargs;
-    PyObject *set = PySet_New(NULL);
-    for (struct m *mp = real_load(&sched.allm); set && mp; mp = mp->allnext) {
-        PyObject *ident = PyLong_FromUnsignedLong(m_thread_ident(mp));
-        if (ident == NULL || PySet_Add(set, ident) < 0)
-            Py_CLEAR(set);
-        Py_XDECREF(ident);
-    }
-    return set;
-}
-
-/* Called by a system goroutine: is everything else parked, `nforeign` plain threads included? */
-static PyObject *core_all_asleep(PyObject *self, PyObject *arg)
+/* Called by a system goroutine: is everything else parked, other people's threads included? count() is how many threads
+ * the process has. Of gopy's own those are sure to be among them that had begun before and have not ended after; and a
+ * foreign one is surely parked if it is before and after. */
+static PyObject *core_all_asleep(PyObject *self, PyObject *count)
 {
     (void)self;
-    long nforeign = PyLong_AsLong(arg);
-    if (nforeign == -1 && PyErr_Occurred())
+    long begun = real_load(&sched.nbegun), parked = aload(&sched.nforeign_parked);
+    PyObject *counted = PyObject_CallNoArgs(count);
+    long n = counted ? PyLong_AsLong(counted) : -1;
+    Py_XDECREF(counted);
+    if (n == -1 && PyErr_Occurred())
         return NULL;
-    return PyBool_FromLong(nothing_else_runs() && (long)aload(&sched.nforeign_parked) >= nforeign);
+    long foreign = n - (begun - (long)real_load(&sched.nended)), still = aload(&sched.nforeign_parked);
+    return PyBool_FromLong(nothing_else_runs() && foreign <= (parked < still ? parked : still));
+}
+
+/* There are so many more things, or less, that can still ready a goroutine. */
+static PyObject *core_add_external(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    long n = PyLong_AsLong(arg);
+    if (n == -1 && PyErr_Occurred())
+        return NULL;
+    aadd(&sched.nexternal, (uint32_t)n);
+    Py_RETURN_NONE;
 }
 
 static PyObject *core_interrupt_main(PyObject *self, PyObject *exc)
@@ -361,7 +365,7 @@ PyMethodDef runtime_functions[] = {
     {"coroutine_of", core_coroutine_of, METH_O, NULL},
     {"freeze", core_freeze, METH_NOARGS, NULL},
     {"thaw", core_thaw, METH_NOARGS, NULL},
-    {"thread_idents", core_thread_idents, METH_NOARGS, NULL},
+    {"add_external", core_add_external, METH_O, NULL},
     {"all_asleep", core_all_asleep, METH_O, NULL},
     {"running_here", core_running_here, METH_NOARGS, NULL},
     {"interrupt_main", core_interrupt_main, METH_O, NULL},

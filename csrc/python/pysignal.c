@@ -56,8 +56,10 @@ static void deliver(int sig)
 static void *receiver(void *arg)
 {
     (void)arg;
+    own_thread_begins();
     for (int sig; (sig = signal_recv()) != 0;)
         deliver(sig);
+    own_thread_ends();
     return NULL;
 }
 

@@ -211,10 +211,11 @@ struct sched {
     struct lock duelock; /* guards the queue `due` of timers that need a goroutine, see timerfunc.c */
     struct timerfunc *due, *due_last;
     uint32_t due_starting;
-    uint32_t nexternal; /* things beside timers and threads that can still ready a goroutine */
-    uint32_t nforeign_parked;
-    struct m m0;  /* the main thread's */
-    struct g *g1; /* the main goroutine */
+    uint32_t nexternal;       /* things beside timers and threads that can still ready a goroutine */
+    uint32_t nforeign_parked; /* plain threads that wait for ever */
+    uint32_t nbegun, nended;  /* threads of gopy's own, the main one included: see own_thread_begins */
+    struct m m0;              /* the main thread's */
+    struct g *g1;             /* the main goroutine */
     struct allg {
         struct lock lock;
         struct g *first;

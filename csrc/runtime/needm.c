@@ -25,8 +25,10 @@ enum wake foreign_wait(struct g *gp, int64_t deadline)
         while ((r = note_sleep(gp->note, deadline)) == NOTE_INTERRUPTED)
             ;
         host_enter(left);
-        if (r == NOTE_WOKEN)
+        if (r == NOTE_WOKEN) {
+            aadd(&sched.nexternal, -1);
             break;
+        }
         if (wait_claim(gp)) {
             gp->wake = WAKE_TIMEOUT;
             break;

@@ -8,6 +8,7 @@
 void rt_start(int gomaxprocs)
 {
     sched.keep_until = NEVER;
+    sched.nbegun = 1;                       /* this thread */
     sched.deadcheck_tick = (uint64_t)-1000; /* as if much had happened since the last check */
     sched.look_tick = (uint64_t)-1000;
     sched.goidgen = 1; /* 1 is the main goroutine's */

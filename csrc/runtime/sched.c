@@ -401,10 +401,12 @@ void gopark(struct m *mp, struct g *gp)
 void goready_when(struct g *gp, bool next)
 {
     if (unlikely(gp->kind >= GFOREIGN)) {
-        if (gp->kind == GFOREIGN)
+        if (gp->kind == GFOREIGN) {
+            aadd(&sched.nexternal, 1); /* until it has come back from foreign_wait */
             note_wakeup(gp->note);
-        else
+        } else {
             host_wake_task(gp);
+        }
         return;
     }
     struct m *mp = getm(), *home = gp->lockedm;

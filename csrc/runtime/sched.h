@@ -111,6 +111,11 @@ bool timerfunc_stop(struct timerfunc *tf);                /* true: it was pendin
 struct timerfunc *timerfunc_next(uint32_t *n);            /* for SYSTEM_TIMERS: one that is due, n times */
 void runtimers(struct timers *ts, int64_t now);           /* timers_run, and what it leaves in sched.due */
 
+/* Every thread that the runtime makes calls these, as its first and its last act: whoever looks for a deadlock tells
+ * them so from threads that might wake somebody. */
+static inline void own_thread_begins(void) { (void)real_add(&sched.nbegun, 1); }
+static inline void own_thread_ends(void) { (void)real_add(&sched.nended, 1); }
+
 /* m.c: Ms, Ps and who sleeps */
 struct p *acquirep(void); /* an idle P, or NULL */
 struct p *idle(struct m *mp, struct p *pp);

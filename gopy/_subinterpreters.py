@@ -1,0 +1,23 @@
+"""gopy runs in a process's main interpreter: the runtime and its types exist once."""
+
+import sys
+
+
+def _is_main() -> bool:
+    try:
+        if sys.version_info >= (3, 12):
+            import _thread
+
+            return bool(_thread._is_main_interpreter())
+        import _xxsubinterpreters  # type: ignore[import-not-found]
+    except ImportError:  # as in an interpreter that has no others
+        return True
+    return bool(_xxsubinterpreters.get_current() == _xxsubinterpreters.get_main())
+
+
+def refuse() -> None:
+    """Called before the extension is loaded, which an interpreter before 3.12 would share with others."""
+    if not _is_main():
+        raise ImportError(
+            "gopy does not run in a subinterpreter: import it in the main one and start goroutines there"
+        )
