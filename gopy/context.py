@@ -69,7 +69,7 @@ class DeadlineExceeded(TimeoutError):
 
 # A context keeps its error as a class, and whoever asks gets a new exception of it. A raised exception refers
 # to the frames that it has passed, which refer to the context: kept there, it would be garbage that only the
-# collector finds, grow with everyone who raises it, and without a GIL break when two threads raise it at once.
+# collector finds, grow with everyone who raises it, and without a GIL break when two threads raise it.
 _Error = Exception | type[Canceled] | type[DeadlineExceeded]
 _Outcome = tuple[_Error, BaseException | None]
 

@@ -46,7 +46,7 @@ class Session:
         self.object = context.wrap_bio(self._in, self._out, server_side, server_hostname)
         self._engine, self._reading, self._writing, self._handshaking = Mutex(), Mutex(), Mutex(), Mutex()
         self._shaken = False
-        self._refused: BaseException | None = None  # the handshake has failed; never raised itself, copies are
+        self._refused: BaseException | None = None  # of the handshake; what is raised is a copy
         self._unwritable = ""  # why nothing can be written any more
         self._closed = False
         self._fed = 0  # how often the engine was given something from the peer
