@@ -5,6 +5,7 @@
     python -m benchmarks scaling --json scaling.json        # cost against the number of goroutines
     python -m benchmarks report FILE.json -o report.html    # a page of what --json wrote, one file or several
     python -m benchmarks pictures FILE.json ...             # two of its pictures, for the README
+    python -m benchmarks soak --seconds 600                 # what a busy server holds, over time
     python -m benchmarks pyperf --only pingpong -o p.json   # the same loops, timed by pyperf
 
 Each figure is the median over fresh child processes, which take turns: one of each peer, then the next of
@@ -18,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks import results, scaling
+from benchmarks import results, scaling, soak
 from benchmarks.progress import Progress
 from benchmarks.runner import (
     NAMES,
@@ -52,7 +53,7 @@ def old_results(text: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def json_file(text: str) -> Path:
+def writable(text: str) -> Path:
     """A path that can be written: found out before minutes of measuring, not after."""
     path = Path(text)
     try:
@@ -60,6 +61,13 @@ def json_file(text: str) -> Path:
     except OSError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return path
+
+
+def duration(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be a second at least")
+    return seconds
 
 
 def parse_args(arguments: list[str]) -> argparse.Namespace:
@@ -70,7 +78,7 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
         "--only", type=workload_names, metavar="NAMES", help=f"comma-separated, of {', '.join(NAMES)}"
     )
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: under two minutes")
-    parser.add_argument("--json", type=json_file, metavar="FILE", help="write every sample to FILE")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write every sample to FILE")
     parser.add_argument(
         "--compare",
         type=old_results,
@@ -129,7 +137,7 @@ def run_scaling(arguments: list[str]) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", type=workload_names, metavar="NAMES", help=", ".join(scaling.names_of()))
     parser.add_argument("--quick", action="store_true", help="one run a point: a few minutes")
-    parser.add_argument("--json", type=json_file, metavar="FILE", required=True, help="where to write it")
+    parser.add_argument("--json", type=writable, metavar="FILE", required=True, help="where to write it")
     args = parser.parse_args(arguments)
     options = scaling.Options(quick=args.quick)
     peers = announced_peers()
@@ -150,6 +158,39 @@ def run_scaling(arguments: list[str]) -> int:
     return 130 if interrupted else 0
 
 
+def run_soak(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks soak", description=soak.__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--seconds", type=duration, default=60, help="60; 600 tells more")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write every sample to FILE")
+    parser.add_argument("-o", "--output", type=Path, default=Path("soak.svg"), help="soak.svg")
+    args = parser.parse_args(arguments)
+    print(", ".join(f"{name} {value}" for name, value in machine().items()), flush=True)
+    from benchmarks.report import has_matplotlib
+
+    if draws := has_matplotlib():
+        args.output.touch()
+    seen, status = soak.Soak(), 0
+    progress = Progress(soak.SAMPLES, unit="sample")
+    progress.begin("soak")
+    try:
+        for sample in soak.watch(args.seconds):
+            seen.samples.append(sample)
+            progress.advance()
+    except KeyboardInterrupt:
+        status = 130
+    except soak.ServerEndedError as error:
+        print(error, file=sys.stderr)
+        status = 1
+    progress.close()
+    if draws and seen.samples:
+        soak.draw(seen.samples, args.output)
+    if args.json:
+        results.write(args.json, soak=seen.record())
+    print(seen)
+    return status
+
+
 def run_report(arguments: list[str]) -> int:
     from benchmarks import report
 
@@ -168,7 +209,13 @@ def run_pyperf(arguments: list[str]) -> int:
     return with_pyperf.main(arguments)
 
 
-COMMANDS = {"scaling": run_scaling, "report": run_report, "pictures": run_pictures, "pyperf": run_pyperf}
+COMMANDS = {
+    "scaling": run_scaling,
+    "soak": run_soak,
+    "report": run_report,
+    "pictures": run_pictures,
+    "pyperf": run_pyperf,
+}
 
 
 def main() -> int:

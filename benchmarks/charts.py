@@ -210,6 +210,18 @@ def speedups(found: Mapping[tuple[str, str], Mapping[int, float]]) -> Figure:
     return figure
 
 
+def soak(panels: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Figure:
+    """What a server holds over time, a panel each: (name, seconds, values)."""
+    figure = Figure(figsize=(7.6, 0.6 + 1.6 * len(panels)), layout="constrained")
+    for axes, (name, seconds, values) in zip(figure.subplots(len(panels), sharex=True), panels, strict=True):
+        axes.plot(seconds, values, color=colour("gopy"), linewidth=1.6)
+        axes.set_ylim(0, 1.15 * max(values))
+        axes.set_title("memory, MB" if name == "memory" else name, fontsize=10, loc="left")
+        axes.grid(color=FAINT, linewidth=0.6)
+    figure.supxlabel("seconds", fontsize=10)
+    return figure
+
+
 def raw_svg(figure: Figure) -> str:
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with io.StringIO() as out:

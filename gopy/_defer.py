@@ -245,9 +245,14 @@ def deferring(fn: Callable[..., T], /) -> Callable[..., T]:
 
 def panic(value: object, /) -> NoReturn:
     """Raise value if it is an exception, or the class of one; else Panic(value)."""
-    if isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException)):
+    if not isinstance(value, BaseException) and not (
+        isinstance(value, type) and issubclass(value, BaseException)
+    ):
+        value = Panic(value)
+    try:
         raise value
-    raise Panic(value)
+    finally:  # its traceback refers to this frame, which must not refer back
+        value = None
 
 
 # The frames that may stand between a deferred function and the _unwind that calls it.

@@ -67,8 +67,9 @@ class DeadlineExceeded(TimeoutError):
         return "context deadline exceeded" if not self.args else super().__str__()
 
 
-# An error is kept as its class until somebody asks for it: a raised exception keeps its frames alive, so each
-# context has one of its own, and raise_if_done() always a new one.
+# A context keeps its error as a class, and whoever asks gets a new exception of it. A raised exception refers
+# to the frames that it has passed, which refer to the context: kept there, it would be garbage that only the
+# collector finds, grow with everyone who raises it, and without a GIL break when two threads raise it.
 _Error = Exception | type[Canceled] | type[DeadlineExceeded]
 _Outcome = tuple[_Error, BaseException | None]
 
@@ -89,7 +90,7 @@ class Context:
         return _NIL
 
     def err(self) -> Exception | None:
-        """None until then, and then always the same: a Canceled, or a DeadlineExceeded."""
+        """None until then, and then a new Canceled each time, or a new DeadlineExceeded."""
         return None
 
     def raise_if_done(self) -> None:
@@ -100,7 +101,10 @@ class Context:
         why = cause(self)
         if type(err) in (Canceled, DeadlineExceeded):
             err = type(err)()
-        raise err from (None if why is None or type(why) is type(err) else why)
+        try:
+            raise err from (None if why is None or type(why) is type(err) else why)
+        finally:  # its traceback refers to this frame, which must not refer back
+            err = why = None
 
     def deadline(self) -> float | None:
         """When it ends by itself, on the clock of time.monotonic(); None: never."""
@@ -255,9 +259,7 @@ class _CancelCtx(_Derived):
             return None
         self._close()  # whoever has set it may not have come to that, and done() must agree with err()
         error = outcome[0]
-        if isinstance(error, type):
-            error = state.setdefault("error", error())
-        return error
+        return error() if isinstance(error, type) else error
 
     def _cause(self) -> BaseException | None:
         outcome: _Outcome | None = self._state.get("err")

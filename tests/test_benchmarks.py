@@ -15,7 +15,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from benchmarks import child, results, runner, scaling, table  # noqa: E402
+from benchmarks import child, results, runner, scaling, soak, table  # noqa: E402
 from benchmarks.workload import UVLOOP, Metric, Target, Workload  # noqa: E402
 
 MACHINE = {"python": "CPython 3", "regime": "gil", "system": "Linux", "cpus": 2}
@@ -48,6 +48,11 @@ CONTENT = {
     "scaling": [point(n, 100 + n / 5_000, peer) for peer in ("gopy", "go") for n in scaling.COUNTS],
     "speedups": [record(workload="cpu_parallel", gomaxprocs=p, median=800 / p) for p in (1, 2, 4)],
 }
+
+
+def sample(seconds, requests, memory):
+    counts = dict.fromkeys(soak.WATCHED, 7)
+    return {"seconds": seconds, "requests": requests} | counts | {"memory": memory}
 
 
 # Arithmetic
@@ -183,6 +188,30 @@ def test_a_server_ends_with_whoever_started_it(run_program, until):
     """)
     pid = int(end.stdout)
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_soaked_server_grows_no_more():
+    """A few seconds; what leaks some hundred bytes a request shows."""
+    seen = soak.Soak(list(soak.watch(6)))
+    half, last = seen.second_half, seen.samples[-1]
+    assert len(seen.samples) == soak.SAMPLES and last["requests"] > half[0]["requests"] > 0
+    memory = (1 if runner.regime() == "gil" else 8) << 20  # without a GIL Python fills its heaps for longer
+    for name, most in (("memory", memory), ("descriptors", 20), ("goroutines", 40), ("threads", 4)):
+        assert min(each[name] for each in half[-10:]) < half[0][name] + most, (name, str(seen))
+
+
+def test_the_slope_of_a_soak():
+    grows = soak.Soak([sample(t, 100 * t, 5000 + (0 if t < 5 else 300 * t)) for t in range(11)])
+    assert grows.bytes_per_request == pytest.approx(3.0)
+    assert str(grows).startswith("1,000 requests in 10 s, 100 a second. In the second half: memory ")
+    assert "+3.0 bytes per request; 7 -> 7 descriptors, 7 -> 7 goroutines" in str(grows)
+    assert str(soak.Soak()) == str(soak.Soak(grows.samples[:2])) == "Too short: nothing was seen."
+
+
+def test_a_soaked_server_that_dies_is_told(capfd):
+    with pytest.raises(soak.ServerEndedError, match="exit status 1"):
+        list(soak.watch(-1))  # there is no such ticker
+    assert "ValueError" in capfd.readouterr().err
 
 
 def test_every_workload_runs(run_programs):
@@ -334,6 +363,13 @@ def test_report_says_what_was_not_measured():
     text = report.page([CONTENT | {"scaling": [], "speedups": []}])
     assert Page(text).figures == ["f0-overview", "f0-bars0", "f0-bars1"]
     assert "speed-up against GOMAXPROCS was not measured" in text and "How cost grows was not" in text
+
+
+@needs_matplotlib
+def test_a_picture_of_a_soak(tmp_path):
+    soak.draw([sample(t, 100 * t, 5e6 + t) for t in range(4)], tmp_path / "s.svg")
+    text = (tmp_path / "s.svg").read_text()
+    assert all(name in text for name in soak.WATCHED) and not re.search(r"#0102\w\w|var\(", text)
 
 
 @needs_matplotlib

@@ -346,7 +346,10 @@ def _endpoints(network: str, address: str, deadline: float) -> list[Endpoint]:
     go(look_up)
     found = result.recv(timeout=max(deadline - time.now(), 0.001))
     if isinstance(found, Exception):
-        raise found
+        try:
+            raise found
+        finally:  # its traceback refers to this frame, which must not refer back
+            found = None
     return cast(list[Endpoint], found)
 
 
@@ -362,6 +365,7 @@ def _dial_any(endpoints: list[Endpoint], deadline: float, what: str) -> Conn:
             return connect(endpoint, time.now() + (left if share == math.inf else min(left, max(share, 2.0))))
         except OSError as exc:
             first = first or exc
-    if first is None:
-        first = OSError(errno.EADDRNOTAVAIL, "no address")
-    raise named(first, what) from None
+    try:
+        raise named(first or OSError(errno.EADDRNOTAVAIL, "no address"), what) from None
+    finally:  # its traceback refers to this frame, which must not refer back
+        first = None

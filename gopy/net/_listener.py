@@ -212,7 +212,10 @@ def bind_any(
             first = first or exc
             continue
         return sock, endpoint
-    raise named(first or OSError(errno.EADDRNOTAVAIL, "no address"), what) from None
+    try:
+        raise named(first or OSError(errno.EADDRNOTAVAIL, "no address"), what) from None
+    finally:  # its traceback refers to this frame, which must not refer back
+        first = None
 
 
 def listen(

@@ -46,7 +46,7 @@ class Session:
         self.object = context.wrap_bio(self._in, self._out, server_side, server_hostname)
         self._engine, self._reading, self._writing, self._handshaking = Mutex(), Mutex(), Mutex(), Mutex()
         self._shaken = False
-        self._refused: ssl.SSLError | None = None  # the handshake has failed
+        self._refused: BaseException | None = None  # of the handshake; what is raised is a copy
         self._unwritable = ""  # why nothing can be written any more
         self._closed = False
         self._fed = 0  # how often the engine was given something from the peer
@@ -61,11 +61,11 @@ class Session:
             if self._shaken:
                 return
             if self._refused is not None:
-                raise copy_of(self._refused)  # somebody else may be raising that one
+                raise copy_of(self._refused)
             try:
                 self._run(self.object.do_handshake)
             except ssl.SSLError as exc:
-                self._refused = exc
+                self._refused = copy_of(exc)  # without the frames that refer to this session
                 raise
             self._shaken = True
 
@@ -281,7 +281,7 @@ class AsyncSession(Session):
             return
         async with self._handshaking:
             if self._refused is not None:
-                raise copy_of(self._refused)  # somebody else may be raising that one
+                raise copy_of(self._refused)
             while not self._shaken:
                 self._check_open()
                 try:
@@ -294,7 +294,7 @@ class AsyncSession(Session):
                     await self._aflush()
                     await self._afeed(fed)
                 except ssl.SSLError as exc:
-                    self._refused = exc
+                    self._refused = copy_of(exc)  # without the frames that refer to this session
                     await self._asend_alert()
                     raise
 

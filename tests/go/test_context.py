@@ -455,7 +455,7 @@ def test_cause(name):
         return
     assert type(ctx.err()) is err
     cause = context.cause(ctx)
-    assert cause is (ctx.err() if isinstance(why, type) else why)
+    assert type(cause) is err if isinstance(why, type) else cause is why
 
 
 @pytest.mark.parametrize("order", ["not canceled", "canceled before", "canceled after"])
