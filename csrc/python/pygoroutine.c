@@ -87,27 +87,6 @@ static void goroutine_dealloc(PyObject *self)
     PyObject_Free(self);
 }
 
-/* fn as an object to be run: go() takes it only as it has been made, and without arguments. */
-static int check_coroutine(PyObject *coro, Py_ssize_t nargs)
-{
-    const char *running = PyCoro_CheckExact(coro) ? "cr_running" : "gi_running";
-    const char *frame = PyCoro_CheckExact(coro) ? "cr_frame" : "gi_frame";
-    if (nargs > 0) {
-        PyErr_Format(PyExc_TypeError, "`fn` is a %s, which takes no arguments", Py_TYPE(coro)->tp_name);
-        return -1;
-    }
-    PyObject *is_running = PyObject_GetAttrString(coro, running), *at = PyObject_GetAttrString(coro, frame);
-    int ok = is_running && at ? 0 : -1;
-    if (ok == 0 && (is_running == Py_True || at == Py_None)) {
-        PyErr_Format(PyExc_ValueError, "`fn` is a %s that %s already", Py_TYPE(coro)->tp_name,
-                     at == Py_None ? "has ended" : "runs");
-        ok = -1;
-    }
-    Py_XDECREF(is_running);
-    Py_XDECREF(at);
-    return ok;
-}
-
 /* go->context is a copy of this one's, unless there is none. */
 static int copy_context(Goroutine *go)
 {
@@ -141,16 +120,8 @@ PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     }
     PyObject *fn = args[0];
     Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    if (unlikely(!PyCallable_Check(fn))) {
-        if (is_coroutine(fn)) {
-            Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
-            return go ? start(go, GSTACKLESS, group) : NULL;
-        }
-        type_error("fn", "callable, a coroutine or a generator", fn);
-        return NULL;
-    }
-    int stackless = stackless_function(fn);
-    if (unlikely(stackless < 0))
+    int kind = kind_of(fn, n, "fn");
+    if (unlikely(kind < 0))
         return NULL;
     Goroutine *go = goroutine_new(fn);
     if (unlikely(go == NULL))
@@ -166,13 +137,27 @@ PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
     }
-    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group);
+    return start(go, kind == FN_PLAIN ? GSTACKFUL : GSTACKLESS, group);
 }
 
 static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
     return goroutine_go(args, nargs, kwnames, NULL);
+}
+
+/* kind_of(fn, nargs, name) for the Python half. */
+static PyObject *core_kind_of(PyObject *self, PyObject *args)
+{
+    static const char *const kinds[] = {"plain", "generator", "coroutine"};
+    PyObject *fn;
+    Py_ssize_t n;
+    const char *name;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Ons:kind_of", &fn, &n, &name))
+        return NULL;
+    int kind = kind_of(fn, n, name);
+    return kind < 0 ? NULL : PyUnicode_FromString(kinds[kind]);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)
@@ -317,5 +302,6 @@ PyMethodDef goroutine_functions[] = {
      "object is accepted as fn too. Works as a decorator on a function without parameters: `@go`.\n"
      "It starts with a copy of the caller's contextvars.\n"
      "TypeError: fn is not callable, or is an async generator function."},
+    {"kind_of", core_kind_of, METH_VARARGS, NULL},
     {0},
 };
