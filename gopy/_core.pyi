@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from types import FrameType, GenericAlias
-from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, final, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
 
 from _typeshed import FileDescriptorLike
 
@@ -38,6 +38,7 @@ class Goroutine:
 def go(fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Goroutine: ...
 @overload
 def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Goroutine: ...
+def kind_of(fn: object, nargs: int, name: str, /) -> Literal["plain", "generator", "coroutine"]: ...
 
 @final
 class Awaitable(Generic[T]):
@@ -114,6 +115,9 @@ def ablocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Await
 def now() -> float: ...
 def after(seconds: float, /) -> RecvChan[float]: ...
 def tick(seconds: float, /) -> RecvChan[float]: ...
+@overload
+def after_func(seconds: float, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Timer: ...
+@overload
 def after_func(seconds: float, fn: Callable[..., object], /, *args: Any) -> Timer: ...
 
 @final

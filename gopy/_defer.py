@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
+from gopy._core import kind_of
 from gopy._panic import Panic, _Goexit
 
 P = ParamSpec("P")
@@ -227,19 +228,9 @@ def deferring(fn: Callable[..., T], /) -> Callable[..., T]:
     also awaits what its deferred calls return, where that can be awaited. TypeError: fn is not a function, or
     is an async generator function.
     """
-    import inspect  # a tenth of the time that `import gopy` takes, and most programs need neither
-
     if not callable(fn):
         raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
-    if inspect.isasyncgenfunction(fn):
-        raise TypeError("`fn` must not be an async generator function")
-    make = (
-        _coroutine
-        if inspect.iscoroutinefunction(fn)
-        else _generator
-        if inspect.isgeneratorfunction(fn)
-        else _plain
-    )
+    make = {"plain": _plain, "generator": _generator, "coroutine": _coroutine}[kind_of(fn, 0, "fn")]
     return cast(Callable[..., T], make(fn, _place(fn)))
 
 

@@ -22,12 +22,12 @@ goroutine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 from weakref import ref
 
 from gopy import time as gotime
-from gopy._core import Chan, RecvChan, default, go, nilchan, preempt_point, recv, select
+from gopy._core import Chan, RecvChan, default, go, kind_of, nilchan, preempt_point, recv, select
 from gopy._panic import ClosedChannelError
 
 __all__ = [
@@ -542,15 +542,17 @@ def without_cancel(parent: Context) -> Context:
     return _WithoutCancel(parent)
 
 
-def after_func(ctx: Context, fn: Callable[[], object]) -> Callable[[], bool]:
-    """Run fn in a goroutine of its own when ctx has ended; at once if it has. -> stop.
+def after_func(
+    ctx: Context, fn: Callable[[], object] | Coroutine[Any, Any, object] | Generator[Any, Any, object]
+) -> Callable[[], bool]:
+    """Run fn, which may be whatever go() takes, in a goroutine of its own when ctx has ended; at once if it
+    has. -> stop.
 
     stop() returns True if it has prevented that; False if fn was started, or was stopped before. Several
     calls on one ctx are independent.
     """
     _check_parent(ctx, "ctx")
-    if not callable(fn):
-        raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
+    kind_of(fn, 0, "fn")  # refuses what go() will not take
     child = _derive(ctx)
     child._state["fn"] = fn
     _adopt(child, ctx)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Generator
-from functools import partial
-from types import CoroutineType, FunctionType, GeneratorType, MethodType, TracebackType
+from types import TracebackType, coroutine
 from typing import Any, ParamSpec, Self, overload
 
 from gopy import context
-from gopy._core import Chan, default, select, send
+from gopy._core import Chan, default, kind_of, select, send
 from gopy._failure import Failure
 from gopy._panic import Panic
 from gopy.sync import WaitGroup
@@ -56,23 +54,11 @@ class _Call:
             _leave(slots)
 
 
-async def _await(group: Group, slots: _Slots, fn: Any, args: Any, kwargs: dict[str, Any]) -> None:
-    """An `async def` function's call, or a coroutine, in a goroutine of the group."""
-    try:
-        await (fn(*args, **kwargs) if callable(fn) else fn)
-    except (*_NOT_OURS, GeneratorExit):
-        raise
-    except BaseException as exc:
-        group._fail(exc)
-    finally:
-        del group, fn, args, kwargs  # the exception, which the group keeps, keeps this frame
-        _leave(slots)
-
-
+@coroutine
 def _delegate(
     group: Group, slots: _Slots, fn: Any, args: Any, kwargs: dict[str, Any]
 ) -> Generator[Any, Any, None]:
-    """The same for a generator function, or a generator."""
+    """The same for what runs in steps: a coroutine or generator, or a function that returns one."""
     try:
         yield from (fn(*args, **kwargs) if callable(fn) else fn)
     except (*_NOT_OURS, GeneratorExit):
@@ -89,48 +75,9 @@ def _leave(slots: _Slots) -> None:
         slots.recv()  # does not wait: one of those in it is ours
 
 
-_Wrapper = Callable[[Any, _Slots, Any, Any, dict[str, Any]], Any]
-
-
-def _wrapper(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Wrapper:
-    """What runs fn, by its kind, which is found out as go() does. Refuses what that refuses."""
-    if isinstance(fn, (CoroutineType, GeneratorType)):
-        coroutine = isinstance(fn, CoroutineType)
-        get_state: Callable[[Any], str] = (
-            inspect.getcoroutinestate if coroutine else inspect.getgeneratorstate
-        )
-        state = get_state(fn)
-        name = type(fn).__name__
-        if args or kwargs:
-            raise TypeError(f"`fn` is a {name}, which takes no arguments")
-        if state.endswith(("RUNNING", "CLOSED")):
-            raise ValueError(f"`fn` is a {name} that {'runs' if 'RUN' in state else 'has ended'} already")
-        return _await if coroutine else _delegate
-    if not callable(fn):
-        raise TypeError(f"`fn` must be callable, a coroutine or a generator, got {type(fn).__name__}")
-    inner = fn
-    for _ in range(100):
-        if isinstance(inner, FunctionType):
-            flags = inner.__code__.co_flags
-            if flags & inspect.CO_ASYNC_GENERATOR:
-                raise TypeError(
-                    f"`fn` must not be an async generator function: iterate it in an `async def`, got {fn!r}"
-                )
-            if flags & inspect.CO_COROUTINE:
-                return _await
-            return _delegate if flags & inspect.CO_GENERATOR else _Call
-        if isinstance(inner, MethodType):
-            inner = inner.__func__
-        elif isinstance(inner, partial):
-            inner = inner.func
-        elif isinstance(inner, type) or not type(inner).__flags__ & _HEAP_TYPE:
-            break
-        else:
-            inner = type(inner).__call__
-    return _Call
-
-
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a `class` statement
+def _wrapper(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
+    """What runs fn, by its kind. Refuses what go() refuses."""
+    return _Call if kind_of(fn, len(args) + len(kwargs), "fn") == "plain" else _delegate
 
 
 def _leads_to(exc: BaseException, end: BaseException) -> bool:
@@ -201,7 +148,9 @@ class Group:
         self._start(wrapper, slots, fn, args, kwargs)
         return True
 
-    def _start(self, wrapper: _Wrapper, slots: _Slots, fn: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    def _start(
+        self, wrapper: Callable[..., Any], slots: _Slots, fn: Any, args: Any, kwargs: dict[str, Any]
+    ) -> None:
         try:
             call = wrapper(self, slots, fn, args, kwargs)
             if not isinstance(call, _Call):

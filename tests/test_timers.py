@@ -611,7 +611,7 @@ def test_other_wrong_arguments():
     for call in (lambda: after_func(1), after_func, Timer, lambda: Timer(1, 2), lambda: Ticker(s=1)):
         with pytest.raises(TypeError):
             call()
-    with pytest.raises(TypeError, match="`fn` must be callable, got int"):
+    with pytest.raises(TypeError, match="`fn` must be callable, a coroutine or a generator, got int"):
         after_func(1, 2)
     assert timers() == 0
 

@@ -236,7 +236,8 @@ void end_of_forked_main(void);
 /* pystackless.c */
 void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go);
 bool is_coroutine(PyObject *o);
-int stackless_function(PyObject *fn); /* 1: its result is to be run; -1: refused, with an exception */
+enum fn_kind { FN_PLAIN, FN_GENERATOR, FN_COROUTINE };
+int kind_of(PyObject *fn, Py_ssize_t n, const char *name);
 
 /* pyawait.c */
 PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value);

@@ -87,27 +87,6 @@ static void goroutine_dealloc(PyObject *self)
     PyObject_Free(self);
 }
 
-/* fn as an object to be run: go() takes it only as it has been made, and without arguments. */
-static int check_coroutine(PyObject *coro, Py_ssize_t nargs)
-{
-    const char *running = PyCoro_CheckExact(coro) ? "cr_running" : "gi_running";
-    const char *frame = PyCoro_CheckExact(coro) ? "cr_frame" : "gi_frame";
-    if (nargs > 0) {
-        PyErr_Format(PyExc_TypeError, "`fn` is a %s, which takes no arguments", Py_TYPE(coro)->tp_name);
-        return -1;
-    }
-    PyObject *is_running = PyObject_GetAttrString(coro, running), *at = PyObject_GetAttrString(coro, frame);
-    int ok = is_running && at ? 0 : -1;
-    if (ok == 0 && (is_running == Py_True || at == Py_None)) {
-        PyErr_Format(PyExc_ValueError, "`fn` is a %s that %s already", Py_TYPE(coro)->tp_name,
-                     at == Py_None ? "has ended" : "runs");
-        ok = -1;
-    }
-    Py_XDECREF(is_running);
-    Py_XDECREF(at);
-    return ok;
-}
-
 /* go->context is a copy of this one's, unless there is none. */
 static int copy_context(Goroutine *go)
 {
@@ -150,16 +129,8 @@ static PyObject *go_at(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
                             place == ALONE ? "go_locked" : "go");
     PyObject *fn = args[0];
     Py_ssize_t n = nargs - 1 + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    if (unlikely(!PyCallable_Check(fn))) {
-        if (is_coroutine(fn)) {
-            Goroutine *go = check_coroutine(fn, n) < 0 ? NULL : goroutine_new(fn);
-            return go ? start(go, GSTACKLESS, group, place) : NULL;
-        }
-        type_error("fn", "callable, a coroutine or a generator", fn);
-        return NULL;
-    }
-    int stackless = stackless_function(fn);
-    if (unlikely(stackless < 0))
+    int kind = kind_of(fn, n, "fn");
+    if (unlikely(kind < 0))
         return NULL;
     Goroutine *go = goroutine_new(fn);
     if (unlikely(go == NULL))
@@ -175,7 +146,7 @@ static PyObject *go_at(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
         for (Py_ssize_t i = 0; i < n; i++)
             PyTuple_SET_ITEM(go->args, i, new_ref(args[i + 1]));
     }
-    return start(go, stackless ? GSTACKLESS : GSTACKFUL, group, place);
+    return start(go, kind == FN_PLAIN ? GSTACKFUL : GSTACKLESS, group, place);
 }
 
 /* go(*args, **kwargs). If group is not NULL, waitgroup_done(group) at the goroutine's end; not if this fails. */
@@ -194,6 +165,20 @@ static PyObject *core_go_locked(PyObject *self, PyObject *const *args, Py_ssize_
 {
     (void)self;
     return go_at(args, nargs, kwnames, NULL, ALONE);
+}
+
+/* kind_of(fn, nargs, name) for the Python half. */
+static PyObject *core_kind_of(PyObject *self, PyObject *args)
+{
+    static const char *const kinds[] = {"plain", "generator", "coroutine"};
+    PyObject *fn;
+    Py_ssize_t n;
+    const char *name;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Ons:kind_of", &fn, &n, &name))
+        return NULL;
+    int kind = kind_of(fn, n, name);
+    return kind < 0 ? NULL : PyUnicode_FromString(kinds[kind]);
 }
 
 static PyObject *get_id(PyObject *self, void *closure)
@@ -345,5 +330,6 @@ PyMethodDef goroutine_functions[] = {
      "go(), on an OS thread of its own: locked from the first instruction, and alone on it.\n\n"
      "The thread ends with the goroutine, unless that has called unlock_os_thread(). For what belongs to one thread: a\n"
      "GUI, a library with state for each thread, a signal mask. RuntimeError: no thread can be started."},
+    {"kind_of", core_kind_of, METH_VARARGS, NULL},
     {0},
 };

@@ -8,9 +8,8 @@
 
 bool is_coroutine(PyObject *o) { return PyCoro_CheckExact(o) || PyGen_CheckExact(o); }
 
-/* Is fn, when called, to give a coroutine or generator that is to be run? Looks through methods, partial objects
- * and __call__. */
-int stackless_function(PyObject *fn)
+/* What fn gives when it is called. Looks through methods, partial objects and __call__. */
+static int function_kind(PyObject *fn, const char *name)
 {
     static PyObject *partial;
     PyObject *inner = fn;
@@ -26,9 +25,9 @@ int stackless_function(PyObject *fn)
         if (PyMethod_Check(inner)) {
             inner = PyMethod_GET_FUNCTION(inner);
         } else if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || PyType_Check(inner)) {
-            return 0;
+            return FN_PLAIN;
         } else {
-            bool is_partial = (PyObject *)type == partial;
+            bool is_partial = type->tp_call == ((PyTypeObject *)partial)->tp_call; /* or a subclass */
             inner = PyObject_GetAttrString(is_partial ? inner : (PyObject *)type,
                                            is_partial ? "func" : "__call__");
             if (inner == NULL)
@@ -39,11 +38,42 @@ int stackless_function(PyObject *fn)
     int flags = PyFunction_Check(inner) ? ((PyCodeObject *)PyFunction_GET_CODE(inner))->co_flags : 0;
     if (unlikely(flags & CO_ASYNC_GENERATOR)) {
         PyErr_Format(PyExc_TypeError,
-                     "`fn` must not be an async generator function: iterate it in an `async def`, got %R",
-                     fn);
+                     "`%s` must not be an async generator function: iterate it in an `async def`, got %R",
+                     name, fn);
         return -1;
     }
-    return (flags & (CO_COROUTINE | CO_GENERATOR)) != 0;
+    return flags & CO_COROUTINE ? FN_COROUTINE : flags & CO_GENERATOR ? FN_GENERATOR : FN_PLAIN;
+}
+
+/* A coroutine or generator is run as it has been made, and without arguments. */
+static int object_kind(PyObject *coro, Py_ssize_t n, const char *name)
+{
+    bool coroutine = PyCoro_CheckExact(coro);
+    if (n > 0) {
+        PyErr_Format(PyExc_TypeError, "`%s` is a %s, which takes no arguments", name, Py_TYPE(coro)->tp_name);
+        return -1;
+    }
+    PyObject *running = PyObject_GetAttrString(coro, coroutine ? "cr_running" : "gi_running");
+    PyObject *at = PyObject_GetAttrString(coro, coroutine ? "cr_frame" : "gi_frame");
+    int kind = !running || !at ? -1 : coroutine ? FN_COROUTINE : FN_GENERATOR;
+    if (kind >= 0 && (running == Py_True || at == Py_None)) {
+        PyErr_Format(PyExc_ValueError, "`%s` is a %s that %s already", name, Py_TYPE(coro)->tp_name,
+                     at == Py_None ? "has ended" : "runs");
+        kind = -1;
+    }
+    Py_XDECREF(running);
+    Py_XDECREF(at);
+    return kind;
+}
+
+/* What go() makes of fn with n arguments: an enum fn_kind, or -1 if it refuses fn, which the caller knows as `name`. All
+ * that take what go() takes ask here. */
+int kind_of(PyObject *fn, Py_ssize_t n, const char *name)
+{
+    if (likely(PyCallable_Check(fn)))
+        return function_kind(fn, name);
+    return is_coroutine(fn) ? object_kind(fn, n, name)
+                            : type_error(name, "callable, a coroutine or a generator", fn);
 }
 
 /* `yielded` is not ours: say so in the goroutine, at that line. */

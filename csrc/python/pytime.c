@@ -189,10 +189,8 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
     }
     if (no_number(args[0]) < 0 || parse_duration(args[0], "seconds", &ns) < 0)
         return NULL;
-    if (!PyCallable_Check(args[1])) {
-        type_error("fn", "callable", args[1]);
+    if (kind_of(args[1], nargs - 2, "fn") < 0)
         return NULL;
-    }
     if (unlikely(getm() == NULL) && getg() == NULL) /* the main thread joins with its first timer */
         return PyErr_NoMemory();
     FuncTimer *ft = (FuncTimer *)FuncTimer_Type.tp_alloc(&FuncTimer_Type, 0);

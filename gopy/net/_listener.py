@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from gopy import _core, time
-from gopy._core import Chan, go
+from gopy._core import Chan, go, kind_of
 from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_ipv6, to_listen
 from gopy.net._conn import Conn, check_context, named, set_options, wrap_tls
 from gopy.net._lent import SocketFile, socket_file
@@ -97,7 +97,8 @@ class Listener:
             yield conn
 
     def serve(self, handler: Callable[[Conn], object], *, limit: int | None = None) -> None:
-        """Run handler(conn) in a goroutine of its own for each connection, until the listener is closed.
+        """Run handler(conn) in a goroutine of its own for each connection, until the listener is closed. It
+        takes every kind of function that go() takes.
 
         The connection is closed when the handler returns. What it raises is logged through the logger
         "gopy.net", and the others go on. With `limit`, no more than so many at a time: further connections
@@ -113,7 +114,7 @@ class Listener:
                 raise TypeError(f"`limit` must be an int or None, got {type(limit).__name__}")
             if limit < 1:
                 raise ValueError(f"`limit` must be 1 or more, got {limit}")
-        handle = _handle_async if inspect.iscoroutinefunction(handler) else _handle
+        handle = _handle if kind_of(handler, 1, "handler") == "plain" else _handle_in_steps
         if limit is None:
             for conn in self:
                 go(handle, handler, conn, None)
@@ -161,9 +162,13 @@ def _handle(handler: Callable[[Conn], object], conn: Conn, places: Chan[None] | 
             places.recv()
 
 
-async def _handle_async(handler: Callable[[Conn], Any], conn: Conn, places: Chan[None] | None) -> None:
+@coroutine
+def _handle_in_steps(
+    handler: Callable[[Conn], Any], conn: Conn, places: Chan[None] | None
+) -> Generator[Any, Any, None]:
+    """The same for a handler that returns a coroutine or generator."""
     try:
-        await handler(conn)
+        yield from handler(conn)
     except Exception:
         _failed(handler, conn)
     finally:
