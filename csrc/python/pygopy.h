@@ -139,6 +139,7 @@ extern struct hooks {
 /* pyhost.c */
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
+void wait_for_memory(void);
 void pyhost_before_fork(void);
 void pyhost_before_exit(void);
 void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */

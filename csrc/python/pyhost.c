@@ -80,6 +80,25 @@ void stop_for_good(void)
     host_hang();
 }
 
+/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
+ * first allocation of a thread is a big one: wait until there is some. */
+void wait_for_memory(void)
+{
+    for (bool enough = false; !enough;) {
+        PyObject *list = PyList_New(0);
+        void *mem = PyObject_Malloc(512);
+        enough = list && mem;
+        PyErr_Clear();
+        Py_XDECREF(list);
+        PyObject_Free(mem);
+        if (!enough) {
+            void *left = host_leave();
+            usleep(1000);
+            host_enter(left);
+        }
+    }
+}
+
 static void install_hook(PyObject *threading, const char *name, const char *setter)
 {
     PyObject *hook = PyObject_GetAttrString(threading, name), *set = PySys_GetObject(setter);

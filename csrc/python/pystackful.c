@@ -32,8 +32,10 @@
 
 struct worker {
     PyGreenlet *glet;
-    struct worker *next; /* idle */
-    struct gwait wait;   /* its goroutine's */
+    PyGreenlet *at;       /* to be switched to: glet, or see users_greenlet() */
+    _PyStackChunk *chunk; /* the first one of glet's frames */
+    struct worker *next;  /* idle */
+    struct gwait wait;    /* its goroutine's */
     struct frames frames;
 };
 
@@ -153,9 +155,34 @@ static struct worker *pop_idle(struct hostm *hm)
     return w;
 }
 
+static _PyStackChunk *first_chunk(PyThreadState *ts)
+{
+    _PyStackChunk *chunk = ts->datastack_chunk;
+    while (chunk && chunk->previous)
+        chunk = chunk->previous;
+    return chunk;
+}
+
+/* A program may make greenlets of its own in a goroutine, and switch among them: one that parks is the one to be resumed.
+ * Frames tell: each greenlet keeps them in chunks of its own, the first of which stays. To ask greenlet at every switch
+ * would cost 2%. -> the greenlet that runs, a new reference, or NULL: it is self's, as nearly always. */
+static __attribute__((noinline)) PyGreenlet *users_greenlet(struct worker *self, PyThreadState *ts)
+{
+    if (first_chunk(ts) == self->chunk)
+        return NULL;
+    PyGreenlet *running = PyGreenlet_GetCurrent();
+    if (running == self->glet)
+        Py_CLEAR(running);
+    return running;
+}
+
 void host_resume(struct m *mp, struct g *from, struct g *gp)
 {
     struct hostm *hm = mp->host;
+    struct worker *self = hm->on;
+    PyGreenlet *users = NULL;
+    if (unlikely(hm->ts->datastack_chunk != self->chunk) && (users = users_greenlet(self, hm->ts)) != NULL)
+        self->at = users;
     struct worker *w = goroutine_of(gp)->worker;
     if (w == NULL) {
         hm->handoff = gp;
@@ -166,7 +193,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
     if (unlikely(looping))
         eventloop_leave(hm->ts, &loop);
     uintptr_t sections = sections_leave(hm->ts);
-    for (int tries = 0; unlikely(!switch_to(hm, w ? w->glet : hm->g0)); tries++) {
+    for (int tries = 0; unlikely(!switch_to(hm, w ? w->at : hm->g0)); tries++) {
         /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
         if (tries == 1000)
             Py_FatalError("gopy: out of memory while switching goroutines");
@@ -176,6 +203,10 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         host_enter(left);
     }
     hm = getm()->host; /* in the child of a fork it is another one than before */
+    if (unlikely(users != NULL)) {
+        self->at = self->glet;
+        Py_DECREF(users);
+    }
     sections_enter(hm->ts, sections);
     if (unlikely(looping))
         eventloop_enter(hm->ts, &loop);
@@ -230,6 +261,7 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
     struct worker *w = hm->starting;
     hm->starting = NULL;
     hm->on = w;
+    w->chunk = first_chunk(hm->ts);
     switch_ended(hm);
     for (;;) {
         struct g *gp = hm->handoff;
@@ -247,7 +279,7 @@ static PyObject *worker_run(PyObject *self, PyObject *noargs)
         w->next = hm->idle;
         hm->idle = w;
         hm->nidle++;
-        if (!switch_to(hm, other->glet)) { /* out of memory: leave it to g0, which needs to save nothing */
+        if (!switch_to(hm, other->at)) { /* out of memory: leave it to g0, which needs to save nothing */
             PyErr_Clear();
             if (hm->idle == w)
                 pop_idle(hm);
@@ -285,6 +317,7 @@ static struct worker *new_worker(struct hostm *hm)
             PyErr_NoMemory();
         return NULL;
     }
+    w->at = w->glet;
     frames_add(&w->frames);
     return w;
 }
@@ -375,7 +408,7 @@ static void g0_loop(struct hostm *hm)
         struct worker *w = goroutine_of(gp)->worker;
         if (w == NULL)
             start(mp, hm, gp);
-        else if (!switch_to(hm, w->glet))
+        else if (!switch_to(hm, w->at))
             Py_FatalError("gopy: cannot switch to a goroutine");
     }
     end_idle(hm, UINT32_MAX, NEVER);
@@ -446,25 +479,6 @@ static struct hostm *hostm_new(struct m *mp)
     return hm;
 }
 
-/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
- * first allocation of a thread is a big one: wait until there is some. */
-static void wait_for_memory(void)
-{
-    for (bool enough = false; !enough;) {
-        PyObject *list = PyList_New(0);
-        void *mem = PyObject_Malloc(512);
-        enough = list && mem;
-        PyErr_Clear();
-        Py_XDECREF(list);
-        PyObject_Free(mem);
-        if (!enough) {
-            void *left = host_leave();
-            usleep(1000);
-            host_enter(left);
-        }
-    }
-}
-
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
@@ -520,7 +534,7 @@ bool stackful_adopt_main(struct m *mp)
 {
     struct hostm *hm = hostm_new(mp);
     PyObject *fn = PyCFunction_New(&g0_def, NULL);
-    main_worker.glet = PyGreenlet_GetCurrent();
+    main_worker.glet = main_worker.at = PyGreenlet_GetCurrent();
     if (hm == NULL || fn == NULL || main_worker.glet == NULL)
         goto fail;
     hm->g0 = PyGreenlet_New(fn, main_worker.glet);
@@ -529,6 +543,7 @@ bool stackful_adopt_main(struct m *mp)
     Py_DECREF(fn);
     mp->host = hm;
     hm->on = &main_worker;
+    main_worker.chunk = first_chunk(hm->ts);
     frames_add(&main_worker.frames);
     main_goroutine->worker = &main_worker;
     /* g0, and so every worker, is to begin at recursion depth 0, however deep the first call to gopy is. */
@@ -563,7 +578,7 @@ void stackful_fork_child(void)
 PyObject *goroutine_greenlet(Goroutine *go)
 {
     struct worker *w = go->worker;
-    return w ? new_ref((PyObject *)w->glet) : NULL;
+    return w ? new_ref((PyObject *)w->at) : NULL;
 }
 
 int stackful_init(void)
