@@ -1,8 +1,8 @@
 """runtime.preempt(): time slices also for goroutines that compute and call nothing of gopy's.
 
-The C core brings such a goroutine to a point where it yields (csrc/python/pypreempt.c says how, and where that cannot be
-done). On the main thread of a build with a GIL it needs the number of a signal that has our handler. No such signal is
-ever sent: Python is only told that one has come.
+The C core brings such a goroutine to a point where it yields (csrc/python/pypreempt.c says how, and
+where that cannot be done). On the main thread of a build with a GIL it needs the number of a signal
+that has our handler. No such signal is ever sent: Python is only told that one has come.
 """
 
 import os
@@ -18,8 +18,9 @@ _NEEDS_SIGNAL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 def _take_signal() -> int:
-    """Make a signal ours that nobody handles: of the highest number, as Python calls handlers in their order, and ours
-    may come back late. ValueError off the main thread."""
+    """Make a signal ours that nobody handles: of the highest number, as Python calls handlers in their
+    order, and ours may come back late. ValueError off the main thread.
+    """
     global _signum
     if not _signum:
         for number in sorted(signal.valid_signals(), reverse=True):
@@ -31,21 +32,24 @@ def _take_signal() -> int:
 
 
 def preempt(seconds: float | None) -> None:
-    """Make a goroutine yield that has run for so long while others wait, even if it calls nothing of gopy's.
+    """Make a goroutine yield that has run for so long while others wait, even if it calls nothing of
+    gopy's.
 
-    Every call into gopy, parking or not, yields once its goroutine has run for 10 ms while others wait; that is always
-    so. This is for goroutines that make no such call: they yield between two bytecodes. It looks every 5 ms. None, the
-    default, turns it off. GOPY_PREEMPT=0.01 in the environment turns it on from the start.
+    Every call into gopy, parking or not, yields once its goroutine has run for 10 ms while others wait;
+    that is always so. This is for goroutines that make no such call: they yield between two bytecodes.
+    It looks every 5 ms. None, the default, turns it off. GOPY_PREEMPT=0.01 in the environment turns it
+    on from the start.
 
-    The switch may come anywhere, also while the goroutine holds a threading.Lock or RLock, which belong to its thread:
-    another goroutine of that thread that takes the Lock then blocks the thread for ever, and one that takes the RLock
-    gets it. Turn it on if goroutines use gopy.sync's locks only, or hold the others for no longer than a statement.
+    The switch may come anywhere, also while the goroutine holds a threading.Lock or RLock, which belong
+    to its thread: another goroutine of that thread that takes the Lock then blocks the thread for ever,
+    and one that takes the RLock gets it. Turn it on if goroutines use gopy.sync's locks only, or hold
+    the others for no longer than a statement.
 
-    Reached are goroutines on every thread of CPython 3.11 and of free-threaded builds, and with a GIL from 3.12 on those
-    on the main thread. A goroutine inside a C function is reached when that returns.
+    Reached are goroutines on every thread of CPython 3.11 and of free-threaded builds, and with a GIL
+    from 3.12 on those on the main thread. A goroutine inside a C function is reached when that returns.
 
-    Call it on the main thread. ValueError: seconds is not positive, or elsewhere on a build with a GIL. TypeError: it is
-    no number.
+    Call it on the main thread. ValueError: seconds is not positive, or elsewhere on a build with a GIL.
+    TypeError: it is no number.
     """
     global _wanted
     on_main = threading.current_thread() is threading.main_thread()
