@@ -339,3 +339,15 @@ run(main())
 print(any(timeout is not None and timeout > 0 for timeout in calls))
 """
     assert program(source, "asyncio", 2) == ["True"]
+
+
+def test_a_program_without_goroutines_has_pythons_own_loops(program):
+    source = """
+import inspect, selectors
+
+async def main():
+    return type(asyncio.get_running_loop()._selector) is selectors.DefaultSelector
+
+print(run(main()), inspect.isbuiltin(sys.set_asyncgen_hooks))
+"""
+    assert program(source, "asyncio", 2) == ["True", "True"]
