@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TextIO, TypedDict
+from typing import TextIO, TypedDict
 
 from gopy import _core
 from gopy._core import GOMAXPROCS as GOMAXPROCS
@@ -78,66 +78,22 @@ class Stats(TypedDict):
     gil: bool
 
 
-def _awaiting(coro: Any) -> list[tuple[FrameType, int]]:
-    """The frames of a suspended coroutine or generator, and of what it awaits, oldest first."""
-    found: list[tuple[FrameType, int]] = []
-    while coro is not None:
-        kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(coro, f"{kind}_frame")), None)
-        if kind is None:
-            break
-        frame = getattr(coro, f"{kind}_frame")
-        if frame is not None:
-            found.append((frame, frame.f_lineno))
-        coro = getattr(coro, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
-    return found
-
-
-def _frames(top: FrameType | None) -> list[FrameType]:
-    """The frames of a goroutine, oldest first, without the worker's own and whatever lies below it."""
-    found: list[FrameType] = []
-    while top is not None and not (top.f_code.co_filename == "<gopy>" and top.f_code.co_name == "goroutine"):
-        found.append(top)
-        top = top.f_back
-    return found[::-1]
-
-
-def _top_frame(goroutine: Goroutine, ident: int, running: dict[int, FrameType]) -> FrameType | None:
-    greenlet = _core.greenlet_of(goroutine)
-    if greenlet is None:
-        return None
-    frame: FrameType | None = greenlet.gr_frame
-    # The greenlet that its thread is in has no frame of its own: the thread has it.
-    return running.get(ident) if frame is None else frame
-
-
 def _ago(seconds: float) -> str:
     minutes = math.floor(seconds / 60)
     return f", {minutes} minute{'s' if minutes > 1 else ''}" if minutes else ""
 
 
-def _goroutine_text(goroutine: Goroutine, here: FrameType | None, running: dict[int, FrameType]) -> str:
-    state, waited, ident = _core.goroutine_info(goroutine)
-    locked = ", locked to thread" if _core.os_thread_locked(goroutine) else ""
-    lines = [f"goroutine {goroutine.id} [{state}{_ago(waited)}{locked}]:\n"]
-    coro = _core.coroutine_of(goroutine) if here is None else None
-    if coro is not None:
-        frames = _awaiting(coro)
-    else:
-        top = here if here is not None else _top_frame(goroutine, ident, running)
-        frames = [(frame, frame.f_lineno) for frame in _frames(top)]
-    lines += traceback.format_list(traceback.StackSummary.extract(iter(frames)))
-    return "".join(lines)
-
-
 def _dump(wanted: list[Goroutine], here: FrameType) -> str:
     """The text of each. `here` is the frame that the calling goroutine's stack is to end with."""
-    me = _core.running_here()
-    running = sys._current_frames()
-    _core.freeze()
-    try:
-        return "\n".join(_goroutine_text(g, here if g is me else None, running) for g in wanted)
-    finally:
-        _core.thaw()
+    stacks = _core.stacks(wanted, _core.running_here(), here, sys._current_frames())
+    texts = []
+    for goroutine, (state, waited, locked, frames) in zip(wanted, stacks, strict=True):
+        header = (
+            f"goroutine {goroutine.id} [{state}{_ago(waited)}{', locked to thread' if locked else ''}]:\n"
+        )
+        lines = traceback.format_list(traceback.StackSummary.extract(iter(frames)))
+        texts.append("".join([header, *lines]))
+    return "\n".join(texts)
 
 
 def _goroutine_stack(goroutine: Goroutine) -> str:

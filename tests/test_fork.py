@@ -291,6 +291,53 @@ THREADS = """
 """
 
 
+@pytest.mark.parametrize("gomaxprocs", [1, 4])
+def test_fork_while_a_thread_makes_dumps(gomaxprocs, run_program):
+    """Without a GIL it holds all switches for that, and is not there in the child to let them go."""
+    done = run_program(
+        """
+        import os, threading
+        from gopy import Chan, go, runtime, time
+
+        def dump():
+            while not stop.is_set():
+                runtime.stack(all=True)
+
+        def echo(a, b):
+            for value in a:
+                b.send(value)
+
+        def child():
+            a, b = Chan(), Chan()
+            go(echo, a, b)
+            for i in range(3):
+                a.send(i)
+                assert b.recv() == i
+
+        stuck, stop = Chan(), threading.Event()
+        for _ in range(100):
+            go(stuck.recv)
+        thread = threading.Thread(target=dump)
+        thread.start()
+        for i in range(20):
+            time.sleep(0.001 + 0.0007 * i)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    child()
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            assert os.waitpid(pid, 0)[1] == 0
+        stop.set()
+        thread.join()
+        """,
+        env={"GOMAXPROCS": str(gomaxprocs)},
+        flags=FLAGS,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
 def test_no_goroutine_no_thread(run_program):
     """Neither import nor channels that need no wait start a thread: such a program may fork as ever."""

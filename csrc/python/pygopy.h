@@ -206,6 +206,12 @@ PyThreadState *m_tstate(struct m *mp);
 unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
 void thaw_switches(void);
+void freeze_fork_child(void);
+
+/* pyworker.c */
+extern PyObject *worker_function;
+extern PyCodeObject *worker_code; /* its code: the frames of a goroutine lie above it */
+int worker_init(unaryfunc run);
 
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
 
@@ -342,7 +348,7 @@ static inline struct g *current_g(void)
 /* the functions of the other files, gathered by pymodule.c */
 extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
 extern PyMethodDef offload_functions[], io_functions[], signal_functions[], preempt_functions[];
-extern PyMethodDef eventloop_functions[];
+extern PyMethodDef eventloop_functions[], dump_functions[];
 extern PyObject *default_case;
 
 /* The object that was received from c as elem; takes over its reference. NULL: out of memory, with the exception. */

@@ -456,6 +456,7 @@ void pyhost_fork_child(void)
     rt_fork_child(self);
     signals_fork_child();
     offload_fork_child();
+    freeze_fork_child();
     if (self) {
         stackful_fork_child();
         return;

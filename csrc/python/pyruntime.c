@@ -140,12 +140,6 @@ static PyObject *core_unlock_os_thread(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
-static PyObject *core_os_thread_locked(PyObject *self, PyObject *go)
-{
-    (void)self;
-    return PyBool_FromLong(((Goroutine *)go)->g.lockcount > 0);
-}
-
 static PyObject *core_stats(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
@@ -177,59 +171,6 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
         "parked", parked, "timers", timers, "netpoll", (int)apeek(&np.nreg), "spawned", spawned, "switches",
         switches, "steals", steals, "stolen", stolen, "handoffs", real_load(&sched.nhandoffs), "preemptions",
         (unsigned long long)real_peek(&sched.npreempted), "gil", GOPY_THREADED ? Py_False : Py_True);
-}
-
-/* ---- for dumps ---- */
-
-/* What a dump's header says of a goroutine: (wait reason or state, seconds waited, its M's thread or 0). */
-static PyObject *core_goroutine_info(PyObject *self, PyObject *o)
-{
-    (void)self;
-    Goroutine *go = (Goroutine *)o;
-    struct g *gp = &go->g;
-    double waited = 0;
-    if (aload(&gp->status) == Gwaiting && gp->waitsince)
-        waited = (double)(nanotime_coarse() - gp->waitsince) * 1e-9;
-    struct m *mp = gp->lockedm;
-    PyObject *state = PyObject_GetAttrString(o, "state");
-    if (state == NULL)
-        return NULL;
-    return Py_BuildValue("(Ndk)", state, waited < 0 ? 0.0 : waited, mp ? m_thread_ident(mp) : 0UL);
-}
-
-static PyObject *core_greenlet_of(PyObject *self, PyObject *o)
-{
-    (void)self;
-    PyObject *glet = goroutine_greenlet((Goroutine *)o);
-    return glet ? glet : new_ref(Py_None);
-}
-
-/* The coroutine or generator of a stackless goroutine that is between two steps, or None. */
-static PyObject *core_coroutine_of(PyObject *self, PyObject *o)
-{
-    (void)self;
-    Goroutine *go = (Goroutine *)o;
-    PyObject *coro = NULL;
-    BEGIN_EXCLUSIVE(go);
-    if (go->g.kind == GSTACKLESS && go->worker == NULL)
-        coro = go->fn;
-    Py_XINCREF(coro);
-    END_EXCLUSIVE();
-    return coro ? coro : new_ref(Py_None);
-}
-
-static PyObject *core_freeze(PyObject *self, PyObject *noargs)
-{
-    (void)self, (void)noargs;
-    freeze_switches();
-    Py_RETURN_NONE;
-}
-
-static PyObject *core_thaw(PyObject *self, PyObject *noargs)
-{
-    (void)self, (void)noargs;
-    thaw_switches();
-    Py_RETURN_NONE;
 }
 
 /* ---- for gopy/_panic.py ---- */
@@ -359,12 +300,6 @@ PyMethodDef runtime_functions[] = {
      "stats($module, /)\n--\n\n"
      "Counters since import and gauges of this moment. Looks at every live goroutine: 1 ms for 100,000 of "
      "them."},
-    {"os_thread_locked", core_os_thread_locked, METH_O, NULL},
-    {"goroutine_info", core_goroutine_info, METH_O, NULL},
-    {"greenlet_of", core_greenlet_of, METH_O, NULL},
-    {"coroutine_of", core_coroutine_of, METH_O, NULL},
-    {"freeze", core_freeze, METH_NOARGS, NULL},
-    {"thaw", core_thaw, METH_NOARGS, NULL},
     {"add_external", core_add_external, METH_O, NULL},
     {"all_asleep", core_all_asleep, METH_O, NULL},
     {"running_here", core_running_here, METH_NOARGS, NULL},

@@ -59,7 +59,6 @@ struct hostm {
 };
 
 static struct worker main_worker; /* the main goroutine's: the greenlet that it was adopted in */
-static PyObject *worker_function;
 
 PyThreadState *m_tstate(struct m *mp)
 {
@@ -74,6 +73,14 @@ unsigned long m_thread_ident(struct m *mp)
 }
 
 /* ---- switching, and holding it while somebody looks at suspended frames ---- */
+
+/* Whoever freezes switches is not made to yield before the thaw: what it looks at is of one moment. */
+static void own_time_slice(int by)
+{
+    struct m *mp = getm();
+    if (mp)
+        mp->locks += (uint32_t)by;
+}
 
 #if GOPY_THREADED
 static uint32_t frozen;
@@ -96,9 +103,7 @@ static void switch_ended(struct hostm *hm) { astore(&hm->switching, 0); }
 /* From here to thaw_switches() no other M resumes a suspended goroutine. */
 void freeze_switches(void)
 {
-    struct m *self = getm();
-    if (self) /* nobody would end the freeze while this thread waits for that */
-        self->locks++;
+    own_time_slice(1);
     aadd(&frozen, 1);
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
         struct hostm *hm = real_load(&mp->host);
@@ -112,16 +117,18 @@ void freeze_switches(void)
 
 void thaw_switches(void)
 {
-    struct m *self = getm();
-    if (self)
-        self->locks--;
     aadd(&frozen, -1);
+    own_time_slice(-1);
 }
+
+/* Whoever held them is not there in the child; no thread forks while it does. */
+void freeze_fork_child(void) { frozen = 0; }
 #else
 static inline void switch_begins(struct hostm *hm) { (void)hm; }
 static inline void switch_ended(struct hostm *hm) { (void)hm; }
-void freeze_switches(void) {}
-void thaw_switches(void) {}
+void freeze_switches(void) { own_time_slice(1); }
+void thaw_switches(void) { own_time_slice(-1); }
+void freeze_fork_child(void) {}
 #endif
 
 /* false: the switch did not happen, or the target ended with an exception (which is then set). */
@@ -253,9 +260,9 @@ static void stillborn(struct m *mp, struct g *gp)
 
 /* ---- workers and g0 ---- */
 
-static PyObject *worker_run(PyObject *self, PyObject *noargs)
+static PyObject *worker_run(PyObject *self)
 {
-    (void)self, (void)noargs;
+    (void)self;
     struct m *mp = getm();
     struct hostm *hm = mp->host;
     struct worker *w = hm->starting;
@@ -349,27 +356,16 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
         hm->starting = NULL;
         free_worker(w);
     }
-    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        if (++hm->nomem > MOST_NOMEM) {
-            hm->nomem = 0;
-            stillborn(mp, gp);
-            return;
-        }
-        PyErr_Clear();
-        gq_push(&mp->yieldq, gp);
-        void *left = host_leave();
-        usleep(1000);
-        host_enter(left);
+    if (++hm->nomem > MOST_NOMEM) {
+        hm->nomem = 0;
+        stillborn(mp, gp);
         return;
     }
-    PyObject *type, *exc, *tb; /* a signal handler raised in the worker's first instruction */
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    interrupt_main(exc);
-    Py_DECREF(type);
-    Py_DECREF(exc);
-    Py_XDECREF(tb);
-    hm->handoff = gp;
+    PyErr_Clear();
+    gq_push(&mp->yieldq, gp);
+    void *left = host_leave();
+    usleep(1000);
+    host_enter(left);
 }
 
 /* In g0: let up to n idle workers end, but at least one, for as long as nanotime() is before `until`. */
@@ -509,7 +505,6 @@ static PyObject *g0_run(PyObject *self, PyObject *noargs)
         g0_loop(hm);
 }
 
-static PyMethodDef worker_def = {"run", worker_run, METH_NOARGS, NULL};
 static PyMethodDef g0_def = {"g0", g0_run, METH_NOARGS, NULL};
 
 static int *recursion_remaining(PyThreadState *ts)
@@ -584,22 +579,5 @@ PyObject *goroutine_greenlet(Goroutine *go)
 int stackful_init(void)
 {
     PyGreenlet_Import();
-    if (_PyGreenlet_API == NULL)
-        return -1;
-    PyObject *globals = PyDict_New(), *run_fn = PyCFunction_New(&worker_def, NULL);
-    /* A C function that runs as a goroutine finds its globals here, and imports with these builtins. */
-    if (globals == NULL || run_fn == NULL || PyDict_SetItemString(globals, "run", run_fn) < 0 ||
-        PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
-        return -1;
-    PyObject *code = Py_CompileString("def goroutine():\n run()\n", "<gopy>", Py_file_input);
-    PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;
-    if (r == NULL)
-        return -1;
-    worker_function = PyDict_GetItemString(globals, "goroutine");
-    Py_XINCREF(worker_function);
-    Py_DECREF(r);
-    Py_DECREF(code);
-    Py_DECREF(globals);
-    Py_DECREF(run_fn);
-    return worker_function ? 0 : -1;
+    return _PyGreenlet_API == NULL ? -1 : worker_init(worker_run);
 }

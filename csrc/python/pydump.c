@@ -1,0 +1,162 @@
+/* pydump.c: what a dump of goroutines is written from, as it is at one moment.
+ *
+ * No other M resumes a suspended goroutine meanwhile, and no Python code runs on this thread: no signal handler and no
+ * finalizer, which could wait for one. So nothing here calls anything of the user's; the text is Python's to write. */
+#include "pygopy.h"
+
+/* The frames of a goroutine that starts to exist at its worker's, which is not one of them. */
+static PyObject *frames_above_worker(PyFrameObject *top)
+{
+    PyObject *found = PyList_New(0);
+    PyFrameObject *frame = (PyFrameObject *)new_ref((PyObject *)top);
+    while (found && frame) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        bool outside = code == worker_code;
+        Py_DECREF(code);
+        if (outside)
+            break;
+        PyObject *pair = Py_BuildValue("(Oi)", frame, PyFrame_GetLineNumber(frame));
+        if (pair == NULL || PyList_Append(found, pair) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(pair);
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    if (found && PyList_Reverse(found) < 0)
+        Py_CLEAR(found);
+    return found;
+}
+
+/* o's attribute prefix_name if it is a descriptor of C's, which runs no code of the user's; NULL: it has none. */
+static PyObject *own_attribute(PyObject *o, const char *prefix, const char *name)
+{
+    char full[32];
+    snprintf(full, sizeof(full), "%s_%s", prefix, name);
+    PyTypeObject *type = Py_TYPE(o);
+    PyObject *descr = Py_IS_TYPE(type, &PyType_Type) ? PyObject_GetAttrString((PyObject *)type, full) : NULL;
+    bool own = descr && (Py_IS_TYPE(descr, &PyGetSetDescr_Type) || Py_IS_TYPE(descr, &PyMemberDescr_Type));
+    PyObject *value = own ? Py_TYPE(descr)->tp_descr_get(descr, o, (PyObject *)type) : NULL;
+    Py_XDECREF(descr);
+    PyErr_Clear();
+    return value;
+}
+
+/* The frames of a suspended coroutine or generator, and of what it awaits, oldest first. */
+static PyObject *frames_awaiting(PyObject *coro)
+{
+    static const char *const kinds[][2] = {{"cr", "await"}, {"gi", "yieldfrom"}, {"ag", "await"}};
+    PyObject *found = PyList_New(0), *at = new_ref(coro);
+    while (found && at) {
+        PyObject *frame = NULL, *next = NULL;
+        for (size_t i = 0; frame == NULL && i < sizeof(kinds) / sizeof(*kinds); i++)
+            if ((frame = own_attribute(at, kinds[i][0], "frame")) != NULL)
+                next = own_attribute(at, kinds[i][0], kinds[i][1]);
+        if (frame && PyFrame_Check(frame)) {
+            PyObject *pair = Py_BuildValue("(Oi)", frame, PyFrame_GetLineNumber((PyFrameObject *)frame));
+            if (pair == NULL || PyList_Append(found, pair) < 0)
+                Py_CLEAR(found);
+            Py_XDECREF(pair);
+        }
+        Py_XDECREF(frame);
+        Py_DECREF(at);
+        at = next;
+        if (at == Py_None)
+            Py_CLEAR(at);
+    }
+    Py_XDECREF(at);
+    return found;
+}
+
+/* The coroutine or generator of a stackless goroutine that is between two steps, or NULL. */
+static PyObject *coroutine_of(Goroutine *go)
+{
+    PyObject *coro = NULL;
+    BEGIN_EXCLUSIVE(go);
+    if (go->g.kind == GSTACKLESS && go->worker == NULL)
+        coro = go->fn;
+    Py_XINCREF(coro);
+    END_EXCLUSIVE();
+    return coro;
+}
+
+/* The newest frame of go, which is suspended in its greenlet, or runs in a thread of `running`; NULL: there is none, or an
+ * exception is set. */
+static PyObject *top_frame(Goroutine *go, PyObject *running)
+{
+    PyObject *glet = goroutine_greenlet(go);
+    PyObject *top = glet ? PyObject_GetAttrString(glet, "gr_frame") : NULL;
+    Py_XDECREF(glet);
+    struct m *mp = go->g.lockedm;
+    if (top == Py_None && mp) { /* the greenlet that its thread is in has no frame of its own */
+        Py_DECREF(top);
+        PyObject *ident = PyLong_FromUnsignedLong(m_thread_ident(mp));
+        top = ident ? PyDict_GetItemWithError(running, ident) : NULL;
+        Py_XINCREF(top);
+        Py_XDECREF(ident);
+    }
+    return top;
+}
+
+static PyObject *frames_of(Goroutine *go, PyObject *here, PyObject *running)
+{
+    if (here)
+        return frames_above_worker((PyFrameObject *)here);
+    PyObject *coro = coroutine_of(go), *found = NULL;
+    PyObject *top = coro ? NULL : top_frame(go, running);
+    if (coro)
+        found = frames_awaiting(coro);
+    else if (top && PyFrame_Check(top))
+        found = frames_above_worker((PyFrameObject *)top);
+    else if (!PyErr_Occurred())
+        found = PyList_New(0);
+    Py_XDECREF(coro);
+    Py_XDECREF(top);
+    return found;
+}
+
+/* (state or what it waits for, seconds waited, whether locked to its thread, [(frame, line), ...]) */
+static PyObject *describe(Goroutine *go, PyObject *here, PyObject *running)
+{
+    struct g *gp = &go->g;
+    double waited = 0;
+    if (aload(&gp->status) == Gwaiting && gp->waitsince)
+        waited = (double)(nanotime_coarse() - gp->waitsince) * 1e-9;
+    PyObject *state = PyObject_GetAttrString((PyObject *)go, "state");
+    PyObject *frames = state ? frames_of(go, here, running) : NULL;
+    if (frames == NULL) {
+        Py_XDECREF(state);
+        return NULL;
+    }
+    return Py_BuildValue("(NdNN)", state, waited < 0 ? 0.0 : waited, PyBool_FromLong(gp->lockcount > 0),
+                         frames);
+}
+
+static PyObject *core_stacks(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *wanted, *me, *here, *running;
+    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyList_Type, &wanted, &me, &PyFrame_Type, &here, &PyDict_Type,
+                          &running))
+        return NULL;
+    PyObject *found = PyList_New(0);
+    int gc = PyGC_Disable();
+    freeze_switches();
+    for (Py_ssize_t i = 0; found && i < PyList_GET_SIZE(wanted); i++) {
+        PyObject *go = PyList_GET_ITEM(wanted, i);
+        PyObject *one = describe((Goroutine *)go, go == me ? here : NULL, running);
+        if (one == NULL || PyList_Append(found, one) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(one);
+    }
+    thaw_switches();
+    if (gc)
+        PyGC_Enable();
+    return found;
+}
+
+PyMethodDef dump_functions[] = {
+    {"stacks", core_stacks, METH_VARARGS, NULL},
+    {0},
+};
