@@ -164,14 +164,15 @@ struct p {
     int id;
     uint32_t status;
     uint64_t schedtick; /* scheduling decisions; sysmon sees from it whether the M is alive */
+    uint64_t inherited; /* so many of them were for runnext, which goes on with its waker's time slice */
     uintptr_t runnext;  /* the goroutine to run next, | RUNNEXT_BOUND if bound to the owning M; 0: none */
     struct m *m;        /* the last M that had it */
     struct p *idlenext;
     struct runq runq;
     struct timers timers;
     uint64_t nspawned, nsteals, nstolen; /* owner writes */
-    uint64_t seentick;                   /* sysmon's */
-    int64_t seenwhen;
+    uint64_t seentick, seenslice;        /* sysmon's: what it saw last, and since when */
+    int64_t seenwhen, slicewhen;
 };
 
 #define RUNNEXT_BOUND ((uintptr_t)1) /* so a thief need not look into a goroutine that may be gone */

@@ -355,7 +355,7 @@ struct m *m_new(void)
     if (mp == NULL && (mp = calloc(1, sizeof(*mp))) == NULL)
         return NULL;
     mp->dying = mp->spinning = false;
-    mp->state = Mrunning;
+    apoke(&mp->state, Mrunning);
     m_init(mp);
     real_store(&mp->entering, true); /* until its thread has attached */
     return mp;

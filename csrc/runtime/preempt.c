@@ -43,17 +43,21 @@ void preempt_exiting(void)
         real_add(&sched.attention, 1);
 }
 
-/* Would mp run another goroutine, if its own yielded? An M that has lost its P is to wait for one. */
-static bool others_wait(struct m *mp)
+/* Would mp run another goroutine, if its own yielded? Then end its time slice. An M that has lost its P is to wait for one. */
+static bool yields(struct m *mp)
 {
     struct p *pp = takep(mp);
-    if (pp == NULL)
+    if (pp == NULL) {
+        slice_ends(mp, NULL);
         return true;
+    }
     if (netpollwaiters())
         netpoll_now(mp, pp);
     bool wait = mp->lockq.head || mp->yieldq.head || aload(&mp->remote) || apeek(&pp->runnext) ||
                 runqlen(&pp->runq) || apeek(&sched.nglob) || apeek(&sched.yieldp) ||
                 real_peek(&sched.pwait_first) || real_peek(&ptimers(pp)->first) <= nanotime();
+    if (wait)
+        slice_ends(mp, pp);
     givep(mp, pp);
     return wait;
 }
@@ -68,9 +72,8 @@ void preempt_here(void)
     if (gp == NULL || gp->kind == GSYSTEM || mp->locks)
         return;
     preempt_heard(mp);
-    if (others_wait(mp)) {
+    if (yields(mp)) {
         real_add(&sched.npreempted, 1);
-        mp->yields_until = nanotime() + SLICE;
         gosched(mp, gp);
     }
 }

@@ -112,8 +112,10 @@ static struct g *pick_bound(struct m *mp, struct p *pp, uint64_t tick)
     struct g *gp;
     uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
     take_remote(mp);
-    if ((next & RUNNEXT_BOUND) && tick % 61)
+    if ((next & RUNNEXT_BOUND) && tick % 61) {
+        real_poke(&pp->inherited, real_peek(&pp->inherited) + 1);
         return unbound(next);
+    }
     if (tick % 61 == 0 && (gp = pick_yielded(mp)) != NULL)
         gq_push(&mp->lockq, gp);
     if (next)
@@ -205,8 +207,10 @@ static struct g *pick(struct m *mp, struct p *pp)
         return gp;
     if (apeek(&pp->runnext)) {
         uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
-        if (likely(next))
+        if (likely(next)) {
+            real_poke(&pp->inherited, real_peek(&pp->inherited) + 1);
             return unbound(next);
+        }
     }
     if (mp->lockq.head && ((tick & 1) || runqlen(&pp->runq) == 0))
         return gq_pop(&mp->lockq);
@@ -306,12 +310,29 @@ static void stop_spinning(struct m *mp)
 }
 #endif
 
-/* mp is about to give pp away, ring and all: what is bound to mp stays. */
-static void unbind_p(struct m *mp, struct p *pp)
+static void runnext_to_tail(struct m *mp, struct p *pp)
 {
     uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
     if (next)
         runqput_tail(mp, pp, next);
+}
+
+/* mp's time slice is over. Whoever would inherit it waits for another, and for as long the others come first. */
+void slice_ends(struct m *mp, struct p *pp)
+{
+    preempt_heard(mp);
+    mp->yields_until = nanotime() + SLICE;
+    uintptr_t next = pp ? axchg(&pp->runnext, (uintptr_t)0) : 0;
+    if (next & RUNNEXT_BOUND)
+        gq_push(&mp->yieldq, unbound(next));
+    else if (next)
+        runqput_tail(mp, pp, next);
+}
+
+/* mp is about to give pp away, ring and all: what is bound to mp stays. */
+static void unbind_p(struct m *mp, struct p *pp)
+{
+    runnext_to_tail(mp, pp);
     astore(&mp->p, (struct p *)NULL);
 }
 
@@ -329,9 +350,9 @@ static bool lends_p(struct m *mp, struct p *pp)
 
 struct g *findrunnable(struct m *mp)
 {
-    if (unlikely(real_peek(&mp->preempt)))
-        preempt_heard(mp);
     struct p *pp = takep(mp);
+    if (unlikely(real_peek(&mp->preempt)))
+        slice_ends(mp, pp);
 #if !GOPY_THREADED
     if (unlikely(!takes_new(mp)) && mp->yieldq.head) {
         shed_unbound(mp);

@@ -87,6 +87,7 @@ static inline bool has_unbound(struct p *pp)
 #define SLICE 10000000 /* ns */
 void preempt_ask(struct m *mp, enum preempt how);
 void preempt_heard(struct m *mp);
+void slice_ends(struct m *mp, struct p *pp); /* in sched.c; pp may be missing */
 void preempt_exiting(void);
 void preempt_here(void);
 

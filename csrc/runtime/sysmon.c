@@ -1,8 +1,9 @@
 /* sysmon.c: the watchdog, a thread without a P. Every 5 ms it looks for
- *   - a P whose M has not scheduled for a time slice, 10 ms. If it is outside Python and the P has work that another M
- *     could do, the P is taken away (retake) and handed on. If it computes, its goroutine is asked to yield at its next
- *     call into gopy (preempt.c); one that makes none for another 5 ms loses the P too, and goes on without. So that
- *     many which compute do not become as many threads, each that does so already adds a time slice to that;
+ *   - a time slice of 10 ms that is over, of one goroutine or of several that woke each other: whoever runs is asked to
+ *     yield at its next call into gopy (preempt.c);
+ *   - a P whose M has not scheduled for as long, and that has work that another M could do. If the M is outside Python,
+ *     the P is taken away (retake) and handed on. If it computes, and makes no call for another 5 ms, likewise: it goes on
+ *     without. So that many which compute do not become as many threads, each that does so adds a time slice to that;
  *   - an M that computes without a P, because it had lost it outside: it is to yield, and wait for one;
  *   - an M that has waited 10 ms for a P: the next P that schedules goes to it;
  *   - timers overdue in the heap of a P that nobody runs;
@@ -102,6 +103,19 @@ static void preempt(struct m *mp, int64_t ran, bool want)
     }
 }
 
+/* Is what runs on pp in the same time slice as at the last look? Then it is to end once it has been long enough. */
+static void look_at_slice(struct p *pp, uint64_t tick, int64_t now)
+{
+    uint64_t slice = tick - real_peek(&pp->inherited);
+    struct m *mp = real_load(&pp->m);
+    if (slice != pp->seenslice) {
+        pp->seenslice = slice;
+        pp->slicewhen = now;
+    } else if (now - pp->slicewhen >= SLICE - TICK / 2 && mp && real_peek(&mp->p) == pp) {
+        preempt_ask(mp, PREEMPT_YIELD);
+    }
+}
+
 /* pp's M has not scheduled for a time slice, or longer. */
 static void look_at_hog(struct p *pp, uint64_t tick, int64_t now)
 {
@@ -110,8 +124,6 @@ static void look_at_hog(struct p *pp, uint64_t tick, int64_t now)
     bool outside = stuck_outside(mp), want = wanted(pp, now);
     if (!outside && mp)
         preempt(mp, ran, want);
-    if (!outside && mp && real_peek(&mp->p) == pp)
-        preempt_ask(mp, PREEMPT_YIELD);
     if (!outside && ran < SLICE * (1 + (int64_t)real_peek(&sched.nhogs)) + TICK / 2)
         return;
     if (!want && !(outside && unpolled()))
@@ -138,6 +150,7 @@ static bool look(int64_t now)
         uint64_t tick = real_peek(&pp->schedtick);
         busy |=
             wanted(pp, now) || unpolled() || real_peek(&ptimers(pp)->first) != NEVER || tick != pp->seentick;
+        look_at_slice(pp, tick, now);
         if (tick != pp->seentick) {
             pp->seentick = tick;
             pp->seenwhen = now;
