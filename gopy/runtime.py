@@ -101,8 +101,8 @@ def _top_frame(goroutine: Goroutine, ident: int, running: dict[int, FrameType]) 
     greenlet = _core.greenlet_of(goroutine)
     if greenlet is None:
         return None
-    frame: FrameType | None = greenlet.gr_frame
-    # The greenlet that its thread is in has no frame of its own: the thread has it.
+    # The thread has the frames of what it is in, which may be another greenlet that the goroutine has made.
+    frame: FrameType | None = None if _core.on_thread(goroutine) else greenlet.gr_frame
     return running.get(ident) if frame is None else frame
 
 

@@ -206,6 +206,12 @@ static PyObject *core_greenlet_of(PyObject *self, PyObject *o)
     return glet ? glet : new_ref(Py_None);
 }
 
+static PyObject *core_on_thread(PyObject *self, PyObject *o)
+{
+    (void)self;
+    return PyBool_FromLong(goroutine_on_thread((Goroutine *)o));
+}
+
 /* The coroutine or generator of a stackless goroutine that is between two steps, or None. */
 static PyObject *core_coroutine_of(PyObject *self, PyObject *o)
 {
@@ -360,6 +366,7 @@ PyMethodDef runtime_functions[] = {
     {"os_thread_locked", core_os_thread_locked, METH_O, NULL},
     {"goroutine_info", core_goroutine_info, METH_O, NULL},
     {"greenlet_of", core_greenlet_of, METH_O, NULL},
+    {"on_thread", core_on_thread, METH_O, NULL},
     {"coroutine_of", core_coroutine_of, METH_O, NULL},
     {"freeze", core_freeze, METH_NOARGS, NULL},
     {"thaw", core_thaw, METH_NOARGS, NULL},
