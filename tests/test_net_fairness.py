@@ -57,7 +57,6 @@ print(json.dumps({"ticks": len(late), "late": max(late), "trips": len(trips), "t
 """
 
 
-@pytest.mark.xfail(strict=True, reason="a read that finds data does not yield yet")
 @pytest.mark.parametrize("gomaxprocs", [1, 2, 8])
 def test_a_peer_that_sends_as_fast_as_it_can(run_program, gomaxprocs):
     """The bounds are what slices of 10 ms allow, and generous."""

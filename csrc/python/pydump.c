@@ -86,10 +86,13 @@ static PyObject *coroutine_of(Goroutine *go)
 static PyObject *top_frame(Goroutine *go, PyObject *running)
 {
     PyObject *glet = goroutine_greenlet(go);
-    PyObject *top = glet ? PyObject_GetAttrString(glet, "gr_frame") : NULL;
-    Py_XDECREF(glet);
+    if (glet == NULL)
+        return NULL;
+    /* The thread has the frames of what it is in, which may be another greenlet that the goroutine has made. */
+    PyObject *top = goroutine_on_thread(go) ? new_ref(Py_None) : PyObject_GetAttrString(glet, "gr_frame");
+    Py_DECREF(glet);
     struct m *mp = go->g.lockedm;
-    if (top == Py_None && mp) { /* the greenlet that its thread is in has no frame of its own */
+    if (top == Py_None && mp) {
         Py_DECREF(top);
         PyObject *ident = PyLong_FromUnsignedLong(m_thread_ident(mp));
         top = ident ? PyDict_GetItemWithError(running, ident) : NULL;

@@ -202,6 +202,7 @@ void stackful_m_main(struct m *mp);
 void stackful_fork_child(void);
 void end_of_forked_main(void) __attribute__((noreturn));
 PyObject *goroutine_greenlet(Goroutine *go); /* new reference or NULL without an exception */
+bool goroutine_on_thread(Goroutine *go);
 PyThreadState *m_tstate(struct m *mp);
 unsigned long m_thread_ident(struct m *mp);
 void freeze_switches(void);
@@ -365,6 +366,24 @@ static inline PyObject *received(struct hchan *c, void *elem)
 #define BEGIN_EXCLUSIVE(o) {
 #define END_EXCLUSIVE() }
 #endif
+
+static inline int *recursion_remaining(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return &ts->py_recursion_remaining;
+#else
+    return &ts->recursion_remaining;
+#endif
+}
+
+static inline int recursion_limit(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return ts->py_recursion_limit;
+#else
+    return ts->recursion_limit;
+#endif
+}
 
 static inline PyObject *new_ref(PyObject *o)
 {

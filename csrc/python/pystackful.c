@@ -507,24 +507,6 @@ static PyObject *g0_run(PyObject *self, PyObject *noargs)
 
 static PyMethodDef g0_def = {"g0", g0_run, METH_NOARGS, NULL};
 
-static int *recursion_remaining(PyThreadState *ts)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return &ts->py_recursion_remaining;
-#else
-    return &ts->recursion_remaining;
-#endif
-}
-
-static int recursion_limit(PyThreadState *ts)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return ts->py_recursion_limit;
-#else
-    return ts->recursion_limit;
-#endif
-}
-
 bool stackful_adopt_main(struct m *mp)
 {
     struct hostm *hm = hostm_new(mp);
@@ -574,6 +556,14 @@ PyObject *goroutine_greenlet(Goroutine *go)
 {
     struct worker *w = go->worker;
     return w ? new_ref((PyObject *)w->at) : NULL;
+}
+
+/* Is its thread in it, also while it is parked: nothing else has run there since? */
+bool goroutine_on_thread(Goroutine *go)
+{
+    struct m *mp = go->g.lockedm;
+    struct hostm *hm = mp ? real_load(&mp->host) : NULL;
+    return hm && go->worker && hm->on == go->worker;
 }
 
 int stackful_init(void)
