@@ -1,14 +1,13 @@
 """gopy runs in a process's main interpreter: the runtime and its types exist once."""
 
-import sys
+import _thread
 
 
 def _is_main() -> bool:
+    ask = getattr(_thread, "_is_main_interpreter", None)  # from 3.12 on
+    if ask is not None:
+        return bool(ask())
     try:
-        if sys.version_info >= (3, 12):
-            import _thread
-
-            return bool(_thread._is_main_interpreter())
         import _xxsubinterpreters  # type: ignore[import-not-found]
     except ImportError:  # as in an interpreter that has no others
         return True

@@ -43,7 +43,8 @@ void preempt_exiting(void)
         real_add(&sched.attention, 1);
 }
 
-/* Would mp run another goroutine, if its own yielded? Then end its time slice. An M that has lost its P is to wait for one. */
+/* Does anybody wait for mp's goroutine to yield? Then end its time slice. Those that have not started do not count: they
+ * are handed to another M, where they can hold nobody up. An M that has lost its P is to wait for one. */
 static bool yields(struct m *mp)
 {
     struct p *pp = takep(mp);
@@ -53,9 +54,9 @@ static bool yields(struct m *mp)
     }
     if (netpollwaiters())
         netpoll_now(mp, pp);
-    bool wait = mp->lockq.head || mp->yieldq.head || aload(&mp->remote) || apeek(&pp->runnext) ||
-                runqlen(&pp->runq) || apeek(&sched.nglob) || apeek(&sched.yieldp) ||
-                real_peek(&sched.pwait_first) || real_peek(&ptimers(pp)->first) <= nanotime();
+    bool wait = mp->lockq.head || mp->yieldq.head || aload(&mp->remote) ||
+                (apeek(&pp->runnext) & RUNNEXT_BOUND) || apeek(&sched.yieldp) || real_peek(&sched.pwait_first) ||
+                real_peek(&ptimers(pp)->first) <= nanotime();
     if (wait)
         slice_ends(mp, pp);
     givep(mp, pp);
