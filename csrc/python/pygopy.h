@@ -131,7 +131,7 @@ int type_error(const char *arg, const char *wanted, PyObject *got);
 int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
 void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main goroutine as soon as can be */
 void poke_main(void);
-void goroutine_failed(Goroutine *go, bool for_memory);
+void goroutine_failed(Goroutine *go);
 void panic_thread(void);
 void panic_forget(void);
 void panic_reserve(void);

@@ -228,7 +228,7 @@ static void stillborn(struct m *mp, struct g *gp)
     Goroutine *go = goroutine_of(gp);
     struct gwait wait = {0}; /* of use to a panic handler that does not park */
     goroutine_start(mp, gp, &wait);
-    goroutine_failed(go, true);
+    goroutine_failed(go);
     goroutine_clear(go);
     goroutine_end(mp, gp);
     Py_DECREF(go);
@@ -449,8 +449,8 @@ static struct hostm *hostm_new(struct m *mp)
 }
 
 /* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
- * first allocation of a thread is a big one: wait until there is some. */
-static void wait_for_memory(void)
+ * first allocation of a thread is a big one: wait until there is some, or the program ends, which is waiting for mp. */
+static void wait_for_memory(struct m *mp)
 {
     for (bool enough = false; !enough;) {
         PyObject *list = PyList_New(0);
@@ -462,6 +462,10 @@ static void wait_for_memory(void)
         if (!enough) {
             void *left = host_leave();
             usleep(1000);
+            if (real_load(&sched.exiting)) {
+                real_store(&mp->entering, false);
+                host_hang();
+            }
             host_enter(left);
         }
     }
@@ -470,7 +474,7 @@ static void wait_for_memory(void)
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
-    wait_for_memory();
+    wait_for_memory(mp);
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
         if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
