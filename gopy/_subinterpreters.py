@@ -1,16 +1,15 @@
 """gopy runs in a process's main interpreter: the runtime and its types exist once."""
 
-import sys
+import _thread
 
 
 def _is_main() -> bool:
+    is_main = getattr(_thread, "_is_main_interpreter", None)
+    if is_main is not None:
+        return bool(is_main())
     try:
-        if sys.version_info >= (3, 12):
-            import _thread
-
-            return bool(_thread._is_main_interpreter())
         import _xxsubinterpreters  # type: ignore[import-not-found]
-    except ImportError:  # as in an interpreter that has no others
+    except ImportError:  # it has no others
         return True
     return bool(_xxsubinterpreters.get_current() == _xxsubinterpreters.get_main())
 
