@@ -1,6 +1,7 @@
 """The end of the program: what the interpreter does then, among goroutines."""
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -102,12 +103,15 @@ def _status(exc: BaseException | None) -> int:
     """The exit status of a program that has ended with exc, which is told."""
     if exc is None:
         return 0
-    if not isinstance(exc, SystemExit):
-        traceback.print_exception(exc)
-        return 1
-    if exc.code is None or isinstance(exc.code, int):
+    if isinstance(exc, SystemExit) and (exc.code is None or isinstance(exc.code, int)):
         return exc.code or 0
-    print(exc.code, file=sys.stderr)
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # nobody reads it, or it is closed: the status says the rest
+        if isinstance(exc, SystemExit):
+            print(exc.code, file=sys.stderr)
+        else:
+            traceback.print_exception(exc)
     return 1
 
 
@@ -115,7 +119,10 @@ def leave(status: int) -> NoReturn:
     """The interpreter has its exit status already when atexit runs; only this still changes it."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                status = status or 120  # as the interpreter's own
     os._exit(status)
 
 

@@ -4,12 +4,12 @@ import _thread
 
 
 def _is_main() -> bool:
-    ask = getattr(_thread, "_is_main_interpreter", None)  # from 3.12 on
-    if ask is not None:
-        return bool(ask())
+    is_main = getattr(_thread, "_is_main_interpreter", None)
+    if is_main is not None:
+        return bool(is_main())
     try:
         import _xxsubinterpreters  # type: ignore[import-not-found]
-    except ImportError:  # as in an interpreter that has no others
+    except ImportError:  # it has no others
         return True
     return bool(_xxsubinterpreters.get_current() == _xxsubinterpreters.get_main())
 

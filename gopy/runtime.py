@@ -130,17 +130,28 @@ class _DumpHandler:
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         file = sys.stderr if self.file is None else self.file
         if file is not None:
-            print(
-                f"{signal.Signals(signum).name}: goroutine dump\n\n{stack(all=True)}", file=file, flush=True
-            )
+            _write(file, f"{signal.Signals(signum).name}: goroutine dump\n\n{stack(all=True)}\n")
+
+
+def _write(file: TextIO, text: str) -> None:
+    """Write text to file and flush it. A file that cannot be written is no reason for the program to end."""
+    try:
+        try:
+            print(text, end="", file=file, flush=True)
+        except RuntimeError:  # this thread is in the middle of writing to it: past its buffer, then
+            left = memoryview(text.encode(getattr(file, "encoding", None) or "utf-8", "backslashreplace"))
+            while left:
+                left = left[os.write(file.fileno(), left) :]
+    except (OSError, ValueError):  # nobody reads it, or it is closed
+        pass
 
 
 def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     """Write stack(all=True) to `file` (sys.stderr if None) whenever the signal comes, and go on.
 
     Must be called on the main thread, which also does the writing: between two bytecodes, or when it is
-    parked, but not while it is stuck in a C call. TypeError, ValueError: not a signal's number. OSError: a
-    signal that cannot be caught.
+    parked, but not while it is stuck in a C call. What cannot be written is dropped. TypeError, ValueError:
+    not a signal's number. OSError: a signal that cannot be caught.
     """
     if isinstance(signum, bool) or not isinstance(signum, int):
         raise TypeError(f"`signum` must be an int, got {type(signum).__name__}")

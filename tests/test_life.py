@@ -60,7 +60,7 @@ from gopy import Chan, go, runtime
 def limit(mebibytes):
     with open("/proc/self/statm") as file:
         size = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + mebibytes * 2**20, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (size + int(mebibytes * 2**20), resource.RLIM_INFINITY))
 
 def no_limit():
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -102,3 +102,26 @@ assert ran == n, (ran, n)
     )
     for done in run_programs((program, {"env": RESERVE | {"GOMAXPROCS": n}}) for n in "1"):
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_limits
+def test_no_memory_for_an_import_in_a_goroutine(run_programs):
+    """Wherever in it the memory ends, and there is none for more: the panic is told and ends the program."""
+    program = (
+        LIMIT
+        + """
+def work():
+    import asyncio, unittest.mock, xml.dom.minidom, multiprocessing, email.message, http.server, sqlite3
+    ch.send("imported")
+
+ch = Chan()
+go(int).join()
+limit(MEBIBYTES)
+go(work)
+ch.recv()
+"""
+    )
+    sources = [program.replace("MEBIBYTES", f"{size / 10}") for size in range(5, 80, 7)]
+    for done in run_programs((source, {"env": RESERVE}) for source in sources):
+        assert done.returncode == 1, done.stderr
+        assert "GoroutinePanic: goroutine" in done.stderr

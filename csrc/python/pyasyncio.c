@@ -133,6 +133,8 @@ static bool unlink_locked(struct taskwait *tw)
 bool taskwait_end(PyAwait *a)
 {
     struct taskwait *tw = a->task;
+    if (tw->queue == NULL)
+        return false;
     lock(&tw->queue->lock);
     bool first = unlink_locked(tw);
     unlock(&tw->queue->lock);
@@ -444,6 +446,7 @@ static PyObject *queue_close(PyObject *self, PyObject *noargs)
         PyAwait *a = (PyAwait *)PyTuple_GET_ITEM(all, i);
         if (a->ops->orphan) {
             Py_INCREF(a);
+            Py_CLEAR(a->task->queue); /* but not the loop's descriptor */
             continue;
         }
         Py_CLEAR(a->callback);

@@ -48,7 +48,7 @@ void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r)
     if (likely(r != NULL))
         Py_DECREF(r);
     else
-        goroutine_failed(go, false);
+        goroutine_failed(go);
     if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
         goroutine_keep_name(go);
     set_context(m_tstate(mp), NULL);

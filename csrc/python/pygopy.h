@@ -139,7 +139,7 @@ extern struct hooks {
 /* pyhost.c */
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
-void wait_for_memory(void);
+void wait_for_memory(struct m *mp);
 void pyhost_before_fork(void);
 void pyhost_before_exit(void);
 void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
@@ -161,7 +161,7 @@ int type_error(const char *arg, const char *wanted, PyObject *got);
 int raise_main_exception(void);     /* -1, with the exception pending for the main goroutine */
 void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main goroutine as soon as can be */
 void poke_main(void);
-void goroutine_failed(Goroutine *go, bool for_memory);
+void goroutine_failed(Goroutine *go);
 void panic_thread(void);
 void panic_forget(void);
 void panic_reserve(void);

@@ -37,7 +37,7 @@ void goroutine_clear(Goroutine *go)
     goroutine_replace(go, NULL);
     if (unlikely(group != NULL)) {
         if (waitgroup_done(group) < 0)
-            goroutine_failed(go, false);
+            goroutine_failed(go);
         Py_DECREF(group);
     }
 }

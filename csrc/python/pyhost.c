@@ -82,7 +82,7 @@ void stop_for_good(void)
 
 /* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
  * first allocation of a thread is a big one: wait until there is some. */
-void wait_for_memory(void)
+void wait_for_memory(struct m *mp)
 {
     for (bool enough = false; !enough;) {
         PyObject *list = PyList_New(0);
@@ -94,6 +94,10 @@ void wait_for_memory(void)
         if (!enough) {
             void *left = host_leave();
             usleep(1000);
+            if (real_load(&sched.exiting)) { /* the program's end waits for mp */
+                real_store(&mp->entering, false);
+                host_hang();
+            }
             host_enter(left);
         }
     }

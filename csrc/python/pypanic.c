@@ -163,12 +163,15 @@ static void reserve_spend(void)
         munmap(mem, RESERVE_SIZE);
 }
 
-static void report(Goroutine *go)
+/* An exception has left go's function: a panic, unless it is goexit or the program's end. There may be no memory left,
+ * whatever it says: the reserve is for the telling, and for all that comes after, if that is the end of the program. */
+void goroutine_failed(Goroutine *go)
 {
     if (PyErr_ExceptionMatches(hooks.Goexit)) {
         PyErr_Clear();
         return;
     }
+    reserve_spend();
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
     PyErr_NormalizeException(&type, &exc, &tb);
@@ -187,14 +190,6 @@ static void report(Goroutine *go)
     Py_DECREF(type);
     Py_DECREF(exc);
     Py_XDECREF(tb);
-}
-
-/* An exception has left go's function: a panic, unless it is goexit or the program's end. */
-void goroutine_failed(Goroutine *go, bool for_memory)
-{
-    if (for_memory)
-        reserve_spend();
-    report(go);
-    if (for_memory)
+    if (!pending())
         panic_reserve();
 }

@@ -252,7 +252,7 @@ static void stillborn(struct m *mp, struct g *gp)
     Goroutine *go = goroutine_of(gp);
     struct gwait wait = {0}; /* of use to a panic handler that does not park */
     goroutine_start(mp, gp, &wait);
-    goroutine_failed(go, true);
+    goroutine_failed(go);
     goroutine_clear(go);
     goroutine_end(mp, gp);
     Py_DECREF(go);
@@ -478,7 +478,7 @@ static struct hostm *hostm_new(struct m *mp)
 /* The life of an M other than the main thread's. */
 void stackful_m_main(struct m *mp)
 {
-    wait_for_memory();
+    wait_for_memory(mp);
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = PyGreenlet_GetCurrent()) == NULL) {
         if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */

@@ -55,8 +55,8 @@ static bool yields(struct m *mp)
     if (netpollwaiters())
         netpoll_now(mp, pp);
     bool wait = mp->lockq.head || mp->yieldq.head || aload(&mp->remote) ||
-                (apeek(&pp->runnext) & RUNNEXT_BOUND) || apeek(&sched.yieldp) || real_peek(&sched.pwait_first) ||
-                real_peek(&ptimers(pp)->first) <= nanotime();
+                (apeek(&pp->runnext) & RUNNEXT_BOUND) || apeek(&sched.yieldp) ||
+                real_peek(&sched.pwait_first) || real_peek(&ptimers(pp)->first) <= nanotime();
     if (wait)
         slice_ends(mp, pp);
     givep(mp, pp);
