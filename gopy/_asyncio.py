@@ -53,6 +53,7 @@ def _close_with(loop: "asyncio.AbstractEventLoop", queue: _core.LoopQueue) -> No
             if loop.is_closed():
                 if vars(loop).get("close") is close:
                     del loop.close
+                _queues.pop(loop, None)  # what must not go on refers to the loop for good
                 queue.close()
 
     try:

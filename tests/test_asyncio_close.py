@@ -1,6 +1,7 @@
 """A loop that is closed while its tasks wait: nothing is lost to them. What they would have got goes to the living."""
 
 import asyncio
+import gc
 import itertools
 import os
 import random
@@ -421,3 +422,28 @@ def test_what_is_shared_with_tasks_that_die(gomaxprocs, new_loop, procs, seed):
     assert set(world.sent) <= set(world.got)
     world.mutex.lock(timeout=10)
     world.rw.lock(timeout=10)
+
+
+@pytest.mark.parametrize("new_loop", list(loops()))
+def test_a_closed_loop_leaves_no_descriptor(new_loop):
+    """Also one with a task in Cond.await_, which is kept for good, as it must not go on without its lock."""
+    cond = sync.Cond(sync.Mutex())
+
+    async def waits():
+        async with cond.L:
+            await cond.await_()
+
+    def live():
+        loop = new_loop()
+        task = loop.create_task(waits())
+        task._log_destroy_pending = False
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+    live()
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        live()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
