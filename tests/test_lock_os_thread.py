@@ -262,15 +262,15 @@ def test_ctrl_c_reaches_main_beside_a_locked_goroutine(procs, start_program):
 
         go(owner)
         ready.recv()
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             Chan().recv()
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         """,
         env={"GOMAXPROCS": procs},
     )
-    program.wait_for(lambda: "ready" in program.stdout)
+    program.wait_for(lambda: "ready\n" in program.stdout)
     os.kill(program.pid, signal.SIGINT)
     result = program.finish()
     assert (result.returncode, result.stdout) == (0, "ready\ninterrupted\n")
