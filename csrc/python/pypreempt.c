@@ -3,7 +3,7 @@
  * sysmon has raised the flag of its M. What is needed is that the M's thread calls preempt_here() at a bytecode boundary,
  * on its own stack. CPython has three doors, and none that is open everywhere:
  *   - with a GIL, the main thread: signals. PyErr_SetInterruptEx() marks a signal as arrived, and the thread calls
- *     its handler, core_preempt_signal. No signal is sent to the process. gopy/runtime.py has chosen the number;
+ *     its handler, core_preempt_signal. No signal is sent to the process. gopy/_preempt.py has chosen the number;
  *   - with a GIL on 3.11, any thread: a trace function, put into its thread state while sysmon holds the GIL, which
  *     takes itself out again when it is called first;
  *   - without a GIL, any thread: the last reference to an object that was made by that thread, a token, is dropped

@@ -8,8 +8,6 @@
 
 #include "runtime/sched.h"
 
-static bool has_bound(struct m *mp) { return aload_sc(&mp->remote) || mp->lockq.head || mp->yieldq.head; }
-
 /* A goroutine bound to mp has become ready. */
 void loop_wake(struct m *mp)
 {
@@ -25,18 +23,13 @@ void loop_resumed(struct m *mp)
 {
     struct p *pp = takep(mp);
     if (pp) {
-        astore(&mp->p, (struct p *)NULL);
-        uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
-        if (next & RUNNEXT_BOUND)
-            gq_push(&mp->lockq, (struct g *)(next & ~RUNNEXT_BOUND));
-        else if (next)
-            globrunqput((struct g *)next);
+        unbind_p(mp, pp);
 #if !GOPY_THREADED
         shed_unbound(mp);
 #endif
         handoffp(pp);
     }
-    if (has_bound(mp))
+    if (has_bound_work(mp))
         loop_wake(mp);
 }
 
@@ -51,6 +44,6 @@ void loop_set(struct m *mp, int fd)
 /* The loop, which has been woken, lets the goroutines of its thread run once. */
 void loop_turn(struct m *mp)
 {
-    if (has_bound(mp))
+    if (has_bound_work(mp))
         gosched(mp, mp->curg);
 }

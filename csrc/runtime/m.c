@@ -135,7 +135,7 @@ static bool kept_locked(int64_t first)
 }
 
 /* Does mp have a ready goroutine that only it can run? */
-static bool has_bound_work(struct m *mp)
+bool has_bound_work(struct m *mp)
 {
     if (aload_sc(&mp->remote))
         return true;

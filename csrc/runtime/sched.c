@@ -330,7 +330,7 @@ void slice_ends(struct m *mp, struct p *pp)
 }
 
 /* mp is about to give pp away, ring and all: what is bound to mp stays. */
-static void unbind_p(struct m *mp, struct p *pp)
+void unbind_p(struct m *mp, struct p *pp)
 {
     runnext_to_tail(mp, pp);
     astore(&mp->p, (struct p *)NULL);

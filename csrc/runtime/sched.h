@@ -36,6 +36,7 @@ void globrunqput(struct g *gp);
 void shed_unbound(struct m *mp);
 #endif
 void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
+void unbind_p(struct m *mp, struct p *pp);                         /* mp is about to give pp away */
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
 bool netpoll_now(struct m *mp,
                  struct p *pp); /* unless an idle M polls; -> whether any descriptor was ready */
@@ -118,7 +119,8 @@ static inline void own_thread_begins(void) { (void)real_add(&sched.nbegun, 1); }
 static inline void own_thread_ends(void) { (void)real_add(&sched.nended, 1); }
 
 /* m.c: Ms, Ps and who sleeps */
-struct p *acquirep(void); /* an idle P, or NULL */
+bool has_bound_work(struct m *mp); /* is a goroutine ready that only mp can run? */
+struct p *acquirep(void);          /* an idle P, or NULL */
 struct p *idle(struct m *mp, struct p *pp);
 void wakep(void);
 void startm(struct p *pp, bool spinning);
