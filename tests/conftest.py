@@ -217,6 +217,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return module.make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
+# Event loops.
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def new_event_loop(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """What makes a loop: asyncio's own, and uvloop where that is installed."""
+    if request.param == "asyncio":
+        return importlib.import_module("asyncio").new_event_loop
+    return pytest.importorskip("uvloop", reason="uvloop is not installed").new_event_loop
+
+
 # Child programs.
 
 

@@ -11,20 +11,10 @@ import pytest
 from gopy import Chan, ClosedChannelError, aselect, default, go, nilchan, recv, runtime, send, sync, time
 
 
-def loops():
-    yield pytest.param(asyncio.new_event_loop, id="asyncio")
-    try:
-        import uvloop
-    except ImportError:
-        yield pytest.param(None, id="uvloop", marks=pytest.mark.skip("uvloop is not installed"))
-    else:
-        yield pytest.param(uvloop.new_event_loop, id="uvloop")
-
-
-@pytest.fixture(params=loops())
-def run(request):
+@pytest.fixture
+def run(new_event_loop):
     def run(main):
-        with asyncio.Runner(loop_factory=request.param) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(main)
 
     return run

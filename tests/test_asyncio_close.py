@@ -13,19 +13,9 @@ import pytest
 from gopy import Chan, ablocking, aselect, default, go, net, recv, runtime, select, send, sync, time
 
 
-def loops():
-    yield pytest.param(asyncio.new_event_loop, id="asyncio")
-    try:
-        import uvloop
-    except ImportError:
-        yield pytest.param(None, id="uvloop", marks=pytest.mark.skip("uvloop is not installed"))
-    else:
-        yield pytest.param(uvloop.new_event_loop, id="uvloop")
-
-
-@pytest.fixture(params=loops())
-def loop(request):
-    loop = request.param()
+@pytest.fixture
+def loop(new_event_loop):
+    loop = new_event_loop()
     yield loop
     loop.close()
 
@@ -396,10 +386,9 @@ class World:
         del self.tasks[20:]
 
 
-@pytest.mark.parametrize("new_loop", list(loops()))
 @pytest.mark.parametrize("procs", [1, 2, 8])
 @pytest.mark.parametrize("seed", range(2))
-def test_what_is_shared_with_tasks_that_die(gomaxprocs, new_loop, procs, seed):
+def test_what_is_shared_with_tasks_that_die(gomaxprocs, new_event_loop, procs, seed):
     """Every value that was sent is received, once, and every lock is free at the end."""
     gomaxprocs(procs)
     world = World(seed)
@@ -408,8 +397,8 @@ def test_what_is_shared_with_tasks_that_die(gomaxprocs, new_loop, procs, seed):
     thread.start()
     with ThreadPoolExecutor(1) as pool:  # its thread lives on, and waits in C, as its loops are closed
         while thread.is_alive() or any(sender.state != "dead" for sender in senders):
-            world.live(new_loop(), lambda run: run())
-            world.live(new_loop(), lambda run: pool.submit(run).result())
+            world.live(new_event_loop(), lambda run: run())
+            world.live(new_event_loop(), lambda run: pool.submit(run).result())
             time.sleep(0.0001)
             _, value, received = select(*map(recv, world.chans), default)
             if received and value is not None:
@@ -424,8 +413,7 @@ def test_what_is_shared_with_tasks_that_die(gomaxprocs, new_loop, procs, seed):
     world.rw.lock(timeout=10)
 
 
-@pytest.mark.parametrize("new_loop", list(loops()))
-def test_a_closed_loop_leaves_no_descriptor(new_loop):
+def test_a_closed_loop_leaves_no_descriptor(new_event_loop):
     """Also one with a task in Cond.await_, which is kept for good, as it must not go on without its lock."""
     cond = sync.Cond(sync.Mutex())
 
@@ -434,7 +422,7 @@ def test_a_closed_loop_leaves_no_descriptor(new_loop):
             await cond.await_()
 
     def live():
-        loop = new_loop()
+        loop = new_event_loop()
         task = loop.create_task(waits())
         task._log_destroy_pending = False
         loop.run_until_complete(asyncio.sleep(0))
