@@ -75,6 +75,7 @@ void preempt_here(void)
     preempt_heard(mp);
     if (yields(mp)) {
         real_add(&sched.npreempted, 1);
+        mp->yields_until = nanotime() + SLICE;
         gosched(mp, gp);
     }
 }

@@ -317,16 +317,18 @@ static void runnext_to_tail(struct m *mp, struct p *pp)
         runqput_tail(mp, pp, next);
 }
 
-/* mp's time slice is over. Whoever would inherit it waits for another, and for as long the others come first. */
+/* mp's time slice is over. Whoever would inherit it waits for another, and for as long the others come first. Those that
+ * have yielded by themselves do not wait for that: they have not run for long. */
 void slice_ends(struct m *mp, struct p *pp)
 {
     preempt_heard(mp);
-    mp->yields_until = nanotime() + SLICE;
     uintptr_t next = pp ? axchg(&pp->runnext, (uintptr_t)0) : 0;
-    if (next & RUNNEXT_BOUND)
+    if (next & RUNNEXT_BOUND) {
         gq_push(&mp->yieldq, unbound(next));
-    else if (next)
+        mp->yields_until = nanotime() + SLICE;
+    } else if (next) {
         runqput_tail(mp, pp, next);
+    }
 }
 
 /* mp is about to give pp away, ring and all: what is bound to mp stays. */
