@@ -300,7 +300,8 @@ def test_fork_while_a_thread_makes_dumps(gomaxprocs, run_program):
         from gopy import Chan, go, runtime, time
 
         def dump():
-            while not stop.is_set():
+            # A thread that lets go of the GIL for less than it takes another one to wake up starves that one for seconds.
+            while not stop.wait(0.0002):
                 runtime.stack(all=True)
 
         def echo(a, b):

@@ -44,10 +44,12 @@ void preempt_exiting(void)
 }
 
 /* Does anybody wait for mp's goroutine to yield? Then end its time slice. Those that have not started do not count: they
- * are handed to another M, where they can hold nobody up. An M that has lost its P is to wait for one. */
+ * are handed to another M, where they can hold nobody up. An M that has lost its P takes an idle one, or is to wait. */
 static bool yields(struct m *mp)
 {
     struct p *pp = takep(mp);
+    if (pp == NULL && mp->loopfd == 0)
+        pp = acquirep();
     if (pp == NULL) {
         slice_ends(mp, NULL);
         return true;
