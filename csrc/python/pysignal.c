@@ -3,9 +3,9 @@
  * The thread is started by the first notify. It attaches to Python only while it sends, so it is no Python
  * thread otherwise. It blocks every signal itself.
  *
- * notified_lock guards the list, `refs` and the calls of signal_enable and signal_disable. An entry whose
- * channel is being stopped stays in the list until every signal that came before is delivered; so while it
- * sends, the thread may hold on to entries without the lock. */
+ * notified_lock guards the list, `refs`, `in_hand` and the calls of signal_enable and signal_disable. An entry whose
+ * channel is being stopped stays in the list until every signal that came before is delivered, and until the
+ * thread does not have it in hand for one that came later: while the thread sends, it does not hold the lock. */
 #include "pygopy.h"
 
 #include <errno.h>
@@ -23,6 +23,7 @@ struct notified {
 
 static struct lock notified_lock;
 static struct notified *all_notified;
+static struct notified *in_hand;           /* the receiver sends to this one's channel */
 static uint32_t refs[MOST_SIGNALS + 1];    /* how many of them want the signal */
 static PyObject *values[MOST_SIGNALS + 1]; /* what is sent for it; set at its first notify, never dropped */
 static uint32_t receiver_running;
@@ -37,6 +38,7 @@ static struct notified *next_notified(struct notified *after, int sig)
     struct notified *n = after ? after->next : all_notified;
     while (n && !WANTS(n, sig))
         n = n->next;
+    in_hand = n;
     unlock(&notified_lock);
     return n;
 }
@@ -108,6 +110,7 @@ void signals_before_fork(void)
 void signals_fork_child(void)
 {
     notified_lock = (struct lock){0};
+    in_hand = NULL;
     receiver_running = 0;
     signal_fork_child();
     for (struct notified **at = &all_notified; *at;)
@@ -199,6 +202,11 @@ static struct notified *begin_stop(PyChan *ch)
 static void end_stop(struct notified *n)
 {
     lock(&notified_lock);
+    for (int i = 0; in_hand == n; i++) {
+        unlock(&notified_lock);
+        nap(i);
+        lock(&notified_lock);
+    }
     struct notified **at = &all_notified;
     while (*at != n)
         at = &(*at)->next;

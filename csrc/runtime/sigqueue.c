@@ -10,8 +10,10 @@
  * more `rounds`, for it may be about to take the bits of one that it has begun already.
  *
  * A handler may already have begun on another thread when its signal is disabled. It finds that the signal is
- * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. If it comes back,
- * because whoever handles it now passes it on to whom it found before, it had its effect there. */
+ * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. It may come back, and is then
+ * told by its mark, the number of enablings that its handler saw before it saw that the signal is not wanted. Has there
+ * been another one since, the signal may have met that one's handler, and is raised once more. Has there been none,
+ * whoever handles the signal now has passed it on to whom they found before, and it had its effect there. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pthread_sigqueue */
 #endif
@@ -26,7 +28,8 @@
 
 static struct sigaction former[MOST_SIGNALS + 1];
 static uint64_t wanted, pending;
-static uint64_t raised;              /* again, since it was last enabled */
+static uint32_t enablings;           /* counted once the signal is wanted, before its handler is there */
+static char marks[256];              /* their addresses mark signals that are raised again */
 static uint64_t taken;               /* the receiver's own */
 static uint32_t delivering[2], turn; /* which of the two is a new handler's */
 static uint32_t receiving, rounds, quit, poking;
@@ -47,12 +50,25 @@ static bool is_own(const siginfo_t *info)
 #endif
 }
 
+/* Send sig to a thread, marked by an address of ours. false: it could not be marked, and was not sent. */
+static bool send_marked(pthread_t thread, int sig, void *mark)
+{
+#ifdef __GLIBC__
+    return pthread_sigqueue(thread, sig, (union sigval){.sival_ptr = mark}) == 0;
+#else
+    return (void)thread, (void)sig, (void)mark, false;
+#endif
+}
+
+static bool is_marked(const siginfo_t *info, const void *mark)
+{
+    return info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr == mark;
+}
+
 /* Is this SIGINT signal_poke's? */
 static bool is_poke(const siginfo_t *info)
 {
-    if (info->si_code == SI_QUEUE)
-        return info->si_pid == getpid() && info->si_value.sival_ptr == &poking;
-    return is_own(info) && real_xchg(&poking, 0);
+    return is_marked(info, &poking) || (is_own(info) && real_xchg(&poking, 0));
 }
 
 static void call_former(int sig, siginfo_t *info, void *context)
@@ -64,13 +80,14 @@ static void call_former(int sig, siginfo_t *info, void *context)
         act->sa_handler(sig);
 }
 
-/* Nobody wants it any more. */
-static void pass_on(int sig, const siginfo_t *info)
+/* Nobody wanted it after so many enablings. A signal that cannot be marked is not raised a second time. */
+static void pass_on(int sig, const siginfo_t *info, uint32_t seen)
 {
-    bool before = __atomic_fetch_or(&raised, BIT(sig), __ATOMIC_SEQ_CST) & BIT(sig);
-    if (!before || !is_own(info)) {
+    void *mark = &marks[seen % sizeof(marks)];
+    bool comes_back = is_marked(info, mark);
+    if (!comes_back && !send_marked(pthread_self(), sig, mark) && !(comes_back = is_own(info)))
         raise(sig);
-    } else if (!(former[sig].sa_flags & SA_SIGINFO) && former[sig].sa_handler == SIG_DFL) {
+    if (comes_back && !(former[sig].sa_flags & SA_SIGINFO) && former[sig].sa_handler == SIG_DFL) {
         sigaction(sig, &former[sig], NULL);
         raise(sig);
     }
@@ -86,11 +103,12 @@ static void sighandler(int sig, siginfo_t *info, void *context)
     } else {
         uint32_t *count = &delivering[real_load(&turn)];
         real_add(count, 1);
+        uint32_t seen = __atomic_load_n(&enablings, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&wanted, __ATOMIC_SEQ_CST) & BIT(sig)) {
             __atomic_fetch_or(&pending, BIT(sig), __ATOMIC_SEQ_CST);
             note_wakeup_in_handler(&arrived);
         } else {
-            pass_on(sig, info);
+            pass_on(sig, info, seen);
         }
         real_add(count, -1);
     }
@@ -115,8 +133,8 @@ bool signal_enable(int sig)
         return false;
     if (!is_ours(&was))
         former[sig] = was; /* before the handler can run */
-    __atomic_fetch_and(&raised, ~BIT(sig), __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&wanted, BIT(sig), __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&enablings, 1, __ATOMIC_SEQ_CST);
     if (is_ours(&was) || sigaction(sig, &act, NULL) == 0)
         return true;
     __atomic_fetch_and(&wanted, ~BIT(sig), __ATOMIC_SEQ_CST);
@@ -188,10 +206,8 @@ void signal_fork_child(void)
 
 void signal_poke(pthread_t thread)
 {
-#ifdef __GLIBC__
-    if (pthread_sigqueue(thread, SIGINT, (union sigval){.sival_ptr = &poking}) == 0)
+    if (send_marked(thread, SIGINT, &poking))
         return;
-#endif
     real_store(&poking, (real_load(&wanted) & BIT(SIGINT)) != 0); /* one that is enabled meanwhile gets it */
     pthread_kill(thread, SIGINT);
 }
