@@ -163,6 +163,7 @@ void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main gorout
 void poke_main(void);
 void goroutine_failed(Goroutine *go);
 void panic_thread(void);
+void nap(int i);
 void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;

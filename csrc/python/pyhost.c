@@ -160,6 +160,14 @@ static void *never_unwind(void) { return NULL; }
 static void unwind_again(void *none) { (void)none; }
 #endif
 
+/* Let another thread go on, before the i-th look whether it has got where it is awaited. */
+void nap(int i)
+{
+    void *left = host_leave();
+    usleep(i < 10 ? 20 : 500);
+    host_enter(left);
+}
+
 /* The life of a thread of gopy's that runs Python. */
 static void own_thread(void (*run)(void *), void *arg)
 {

@@ -175,12 +175,17 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
 
 /* ---- for gopy/_panic.py ---- */
 
+#define NAPS 40
+
 /* Called by a system goroutine: is everything else parked, other people's threads included? count() is how many threads
- * the process has. Of gopy's own those are sure to be among them that had begun before and have not ended after; and a
+ * the process has. An M that the look itself woke gets the time to fall asleep, which on busy cores is some time slices
+ * of the kernel. Of gopy's own threads those are sure to be among them that had begun before and have not ended after; and a
  * foreign one is surely parked if it is before and after. */
 static PyObject *core_all_asleep(PyObject *self, PyObject *count)
 {
     (void)self;
+    for (int i = 0; what_else_runs() == OTHERS_AWAKE && i < NAPS; i++)
+        nap(i);
     long begun = real_load(&sched.nbegun), parked = aload(&sched.nforeign_parked);
     PyObject *counted = PyObject_CallNoArgs(count);
     long n = counted ? PyLong_AsLong(counted) : -1;
@@ -188,7 +193,7 @@ static PyObject *core_all_asleep(PyObject *self, PyObject *count)
     if (n == -1 && PyErr_Occurred())
         return NULL;
     long foreign = n - (begun - (long)real_load(&sched.nended)), still = aload(&sched.nforeign_parked);
-    return PyBool_FromLong(nothing_else_runs() && foreign <= (parked < still ? parked : still));
+    return PyBool_FromLong(what_else_runs() == OTHERS_IDLE && foreign <= (parked < still ? parked : still));
 }
 
 /* There are so many more things, or less, that can still ready a goroutine. */

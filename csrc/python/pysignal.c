@@ -85,14 +85,6 @@ static bool start_receiver(void)
     return err == 0;
 }
 
-/* Let the receiver go on, before the i-th look whether it has got there. */
-static void nap(int i)
-{
-    void *left = host_leave();
-    usleep(i < 10 ? 20 : 500);
-    host_enter(left);
-}
-
 /* At exit: from here on the receiver does not attach any more. */
 void signals_shutdown(void)
 {

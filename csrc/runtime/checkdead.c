@@ -74,16 +74,25 @@ int64_t signal_look(void)
     return nanotime() + sched.look_delay;
 }
 
-/* For the system goroutine that looks for a deadlock, on the main thread: is there nothing beside it that
- * runs, is ready, or will be by a timer? */
-bool nothing_else_runs(void)
+/* Has any M something to run, or will it by a timer, a descriptor or a call outside? */
+static bool something_to_run_locked(void)
 {
     struct m *mp = &sched.m0;
-    lock(&sched.lock);
-    bool idle = sched.nmidle == sched.nm - 1 && sched.npidle == sched.gomaxprocs - 1 && sched.globq.n == 0 &&
-                sched.nexternal == 0 && !netpollwaiters() && first_timer() == NEVER && !mp->lockq.head &&
-                !mp->yieldq.head && !aload(&mp->remote) && aload(&sched.g1->armed);
     struct p *pp = mp->p;
+    return sched.globq.n || sched.nexternal || netpollwaiters() || first_timer() != NEVER || mp->lockq.head ||
+           mp->yieldq.head || aload(&mp->remote) || !aload(&sched.g1->armed) || pp == NULL ||
+           apeek(&pp->runnext) || runqlen(&pp->runq);
+}
+
+/* For the system goroutine that looks for a deadlock, on the main thread. */
+enum others what_else_runs(void)
+{
+    lock(&sched.lock);
+    enum others found = OTHERS_IDLE;
+    if (something_to_run_locked())
+        found = OTHERS_RUN;
+    else if (sched.nmidle != sched.nm - 1 || sched.npidle != sched.gomaxprocs - 1)
+        found = OTHERS_AWAKE;
     unlock(&sched.lock);
-    return idle && pp && apeek(&pp->runnext) == 0 && runqlen(&pp->runq) == 0;
+    return found;
 }

@@ -147,7 +147,12 @@ int64_t first_timer(void);
 uint64_t total_ticks(void);
 bool deadcheck_locked(int64_t *until);
 int64_t signal_look(void);
-bool nothing_else_runs(void);
+enum others {
+    OTHERS_IDLE,
+    OTHERS_AWAKE,
+    OTHERS_RUN
+}; /* awake: on its way to sleep, or running a goroutine */
+enum others what_else_runs(void);
 
 /* needm.c: threads that gopy does not run */
 struct g *getg(void);
