@@ -196,8 +196,8 @@ static void m_thread(void *arg)
 }
 
 /* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
- * once the program exits, and those that have been are waited for (pyhost_before_exit). Each is counted or marked
- * before the look at `exiting`. */
+ * once the program exits, nor does sysmon attach, and those that have been are waited for (pyhost_before_exit). Each is
+ * counted or marked before the look at `exiting`. */
 static bool may_start(void) { return real_add(&sched.exiting, 0) == 0; }
 
 bool host_newthread(struct m *mp)
@@ -247,11 +247,25 @@ bool host_newsysmon(void)
     return err == 0;
 }
 
-static PyGILState_STATE sysmon_state; /* of the one sysmon thread */
+/* Of the one sysmon thread. It attaches as a new thread each time. */
+static PyGILState_STATE sysmon_state;
+static uint32_t sysmon_inside; /* it is attached, or about to be unless the program exits */
 
-void host_sysmon_enter(void) { sysmon_state = PyGILState_Ensure(); }
+void host_sysmon_enter(void)
+{
+    (void)real_xchg(&sysmon_inside, 1);
+    if (!may_start()) {
+        real_store(&sysmon_inside, 0);
+        host_hang();
+    }
+    sysmon_state = PyGILState_Ensure();
+}
 
-void host_sysmon_leave(void) { PyGILState_Release(sysmon_state); }
+void host_sysmon_leave(void)
+{
+    PyGILState_Release(sysmon_state);
+    real_store(&sysmon_inside, 0);
+}
 
 struct g *host_newsystem(enum systemwork work)
 {
@@ -428,16 +442,10 @@ int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, P
 static void wait_for_new_threads(void)
 {
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
-        while (real_load(&mp->entering) && m_tstate(mp) == NULL) {
-            void *left = host_leave();
-            usleep(50);
-            host_enter(left);
-        }
-    while (offload_starting()) {
-        void *left = host_leave();
-        usleep(50);
-        host_enter(left);
-    }
+        for (int i = 0; real_load(&mp->entering) && m_tstate(mp) == NULL; i++)
+            nap(i);
+    for (int i = 0; offload_starting() || real_load(&sysmon_inside); i++)
+        nap(i);
 }
 
 /* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
@@ -469,6 +477,7 @@ void pyhost_fork_child(void)
     signals_fork_child();
     offload_fork_child();
     freeze_fork_child();
+    sysmon_inside = 0;
     if (self) {
         stackful_fork_child();
         return;
