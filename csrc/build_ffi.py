@@ -35,6 +35,9 @@ ffi.set_source(
     extra_compile_args=[
         "-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden", "-flto=auto",
         "-Wno-missing-field-initializers",
+        # Where a function happens to begin decides how well the interpreter's jumps around a call of it are
+        # predicted: a mutex pair took 43 or 71 ns. On cache lines, a change elsewhere does not move that.
+        "-falign-functions=64",
         "-U_CFFI_NO_LIMITED_API",  # on free-threaded builds cffi defines it twice, which warns
     ],
     extra_link_args=["-flto=auto", "-O3"],

@@ -356,7 +356,7 @@ def test_ctrl_c_ends_the_wait_of_the_main_goroutine(start_program):
         def tell():
             while main.state != "IO wait":
                 time.sleep(0.001)
-            os.write(1, b"ready\n")
+            os.write(1, b"ready\\n")
         threading.Thread(target=tell).start()
         try:
             runtime.wait_read(r)
