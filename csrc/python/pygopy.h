@@ -140,6 +140,7 @@ extern struct hooks {
 int host_init(unsigned long main_ident);
 int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
 void wait_for_memory(struct m *mp);
+void nap(int i); /* detached: for who waits in a loop for another thread, before the i-th look */
 void pyhost_before_fork(void);
 void pyhost_before_exit(void);
 void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
@@ -163,7 +164,6 @@ void interrupt_main(PyObject *exc); /* borrowed; it is raised in the main gorout
 void poke_main(void);
 void goroutine_failed(Goroutine *go);
 void panic_thread(void);
-void nap(int i);
 void panic_forget(void);
 void panic_reserve(void);
 extern PyMethodDef sigint_def;

@@ -175,12 +175,12 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
 
 /* ---- for gopy/_panic.py ---- */
 
-#define NAPS 40
+#define NAPS 40 /* 15 ms */
 
 /* Called by a system goroutine: is everything else parked, other people's threads included? count() is how many threads
  * the process has. An M that the look itself woke gets the time to fall asleep, which on busy cores is some time slices
- * of the kernel. Of gopy's own threads those are sure to be among them that had begun before and have not ended after; and a
- * foreign one is surely parked if it is before and after. */
+ * of the kernel. Of gopy's own threads those are sure to be among them that had begun before and have not ended after;
+ * and a foreign one is surely parked if it is before and after. */
 static PyObject *core_all_asleep(PyObject *self, PyObject *count)
 {
     (void)self;

@@ -39,7 +39,7 @@ void host_offload_forked(struct offload *o) __attribute__((noreturn));
 
 /* Start the OS thread that runs sysmon(). */
 bool host_newsysmon(void);
-void host_sysmon_enter(void);
+void host_sysmon_enter(void); /* attach; once the program exits it does not return */
 void host_sysmon_leave(void);
 bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called again soon */
 

@@ -149,9 +149,9 @@ bool deadcheck_locked(int64_t *until);
 int64_t signal_look(void);
 enum others {
     OTHERS_IDLE,
-    OTHERS_AWAKE,
-    OTHERS_RUN
-}; /* awake: on its way to sleep, or running a goroutine */
+    OTHERS_AWAKE, /* an M is on its way to sleep, or runs a goroutine */
+    OTHERS_RUN    /* there is something to run, or will be */
+};
 enum others what_else_runs(void);
 
 /* needm.c: threads that gopy does not run */
