@@ -14,7 +14,7 @@ ready, and then lets those run: see csrc/runtime/loop.c.
 import functools
 import sys
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from gopy import _core
@@ -69,6 +69,17 @@ async def _close(agen: AsyncGenerator[Any, Any]) -> None:
 def close_asyncgen(agen: AsyncGenerator[Any, Any]) -> None:
     """Called by the interpreter: a stackless goroutine has left agen unfinished, and nobody refers to it."""
     _core.go(_close, agen)
+
+
+async def once_ado(once: _core.Once, fn: Callable[[], Any]) -> None:
+    """Called by Once.ado()."""
+    if await once._abegin():
+        try:
+            result = fn()
+            if isinstance(result, Awaitable):
+                await result
+        finally:
+            once._end()
 
 
 def _select(self: Any, timeout: float | None, original: Any) -> Any:

@@ -3,8 +3,9 @@
  *
  * Its operation begins when the task asks to be called back, for a G of kind GTASK. Whoever ends that wait, on whatever
  * thread and perhaps with a lock held, pushes the G onto its loop's queue and writes to an eventfd; the loop then
- * finishes the operation (drain). A task that is cancelled either leaves the queue it waits in, or, if a value is on
- * its way already, gives that back to the channel. All of this but host_wake_task() runs on the loop's thread.
+ * finishes the operation (drain), or, if the operation is `late`, has the task finish it as it goes on. A deadline is a
+ * timer of the loop's. A task that is cancelled either leaves the queue it waits in, or undoes what it has been given.
+ * All of this but host_wake_task() runs on the loop's thread.
  *
  * Nobody drains the queue of a loop that is closed. So a LoopQueue knows all waits that its tasks have begun and not
  * seen the end of, and whoever closes the loop (gopy/_asyncio.py) takes each off the queue that it waits in, or gives back
@@ -24,6 +25,8 @@ struct taskwait {
     struct loopqueue *queue;
     struct taskwait *next, **prev; /* in queue->waits; prev NULL: not there */
     bool ended;                    /* taken out of queue->ended by queue_close */
+    PyObject *callback, *context;  /* the task's: what the loop is to call when the wait is over, or NULL */
+    PyObject *timer;               /* the loop's, of the deadline, or NULL */
 };
 
 /* The waits of one event loop's tasks. */
@@ -36,40 +39,55 @@ typedef struct loopqueue {
     struct taskwait *waits; /* all, the last to begin first */
 } LoopQueue;
 
+void taskwait_clear(struct taskwait *tw)
+{
+    Py_CLEAR(tw->callback);
+    Py_CLEAR(tw->context);
+    Py_CLEAR(tw->timer);
+}
+
 void taskwait_free(struct taskwait *tw)
 {
-    if (tw)
+    if (tw) {
+        taskwait_clear(tw);
         Py_XDECREF(tw->queue);
+    }
     PyMem_RawFree(tw);
 }
 
-void await_give_back(PyAwait *a, struct hchan *c)
+int taskwait_traverse(struct taskwait *tw, visitproc visit, void *arg)
 {
-    if (c->timed && a->value) {
-        time_give_back(c, a->value);
-        a->value = NULL;
+    Py_VISIT(tw->callback);
+    Py_VISIT(tw->context);
+    Py_VISIT(tw->timer);
+    return 0;
+}
+
+void chan_give_back(struct hchan *c, PyObject *value)
+{
+    if (c->timed) {
+        time_give_back(c, value);
         return;
     }
-    struct taskwait *tw = a->task ? a->task : PyMem_RawCalloc(1, sizeof(*tw));
-    PyObject *value = a->value;
-    if (tw == NULL || value == NULL)
-        return; /* out of memory: the value is lost with its receiver */
-    a->value = NULL;
-    a->task = NULL;
-    Py_CLEAR(tw->queue);
+    struct taskwait *tw = PyMem_RawCalloc(1, sizeof(*tw));
+    if (tw == NULL) { /* out of memory: the value is lost with its receiver */
+        Py_DECREF(value);
+        return;
+    }
     tw->g = (struct g){.kind = GTASK, .epoch = sched.epoch, .wait = &tw->wait};
     if (!chanunrecv(c, &tw->g, value))
         PyMem_RawFree(tw);
 }
 
-/* Let the loop call a's callback: it is ready. One with an `orphan` refers to its task until that goes on. */
+/* Let the loop call a's callback: its wait is over. One with an `orphan` refers to its task until that goes on. */
 static int call_soon(PyAwait *a)
 {
-    PyObject *callback = a->callback, *context = a->context;
+    struct taskwait *tw = a->task;
+    PyObject *callback = tw->callback, *context = tw->context;
     if (callback == NULL)
         return 0;
-    a->callback = a->ops->orphan ? new_ref(callback) : NULL;
-    a->context = NULL;
+    tw->callback = a->op->kind->orphan ? new_ref(callback) : NULL;
+    tw->context = NULL;
     PyObject *loop = PyObject_CallMethod((PyObject *)a, "get_loop", NULL);
     PyObject *method = loop ? PyObject_GetAttrString(loop, "call_soon") : NULL;
     PyObject *args = PyTuple_Pack(2, callback, a), *kwargs = PyDict_New(), *handle = NULL;
@@ -140,27 +158,75 @@ bool taskwait_end(PyAwait *a)
     unlock(&tw->queue->lock);
     if (first) {
         tw->a = NULL;
-        Py_CLEAR(a->callback);
+        Py_CLEAR(tw->callback);
         Py_DECREF(a);
     }
     return first;
 }
 
-/* A sleep: let the loop call _fire when it is time. */
-static PyObject *start_timer(PyAwait *a)
+/* Let the loop call _expire at the deadline. */
+static int start_timer(PyAwait *a)
 {
-    int64_t left = a->when - nanotime();
-    if (a->when == NEVER)
-        Py_RETURN_NONE;
+    if (a->op->deadline == NEVER)
+        return 0;
+    int64_t left = a->op->deadline - nanotime();
     PyObject *loop = await_get_loop((PyObject *)a, NULL),
-             *fire = PyObject_GetAttrString((PyObject *)a, "_fire");
-    if (loop && fire)
-        a->data = PyObject_CallMethod(loop, "call_later", "dO", left < 0 ? 0.0 : (double)left * 1e-9, fire);
+             *expire = PyObject_GetAttrString((PyObject *)a, "_expire");
+    if (loop && expire)
+        a->task->timer =
+            PyObject_CallMethod(loop, "call_later", "dO", left < 0 ? 0.0 : (double)left * 1e-9, expire);
     Py_XDECREF(loop);
-    Py_XDECREF(fire);
-    if (a->data == NULL)
-        return NULL;
-    Py_RETURN_NONE;
+    Py_XDECREF(expire);
+    return a->task->timer ? 0 : -1;
+}
+
+/* The wait is over. An exception may be set, and stays set. */
+static void stop_timer(struct taskwait *tw)
+{
+    PyObject *type, *exc, *tb, *timer = tw->timer;
+    if (likely(timer == NULL))
+        return;
+    tw->timer = NULL;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyObject *r = PyObject_CallMethod(timer, "cancel", NULL);
+    if (r == NULL)
+        PyErr_WriteUnraisable(timer);
+    Py_XDECREF(r);
+    Py_DECREF(timer);
+    PyErr_Restore(type, exc, tb);
+}
+
+/* A begin or finish has said `did`: let the loop know what it is to wait for, or that it need not. */
+static int went(PyAwait *a, enum op_result did)
+{
+    if (did == OP_PARK)
+        return start_timer(a);
+    if (did == OP_YIELD) {
+        a->task->g.wake = WAKE_OP;
+        a->state = AWAIT_WOKEN;
+    } else {
+        await_keep(a, did);
+    }
+    return call_soon(a);
+}
+
+/* Woken: the task goes on. */
+enum op_result taskwait_finish(PyAwait *a)
+{
+    return await_finish(a, &a->task->g, (enum wake)a->task->g.wake);
+}
+
+/* a stands for a task from here on. */
+static int join_queue(PyAwait *a)
+{
+    struct taskwait *tw = PyMem_RawCalloc(1, sizeof(*tw));
+    PyObject *queue = tw ? PyObject_CallNoArgs(hooks.loop_queue) : PyErr_NoMemory();
+    if (queue == NULL) {
+        PyMem_RawFree(tw);
+        return -1;
+    }
+    taskwait_begin(tw, a, (LoopQueue *)queue);
+    return 0;
 }
 
 PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -170,29 +236,22 @@ PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwar
     PyObject *callback, *context = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O", names, &callback, &context))
         return NULL;
-    if (a->state != AWAIT_YIELDED || a->callback) {
+    bool again = a->state == AWAIT_WAITING && a->task; /* its finish has queued it once more */
+    if ((!again && a->state != AWAIT_YIELDED) || (a->task && a->task->callback)) {
         PyErr_SetString(PyExc_RuntimeError, "gopy: this awaitable is awaited already");
         return NULL;
     }
-    struct taskwait *tw = PyMem_RawCalloc(1, sizeof(*tw));
-    PyObject *queue = tw ? PyObject_CallNoArgs(hooks.loop_queue) : PyErr_NoMemory();
-    if (queue == NULL) {
-        PyMem_RawFree(tw);
+    if (!again && !await_claim(a)) {
+        await_misused();
         return NULL;
     }
-    taskwait_begin(tw, a, (LoopQueue *)queue);
-    a->callback = new_ref(callback);
-    a->context = context && context != Py_None ? new_ref(context) : NULL;
-    if (a->ops == &sleep_await) { /* the loop has timers of its own */
-        wait_begin(&tw->g, WAIT_SLEEP);
-        a->state = AWAIT_WAITING;
-        return start_timer(a);
+    if (!again && join_queue(a) < 0) {
+        a->state = AWAIT_YIELDED;
+        return NULL;
     }
-    enum await_result r = await_begin(a, &tw->g);
-    if (r == AWAIT_PARK)
-        Py_RETURN_NONE;
-    await_keep(a, r);
-    if (call_soon(a) < 0)
+    a->task->callback = new_ref(callback);
+    a->task->context = context && context != Py_None ? new_ref(context) : NULL;
+    if (went(a, again ? OP_PARK : await_begin(a, &a->task->g)) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -216,6 +275,39 @@ void host_wake_task(struct g *gp)
     }
 }
 
+/* Somebody has ended a's wait. */
+static int ended(PyAwait *a)
+{
+    struct taskwait *tw = a->task;
+    stop_timer(tw);
+    if (a->op->kind->late && !a->leaving) {
+        a->state = AWAIT_WOKEN;
+        return call_soon(a);
+    }
+    enum op_result did = taskwait_finish(a);
+    Py_INCREF(a);
+    int failed = 0;
+    if (did == OP_PARK && !(a->leaving && await_leave(a))) {
+        failed = start_timer(a);
+    } else {
+        if (await_orphaned(a)) {
+            PyErr_Clear();
+            a->cancelled |= did == OP_RAISED;
+            if (taskwait_end(a))
+                await_give_up(a);
+        } else if (a->leaving && !PyErr_Occurred() &&
+                   (a->cancelled || did == OP_RAISED)) { /* left in the end */
+            a->cancelled = true;
+            Py_XSETREF(a->exc, new_ref(a->leaving));
+        } else {
+            await_keep(a, did);
+        }
+        failed = call_soon(a);
+    }
+    Py_DECREF(a);
+    return failed;
+}
+
 /* Called by the loop: go on with the tasks whose waits have ended. */
 static PyObject *drain(PyObject *self, PyObject *noargs)
 {
@@ -235,28 +327,8 @@ static PyObject *drain(PyObject *self, PyObject *noargs)
     int failed = 0;
     while (fifo) {
         struct taskwait *tw = (struct taskwait *)fifo;
-        PyAwait *a = tw->a;
         fifo = fifo->schedlink;
-        enum await_result r = await_finish(a, &tw->g, (enum wake)tw->g.wake);
-        Py_INCREF(a);
-        if (r == AWAIT_PARK && !(a->leaving && await_leave(a))) {
-            Py_DECREF(a);
-            continue;
-        }
-        if (await_orphaned(a)) {
-            PyErr_Clear();
-            a->cancelled |= r == AWAIT_RAISED;
-            if (taskwait_end(a))
-                await_give_up(a);
-        } else if (a->leaving && !PyErr_Occurred() &&
-                   (a->cancelled || r == AWAIT_RAISED)) { /* left in the end */
-            a->cancelled = true;
-            Py_XSETREF(a->exc, new_ref(a->leaving));
-        } else {
-            await_keep(a, r);
-        }
-        failed |= call_soon(a) < 0;
-        Py_DECREF(a);
+        failed |= ended(tw->a) < 0;
     }
     if (failed)
         return NULL;
@@ -271,24 +343,25 @@ static PyObject *drain(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
-/* Take a task's awaitable off its queue. false: it is not waiting, or the wake-up is on its way. */
+/* End a's wait for its task. false: it does not wait, or the wake-up is on its way, or it cannot end yet. */
 bool await_leave(PyAwait *a)
 {
     struct taskwait *tw = a->task;
     if (a->state == AWAIT_YIELDED)
         a->state = AWAIT_USED;
-    if (tw == NULL || a->state != AWAIT_WAITING || !wait_claim(&tw->g))
+    if (tw == NULL)
         return false;
-    if (a->ops != &sleep_await) {
-        if (a->ops->finish(a, &tw->g, WAKE_CANCEL) == AWAIT_PARK) /* not before it has its lock again */
+    if (a->state == AWAIT_WOKEN) {
+        if (a->op->leaving == STAYS)
+            a->op->leaving = LEAVES;
+        taskwait_finish(a);
+    } else if (a->state != AWAIT_WAITING || !wait_claim(&tw->g)) {
+        return false;
+    } else {
+        stop_timer(tw);
+        if (await_finish(a, &tw->g, WAKE_CANCEL) == OP_PARK) /* not before it has its lock again */
             return false;
-    } else if (a->data) {
-        PyObject *timer = a->data, *r = PyObject_CallMethod(timer, "cancel", NULL);
-        a->data = NULL;
-        Py_XDECREF(r);
-        Py_DECREF(timer);
     }
-    a->state = AWAIT_READY;
     a->cancelled = true;
     PyErr_Clear();
     return true;
@@ -308,7 +381,7 @@ PyObject *await_cancel(PyObject *self, PyObject *args, PyObject *kwargs)
     if (exc == NULL)
         return NULL;
     if (!await_leave(a)) {
-        Py_XSETREF(a->leaving, exc);
+        await_leaves(a, exc);
         Py_RETURN_FALSE;
     }
     Py_XSETREF(a->exc, exc);
@@ -331,7 +404,7 @@ PyObject *await_result_method(PyObject *self, PyObject *noargs)
 PyObject *await_done(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return PyBool_FromLong(((PyAwait *)self)->state >= AWAIT_READY);
+    return PyBool_FromLong(((PyAwait *)self)->state >= AWAIT_WOKEN);
 }
 
 PyObject *await_cancelled(PyObject *self, PyObject *noargs)
@@ -340,20 +413,18 @@ PyObject *await_cancelled(PyObject *self, PyObject *noargs)
     return PyBool_FromLong(((PyAwait *)self)->cancelled);
 }
 
-/* A sleep in a loop is over. */
-PyObject *await_fire(PyObject *self, PyObject *noargs)
+/* The loop's timer: the deadline of the wait has passed. */
+PyObject *await_expire(PyObject *self, PyObject *noargs)
 {
     PyAwait *a = (PyAwait *)self;
     (void)noargs;
-    PyObject *timer = a->data;
-    a->data = NULL;
-    Py_XDECREF(timer);
-    if (a->task && a->state == AWAIT_WAITING && wait_claim(&a->task->g)) {
-        a->value = new_ref(Py_None);
-        a->state = AWAIT_READY;
-        if (call_soon(a) < 0)
-            return NULL;
-    }
+    struct taskwait *tw = a->task;
+    if (tw == NULL || a->state != AWAIT_WAITING || !wait_claim(&tw->g))
+        Py_RETURN_NONE;
+    Py_CLEAR(tw->timer);
+    tw->g.wake = WAKE_TIMEOUT;
+    if (ended(a) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -395,10 +466,10 @@ static void wait_for_waker(LoopQueue *q, struct taskwait *tw)
 static void stop_waiting(LoopQueue *q, PyAwait *a)
 {
     struct taskwait *tw = a->task;
-    Py_XSETREF(a->leaving, new_ref(Py_None));
-    while (a->state == AWAIT_WAITING && !await_leave(a)) {
+    await_leaves(a, new_ref(Py_None));
+    while ((a->state == AWAIT_WAITING || a->state == AWAIT_WOKEN) && !await_leave(a)) {
         wait_for_waker(q, tw);
-        a->cancelled = await_finish(a, &tw->g, (enum wake)tw->g.wake) == AWAIT_RAISED;
+        a->cancelled = taskwait_finish(a) == OP_RAISED;
         PyErr_Clear();
     }
     tw->a = NULL;
@@ -444,13 +515,12 @@ static PyObject *queue_close(PyObject *self, PyObject *noargs)
         await_give_up((PyAwait *)PyTuple_GET_ITEM(all, i));
     for (Py_ssize_t i = 0; i < n; i++) {
         PyAwait *a = (PyAwait *)PyTuple_GET_ITEM(all, i);
-        if (a->ops->orphan) {
+        if (a->op->kind->orphan) {
             Py_INCREF(a);
             Py_CLEAR(a->task->queue); /* but not the loop's descriptor */
             continue;
         }
-        Py_CLEAR(a->callback);
-        Py_CLEAR(a->context);
+        taskwait_clear(a->task);
     }
     Py_DECREF(all);
     Py_RETURN_NONE;

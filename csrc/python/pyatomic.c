@@ -66,20 +66,20 @@ static inline uint64_t narrow(uint64_t bits, struct width w)
     return w.bits == 64 ? bits : w.is_signed ? (uint64_t)(int64_t)(int32_t)bits : (uint32_t)bits;
 }
 
-enum op { ADD, AND, OR, SWAP };
+enum change { ADD, AND, OR, SWAP };
 
-static inline PyObject *change(PyObject *self, PyObject *arg, struct width w, enum op op)
+static inline PyObject *change(PyObject *self, PyObject *arg, struct width w, enum change how)
 {
     preempt_point();
     uint64_t by, was, next;
-    if (unlikely(parse_int(arg, op == ADD ? "delta" : op == SWAP ? "new" : "mask", w, &by) < 0))
+    if (unlikely(parse_int(arg, how == ADD ? "delta" : how == SWAP ? "new" : "mask", w, &by) < 0))
         return NULL;
     do {
         was = aload(VALUE(self));
-        next = op == ADD ? was + by : op == AND ? was & by : op == OR ? was | by : by;
+        next = how == ADD ? was + by : how == AND ? was & by : how == OR ? was | by : by;
         next = narrow(next, w);
     } while (!acas(VALUE(self), was, next));
-    return to_int(op == ADD ? next : was, w);
+    return to_int(how == ADD ? next : was, w);
 }
 
 static inline PyObject *int_cas(PyObject *self, PyObject *const *args, Py_ssize_t nargs, struct width w)

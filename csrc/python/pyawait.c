@@ -1,4 +1,4 @@
-/* pyawait.c: the awaitable that every a-prefixed call returns, whoever awaits it.
+/* pyawait.c: the awaitable that every a-prefixed call returns, whoever awaits it: an operation (pyop.h) on its way.
  *
  * An awaitable does nothing until it is awaited. Then it first tries its operation; if that has to wait, it yields
  * itself to whoever drives the coroutine:
@@ -7,15 +7,15 @@
  * So nobody has to ask who drives. A generator may also yield an awaitable to the driver without iterating it: then the
  * driver tries it first. So an operation is begun with a G only if it has been tried and has to wait.
  *
- * An operation (struct await_ops) supplies
- *   begin(a, gp)      do it if that can be done now: AWAIT_DONE with the result in a->value, AWAIT_RAISED with an
- *                     exception set, or AWAIT_PARK: gp is queued, and may be resumed on another thread before begin
- *                     returns. gp NULL: AWAIT_PARK queues nothing, it only says that it would have to wait.
- *   finish(a, gp, w)  the wait has ended with w: the same answers. WAKE_CANCEL: only leave the queue (AWAIT_RAISED).
- *   undo(a)           it is done, and whoever awaited it was cancelled before it could take the result.
- *   orphan(a)         instead of undo, if its coroutine is neither resumed nor closed any more (and must not be).
- *
- * Values: while it waits, the sudog owns what is sent; a->value is only what begin has not moved, or the result. */
+ * state          what holds                                              what comes next
+ *   NEW          nobody has awaited it                                   YIELDED, or USED if it need not wait
+ *   YIELDED      it has been tried, has to wait, and is with the driver  WAITING, or READY
+ *   WAITING      its G is queued, or on its way back                     READY, WOKEN, or USED: given up
+ *   WOKEN        the wait has ended; finish comes as the task goes on    USED, or WAITING again
+ *   READY        the operation is over: op->value or exc is the outcome  USED
+ *   USED         its coroutine has gone on, or never will                nothing
+ * Only the driver of its coroutine changes the state, but for NEW and YIELDED, which two that await the same one may
+ * both find: those are left by compare-and-swap. */
 #include "pygopy.h"
 
 #if !GOPY_THREADED
@@ -24,8 +24,14 @@ static PyAwait *spare[MOST_SPARE];
 static int nspare;
 #endif
 
-PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value) /* borrows obj and value */
+/* Borrows obj and value. NULL: raised. */
+PyAwait *await_new(const struct op_kind *kind, PyObject *obj, PyObject *value, int64_t deadline)
 {
+    struct op *own = kind->size ? PyMem_RawCalloc(1, kind->size) : NULL;
+    if (kind->size && own == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
     PyAwait *a;
 #if !GOPY_THREADED
     if (nspare > 0) {
@@ -33,15 +39,15 @@ PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value) 
         PyObject_Init((PyObject *)a, &Awaitable_Type);
     } else
 #endif
-        if ((a = PyObject_GC_New(PyAwait, &Awaitable_Type)) == NULL)
+        if ((a = PyObject_GC_New(PyAwait, &Awaitable_Type)) == NULL) {
+        PyMem_RawFree(own);
         return NULL;
-    a->ops = ops;
-    a->obj = obj;
+    }
+    a->op = own ? own : &a->small;
+    *a->op = (struct op){.kind = kind, .obj = obj, .value = value, .deadline = deadline};
     Py_XINCREF(obj);
-    a->value = value;
     Py_XINCREF(value);
-    a->exc = a->callback = a->context = a->leaving = NULL;
-    a->data = NULL;
+    a->exc = a->leaving = NULL;
     a->task = NULL;
     a->state = AWAIT_NEW;
     a->iterated = a->cancelled = a->blocking = false;
@@ -54,23 +60,22 @@ PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value) 
 static int await_traverse(PyObject *self, visitproc visit, void *arg)
 {
     PyAwait *a = (PyAwait *)self;
-    Py_VISIT(a->obj);
-    Py_VISIT(a->value);
+    Py_VISIT(a->op->obj);
+    Py_VISIT(a->op->value);
     Py_VISIT(a->exc);
-    Py_VISIT(a->callback);
-    Py_VISIT(a->context);
     Py_VISIT(a->leaving);
-    return a->ops->traverse ? a->ops->traverse(a, visit, arg) : 0;
+    int r = a->task ? taskwait_traverse(a->task, visit, arg) : 0;
+    return r == 0 && a->op->kind->traverse ? a->op->kind->traverse(a->op, visit, arg) : r;
 }
 
 static int await_clear(PyObject *self)
 {
     PyAwait *a = (PyAwait *)self;
-    Py_CLEAR(a->value);
+    Py_CLEAR(a->op->value);
     Py_CLEAR(a->exc);
-    Py_CLEAR(a->callback);
-    Py_CLEAR(a->context);
     Py_CLEAR(a->leaving);
+    if (a->task)
+        taskwait_clear(a->task);
     return 0;
 }
 
@@ -79,17 +84,17 @@ void await_give_up(PyAwait *a)
 {
     bool ready = a->state == AWAIT_READY, done = ready && a->exc == NULL && !a->cancelled;
     a->state = AWAIT_USED;
-    if (ready && a->ops->orphan && await_orphaned(a))
-        a->ops->orphan(a);
-    else if (done && a->ops->undo)
-        a->ops->undo(a);
+    if (ready && a->op->kind->orphan && await_orphaned(a))
+        a->op->kind->orphan(a->op);
+    else if (done && a->op->kind->undo)
+        a->op->kind->undo(a->op);
 }
 
 /* Its coroutine goes on without the result. */
 static void undo(PyAwait *a)
 {
     if (a->task && a->state == AWAIT_WAITING) /* the wake-up is on its way, and undoes it (drain) */
-        Py_XSETREF(a->leaving, new_ref(Py_None));
+        await_leaves(a, new_ref(Py_None));
     else if (a->task == NULL || taskwait_end(a))
         await_give_up(a);
 }
@@ -101,10 +106,12 @@ static void await_dealloc(PyObject *self)
     if (unlikely(a->state == AWAIT_READY)) /* its task was destroyed with the result on its way */
         undo(a);
     await_clear(self);
-    if (a->ops->free)
-        a->ops->free(a);
+    if (a->op->kind->clear)
+        a->op->kind->clear(a->op);
     taskwait_free(a->task);
-    Py_CLEAR(a->obj);
+    Py_CLEAR(a->op->obj);
+    if (a->op != &a->small)
+        PyMem_RawFree(a->op);
 #if !GOPY_THREADED
     if (nspare < MOST_SPARE) {
         spare[nspare++] = a;
@@ -116,56 +123,41 @@ static void await_dealloc(PyObject *self)
 
 /* ---- for those who drive ---- */
 
-/* The first thing done with an awaitable: its operation, unless that has to wait. */
-enum await_result await_try(PyAwait *a)
+/* The first thing done with an awaitable: its operation, unless that has to wait. false: it is not new. */
+bool await_try(PyAwait *a, enum op_result *did)
 {
     if (!acas(&a->state, AWAIT_NEW, AWAIT_USED)) /* only one of two that await the same one */
-        return AWAIT_MISUSED;
+        return false;
     preempt_point();
-    enum await_result r = a->ops->begin(a, NULL);
-    a->state = r == AWAIT_PARK ? AWAIT_YIELDED : AWAIT_READY;
-    return r;
+    *did = a->op->kind->begin(a->op, NULL);
+    if (*did == OP_PARK && a->op->deadline == DEADLINE_PAST)
+        *did = op_failed(WAKE_TIMEOUT);
+    a->state = *did == OP_PARK ? AWAIT_YIELDED : AWAIT_READY;
+    return true;
 }
 
-enum await_result await_begin(PyAwait *a, struct g *gp)
+/* What a begin or finish with its G has said. */
+static enum op_result went(PyAwait *a, enum op_result did)
 {
-    if (!acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING)) /* before it can be resumed elsewhere */
-        return AWAIT_MISUSED;
-    enum await_result r = a->ops->begin(a, gp);
-    if (r != AWAIT_PARK)
-        a->state = AWAIT_READY;
-    return r;
+    a->state = did == OP_PARK || did == OP_YIELD ? AWAIT_WAITING : AWAIT_READY;
+    return did;
 }
 
-enum await_result await_finish(PyAwait *a, struct g *gp, enum wake w)
+/* To be begun, by the caller. false: it has not just been tried, or another is to begin it. */
+bool await_claim(PyAwait *a) { return acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING); }
+
+enum op_result await_begin(PyAwait *a, struct g *gp) { return went(a, a->op->kind->begin(a->op, gp)); }
+
+enum op_result await_finish(PyAwait *a, struct g *gp, enum wake w)
 {
-    enum await_result r = a->ops->finish(a, gp, w);
-    if (r != AWAIT_PARK)
-        a->state = AWAIT_READY;
-    return r;
+    return went(a, a->op->kind->finish(a->op, gp, w));
 }
 
-/* For a finish: how a wait ended that did not end well. */
-enum await_result await_failed(enum wake w)
+/* Whoever waits goes away: exc is what it is told, None that it never goes on. Steals exc. */
+void await_leaves(PyAwait *a, PyObject *exc)
 {
-    if (w == WAKE_INTERRUPT)
-        raise_main_exception();
-    else if (w != WAKE_CANCEL)
-        PyErr_NoMemory();
-    return AWAIT_RAISED;
-}
-
-/* The exception that is set: keep it until a is resumed. */
-static void keep_exception(PyAwait *a)
-{
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
-    Py_XDECREF(type);
-    Py_XDECREF(tb);
-    Py_XSETREF(a->exc, exc);
+    Py_XSETREF(a->leaving, exc);
+    a->op->leaving = exc == Py_None ? ORPHANED : LEAVES;
 }
 
 static void used(PyAwait *a)
@@ -178,16 +170,16 @@ static void used(PyAwait *a)
 PyObject *await_take(PyAwait *a)
 {
     used(a);
-    PyObject *value = a->value;
-    a->value = NULL;
+    PyObject *value = a->op->value;
+    a->op->value = NULL;
     return value;
 }
 
-/* Whoever drives a's coroutine resumes it when await_begin or await_finish has said so. */
-void await_keep(PyAwait *a, enum await_result r)
+/* Keep what a's coroutine is to be resumed with, after a begin or finish. */
+void await_keep(PyAwait *a, enum op_result did)
 {
-    if (r == AWAIT_RAISED)
-        keep_exception(a);
+    if (did == OP_RAISED)
+        Py_XSETREF(a->exc, fetch_exception());
 }
 
 /* ---- being awaited ---- */
@@ -197,39 +189,42 @@ void await_misused(void)
     PyErr_SetString(PyExc_RuntimeError, "gopy: an awaitable is good for one `await`: call again for another");
 }
 
+/* The coroutine goes on with what has come of the operation. */
+static PySendResult go_on(PyAwait *a, enum op_result did, PyObject **result)
+{
+    switch (did) {
+    case OP_DONE:
+        *result = await_take(a);
+        return PYGEN_RETURN;
+    case OP_RAISED:
+        used(a);
+        return PYGEN_ERROR;
+    default:
+        a->iterated = a->blocking = true;
+        *result = new_ref((PyObject *)a);
+        return PYGEN_NEXT;
+    }
+}
+
 static PySendResult await_send(PyObject *self, PyObject *arg, PyObject **result)
 {
     PyAwait *a = (PyAwait *)self;
+    enum op_result did;
     (void)arg;
     *result = NULL;
     switch (a->state) {
     case AWAIT_NEW:
-        switch (await_try(a)) {
-        case AWAIT_DONE:
-            *result = await_take(a);
-            return PYGEN_RETURN;
-        case AWAIT_RAISED:
-            a->state = AWAIT_USED;
-            return PYGEN_ERROR;
-        case AWAIT_PARK:
-            a->iterated = a->blocking = true;
-            *result = new_ref(self);
-            return PYGEN_NEXT;
-        default:
-            break;
-        }
+        if (await_try(a, &did))
+            return go_on(a, did, result);
         break;
+    case AWAIT_WOKEN:
+        return go_on(a, taskwait_finish(a), result);
     case AWAIT_READY:
-        if (a->exc) {
-            PyObject *exc = a->exc;
-            a->exc = NULL;
-            used(a);
-            PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-            Py_DECREF(exc);
-            return PYGEN_ERROR;
-        }
-        *result = await_take(a);
-        return PYGEN_RETURN;
+        if (a->exc == NULL)
+            return go_on(a, OP_DONE, result);
+        PyErr_SetObject((PyObject *)Py_TYPE(a->exc), a->exc);
+        Py_CLEAR(a->exc);
+        return go_on(a, OP_RAISED, result);
     case AWAIT_YIELDED:
         PyErr_SetString(
             PyExc_RuntimeError,
@@ -297,8 +292,8 @@ static PyObject *await_close(PyObject *self, PyObject *noargs)
 static PyObject *await_repr(PyObject *self)
 {
     PyAwait *a = (PyAwait *)self;
-    static const char *const states[] = {"not awaited", "awaited", "waiting", "ready", "used"};
-    return PyUnicode_FromFormat("<gopy awaitable %s [%s]>", a->ops->name, states[a->state]);
+    static const char *const states[] = {"not awaited", "awaited", "waiting", "woken", "ready", "used"};
+    return PyUnicode_FromFormat("<gopy awaitable %s [%s]>", a->op->kind->name, states[a->state]);
 }
 
 static PyMethodDef await_methods[] = {
@@ -312,7 +307,7 @@ static PyMethodDef await_methods[] = {
     {"result", await_result_method, METH_NOARGS, NULL},
     {"done", await_done, METH_NOARGS, NULL},
     {"cancelled", await_cancelled, METH_NOARGS, NULL},
-    {"_fire", await_fire, METH_NOARGS, NULL},
+    {"_expire", await_expire, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For type checkers."},
     {0},
 };

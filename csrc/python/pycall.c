@@ -19,11 +19,7 @@ PyObject *goroutine_call(Goroutine *go)
  * exception that it ended with is set, if any. */
 void end_of_forked_main(void)
 {
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
+    PyObject *exc = fetch_exception();
     /* Not Py_Exit, which goes back to a thread state that the fork has freed if this was not the main thread. */
     PyObject_CallOneArg(hooks.exit_forked, exc ? exc : Py_None);
     PyErr_Print();

@@ -1,4 +1,4 @@
-/* pychan.c: Chan, its one-sided views SendChan and RecvChan, and iteration.
+/* pychan.c: the types Chan, SendChan and RecvChan, its one-sided views, and iteration. Sending and receiving: pychanop.c.
  *
  * All three share one layout, ChanBase: a Chan has its hchan in itself, a view refers to its Chan. A value in
  * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */
@@ -84,54 +84,6 @@ static void chan_dealloc(PyObject *self)
     Py_TRASHCAN_END
 }
 
-/* ---- sending ---- */
-
-static PyObject *send_failed(enum chan_result r)
-{
-    if (r == CHAN_CLOSED)
-        PyErr_SetString(hooks.ClosedChannelError, "send on closed channel");
-    else
-        raise_chan(r);
-    return NULL;
-}
-
-static enum chan_result send_slowly(PyChan *ch, PyObject *value, int64_t deadline)
-{
-    preempt_point();
-    if (ch->c) {
-        enum chan_result r = chansend_begin(ch->c, NULL, value);
-        if (r != CHAN_BLOCK || deadline == DEADLINE_PAST)
-            return r;
-    } else if (deadline == DEADLINE_PAST) {
-        return CHAN_TIMEOUT;
-    }
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return CHAN_BLOCK; /* raised */
-    return ch->c ? chansend(ch->c, gp, value, deadline) : waitforever(gp, WAIT_CHAN_SEND_NIL, deadline);
-}
-
-static PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyChan *ch = (PyChan *)self;
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, "send", &deadline) < 0)
-        return NULL;
-    PyObject *value = new_ref(args[0]);
-    struct m *mp = getm();
-    enum chan_result r;
-    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !real_peek(&sched.attention)))
-        r = chansend(ch->c, mp->curg, value, deadline);
-    else
-        r = send_slowly(ch, value, deadline);
-    if (likely(r == CHAN_OK))
-        Py_RETURN_NONE;
-    if (!PyErr_Occurred())
-        send_failed(r);
-    Py_DECREF(value);
-    return NULL;
-}
-
 static PyObject *chan_close(PyObject *self, PyObject *noargs)
 {
     PyChan *ch = (PyChan *)self;
@@ -144,72 +96,6 @@ static PyObject *chan_close(PyObject *self, PyObject *noargs)
     else
         PyErr_SetString(hooks.ClosedChannelError, "close of closed channel");
     return NULL;
-}
-
-/* ---- receiving ---- */
-
-static enum chan_result recv_slowly(PyChan *ch, void **elem, int64_t deadline)
-{
-    preempt_point();
-    if (ch->c) {
-        enum chan_result r = chanrecv_begin(ch->c, NULL, elem);
-        if (r != CHAN_BLOCK || deadline == DEADLINE_PAST)
-            return r;
-    } else if (deadline == DEADLINE_PAST) {
-        return CHAN_TIMEOUT;
-    }
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return CHAN_BLOCK; /* raised */
-    return ch->c ? chanrecv(ch->c, gp, elem, deadline) : waitforever(gp, WAIT_CHAN_RECEIVE_NIL, deadline);
-}
-
-/* CHAN_OK: *value is a new reference. CHAN_CLOSED: it is NULL. Otherwise an exception is set. */
-static inline enum chan_result receive(PyChan *ch, PyObject **value, int64_t deadline)
-{
-    struct m *mp = getm();
-    enum chan_result r;
-    void *elem = NULL;
-    if (likely(mp && mp->curg && ch->c && deadline != DEADLINE_PAST && !real_peek(&sched.attention)))
-        r = chanrecv(ch->c, mp->curg, &elem, deadline);
-    else
-        r = recv_slowly(ch, &elem, deadline);
-    *value = elem;
-    if (r == CHAN_OK && unlikely(ch->c->timed) && (*value = time_object(elem)) == NULL)
-        r = CHAN_NOMEM;
-    if (unlikely(r > CHAN_CLOSED) && !PyErr_Occurred())
-        raise_chan(r);
-    return r;
-}
-
-static PyObject *chan_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyChan *ch = (PyChan *)self;
-    PyObject *value;
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "recv", &deadline) < 0)
-        return NULL;
-    if (unlikely(receive(ch, &value, deadline) == CHAN_CLOSED))
-        return new_ref(ch->owner->zero);
-    return value;
-}
-
-static PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyChan *ch = (PyChan *)self;
-    PyObject *value;
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) &&
-        parse_timeout_kw(args, nargs, 0, kwnames, "recv_ok", &deadline) < 0)
-        return NULL;
-    enum chan_result r = receive(ch, &value, deadline);
-    if (unlikely(r > CHAN_CLOSED))
-        return NULL;
-    if (r == CHAN_CLOSED)
-        value = new_ref(ch->owner->zero);
-    PyObject *pair = PyTuple_Pack(2, value, r == CHAN_OK ? Py_True : Py_False);
-    Py_DECREF(value);
-    return pair;
 }
 
 /* ---- the rest of the protocol ---- */
@@ -300,9 +186,7 @@ static PyObject *chan_iter(PyObject *self)
 
 static PyObject *iter_next(PyObject *self)
 {
-    PyObject *value;
-    receive(((ChanIter *)self)->ch, &value, NEVER);
-    return value; /* NULL without an exception: closed and drained */
+    return chan_next((PyObject *)((ChanIter *)self)->ch);
 }
 
 static PyObject *iter_anext(PyObject *self) { return chan_anext((PyObject *)((ChanIter *)self)->ch); }
@@ -351,14 +235,17 @@ static int iter_traverse(PyObject *self, visitproc visit, void *arg)
      "Parks and times out as recv() does."}
 
 #define ASEND                                                                                                \
-    {"asend", chan_asend, METH_O,                                                                            \
-     "asend($self, value, /)\n--\n\nAn awaitable: send() for `async def` and generator goroutines, and asyncio."}
+    {"asend", FASTKW(chan_asend),                                                                            \
+     "asend($self, value, /, *, timeout=None)\n--\n\n"                                                        \
+     "An awaitable: send() for `async def` and generator goroutines, and asyncio."}
 #define ARECV                                                                                                \
-    {"arecv", chan_arecv, METH_NOARGS,                                                                       \
-     "arecv($self)\n--\n\nAn awaitable: recv() for `async def` and generator goroutines, and asyncio."}
+    {"arecv", FASTKW(chan_arecv),                                                                            \
+     "arecv($self, *, timeout=None)\n--\n\n"                                                                 \
+     "An awaitable: recv() for `async def` and generator goroutines, and asyncio."}
 #define ARECV_OK                                                                                             \
-    {"arecv_ok", chan_arecv_ok, METH_NOARGS,                                                                 \
-     "arecv_ok($self)\n--\n\nAn awaitable: recv_ok() for `async def` and generator goroutines, and asyncio."}
+    {"arecv_ok", FASTKW(chan_arecv_ok),                                                                      \
+     "arecv_ok($self, *, timeout=None)\n--\n\n"                                                              \
+     "An awaitable: recv_ok() for `async def` and generator goroutines, and asyncio."}
 
 static PyMethodDef send_methods[] = {SEND, ASEND, CLOSE, GENERIC, {0}};
 static PyMethodDef recv_methods[] = {RECV, RECV_OK, ARECV, ARECV_OK, GENERIC, {0}};

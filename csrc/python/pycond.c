@@ -8,7 +8,7 @@ typedef struct {
     PyObject *weakrefs;
 } SyncCond;
 
-struct cond *cond_of(PyObject *self) { return &((SyncCond *)self)->c; }
+static struct cond *cond_of(PyObject *self) { return &((SyncCond *)self)->c; }
 
 static int check_locker(PyObject *l)
 {
@@ -86,96 +86,207 @@ static int set_L(PyObject *self, PyObject *l, void *closure)
     return 0;
 }
 
-/* Call l.lock() or l.unlock(); SYNC_BLOCK: raised. */
-static enum sync_result call_locker(PyObject *l, const char *method)
+/* ---- waiting ---- */
+
+/* Two waits, one after the other: for the signal, and for L. Whatever ends the first, the second must succeed: an
+ * interrupt, a cancellation or a timeout is told when L is locked. The deadline is the first's alone. Memory of its own,
+ * since the sudog is on a queue while the stack may be swapped out. */
+struct condop {
+    struct op op;
+    struct sudog sg; /* of the first wait */
+    PyObject *l;
+    bool own;       /* L is locked without a call */
+    bool relocks;   /* it is in the second */
+    bool locked;    /* L is locked again */
+    enum wake wake; /* how the first ended, or what has overtaken it: WAKE_OP, it was signalled */
+    PyObject *exc;  /* to be raised once L is locked, or NULL */
+};
+
+/* Call l.lock() or l.unlock(). false: raised. */
+static bool call_locker(PyObject *l, const char *method)
 {
     PyObject *r = PyObject_CallMethod(l, method, NULL);
     Py_XDECREF(r);
-    return r ? SYNC_OK : SYNC_BLOCK;
+    return r != NULL;
 }
 
-/* The RWMutex that l is or is a side of, if it is one of our own types and not a subclass. */
-static struct rwmutex *rwmutex_of(PyObject *l, bool *write)
+/* It goes on without the signal, if it was signalled: that is for another one. */
+static void pass_on(struct condop *cw, enum wake w)
 {
-    *write = Py_TYPE(l) == &RWMutex_Type;
-    return *write ? &((SyncRWMutex *)l)->rw : Py_TYPE(l) == &RLocker_Type ? &((RLocker *)l)->rw->rw : NULL;
+    if (cw->wake == WAKE_OP)
+        condsignal(cond_of(cw->op.obj));
+    cw->wake = w;
 }
 
-static int release(PyObject *l)
+/* A wait has ended with w. Its exception is taken here, as an interrupt would end the second wait, too. */
+static void failed(struct condop *cw, enum wake w)
 {
-    bool write;
-    struct rwmutex *rw = rwmutex_of(l, &write);
-    if (rw)
-        return rwmutex_release(rw, write);
-    if (Py_TYPE(l) == &Mutex_Type && mutexunlock_fast(&((SyncMutex *)l)->mu))
-        return 0;
-    return call_locker(l, "unlock") == SYNC_OK ? 0 : -1;
+    pass_on(cw, w);
+    op_failed(w);
+    PyObject *exc = PyErr_Occurred() ? fetch_exception() : NULL;
+    if (cw->exc == NULL)
+        cw->exc = exc;
+    else
+        Py_XDECREF(exc);
 }
 
-static enum sync_result lock_once(PyObject *l, struct g *gp)
+static enum op_result relocked(struct condop *cw)
 {
-    bool write;
-    struct rwmutex *rw = rwmutex_of(l, &write);
-    return rw                          ? rwlock(rw, gp, write, NEVER)
-           : Py_TYPE(l) == &Mutex_Type ? mutexlock(&((SyncMutex *)l)->mu, gp, NEVER)
-                                       : call_locker(l, "lock");
-}
-
-/* Lock l again, whatever comes: an interrupt of the main goroutine is raised after that. An exception may be
- * set, and stays set. -> -1 if one is set at the end */
-static int acquire_again(PyObject *l, struct g *gp)
-{
-    PyObject *type, *exc, *tb;
-    enum sync_result r;
-    PyErr_Fetch(&type, &exc, &tb);
-    while ((r = lock_once(l, gp)) != SYNC_OK) {
-        if (r != SYNC_BLOCK)
-            raise_sync(r);
-        if (type && r == SYNC_INTERRUPT) { /* one is enough */
-            PyErr_Clear();
-            continue;
-        }
-        Py_CLEAR(type);
-        Py_CLEAR(exc);
-        Py_CLEAR(tb);
-        PyErr_Fetch(&type, &exc, &tb);
-        if (r != SYNC_INTERRUPT)
-            break;
+    cw->locked = true;
+    if (cw->wake == WAKE_OP)
+        return op_none(&cw->op);
+    if (cw->exc) {
+        raise_exception(cw->exc);
+        cw->exc = NULL;
     }
-    PyErr_Restore(type, exc, tb);
-    return type ? -1 : 0;
+    return OP_RAISED;
+}
+
+/* Begin the second wait. */
+static enum op_result relock(struct condop *cw, struct g *gp)
+{
+    cw->relocks = true;
+    cw->op.deadline = NEVER;
+    if (!cw->own)
+        return call_locker(cw->l, "lock") ? relocked(cw) : OP_RAISED;
+    return lock_begin(cw->l, gp) == SYNC_OK ? relocked(cw) : OP_PARK;
+}
+
+static enum op_result cond_begin(struct op *op, struct g *gp)
+{
+    struct condop *cw = OP_OF(struct condop, op);
+    struct cond *c = cond_of(op->obj);
+    if (gp == NULL)
+        return OP_PARK;
+    condadd(c, gp, &cw->sg);
+    if (!(cw->own && lock_release(cw->l)) && !call_locker(cw->l, "unlock")) {
+        condremove(c, &cw->sg);
+        return OP_RAISED;
+    }
+    return condwait_begin(c, gp, &cw->sg) == SYNC_PARK ? OP_PARK : relock(cw, gp);
+}
+
+/* Whoever waited never goes on: L is for others, and so is the signal. */
+static void cond_orphan(struct op *op)
+{
+    struct condop *cw = OP_OF(struct condop, op);
+    if (cw->locked) {
+        cw->locked = false;
+        lock_release(cw->l);
+        pass_on(cw, WAKE_CANCEL);
+    }
+}
+
+static enum op_result cond_leave(struct condop *cw, struct g *gp, enum wake w)
+{
+    if (cw->relocks) {
+        enum sync_result r = lock_finish(cw->l, gp, w);
+        if (r == SYNC_PARK)
+            return OP_PARK;
+        cw->locked = r == SYNC_OK;
+        cond_orphan(&cw->op);
+    } else if (condwait_finish(cond_of(cw->op.obj), &cw->sg, w) == SYNC_OK) {
+        pass_on(cw, WAKE_CANCEL);
+    }
+    return OP_RAISED;
+}
+
+static enum op_result cond_finish(struct op *op, struct g *gp, enum wake w)
+{
+    struct condop *cw = OP_OF(struct condop, op);
+    if (op->leaving == ORPHANED)
+        return cond_leave(cw, gp, w);
+    if (!cw->relocks) {
+        if (condwait_finish(cond_of(op->obj), &cw->sg, w) != SYNC_OK) {
+            cw->wake = w;
+            failed(cw, w);
+        }
+        return relock(cw, gp);
+    }
+    enum sync_result r = lock_finish(cw->l, gp, w);
+    if (r == SYNC_OK)
+        return relocked(cw);
+    if (r == SYNC_PARK)
+        return OP_PARK;
+    failed(cw, w);
+    return relock(cw, gp);
+}
+
+/* It goes on with L, but not for the signal. */
+static void cond_undo(struct op *op) { pass_on(OP_OF(struct condop, op), WAKE_CANCEL); }
+
+static void cond_op_clear(struct op *op)
+{
+    Py_CLEAR(OP_OF(struct condop, op)->l);
+    Py_CLEAR(OP_OF(struct condop, op)->exc);
+}
+
+static int cond_op_traverse(struct op *op, visitproc visit, void *arg)
+{
+    Py_VISIT(OP_OF(struct condop, op)->l);
+    return 0;
+}
+
+static const struct op_kind cond_kind = {
+    .name = "Cond.await_",
+    .begin = cond_begin,
+    .finish = cond_finish,
+    .undo = cond_undo,
+    .orphan = cond_orphan,
+    .clear = cond_op_clear,
+    .traverse = cond_op_traverse,
+    .size = sizeof(struct condop),
+};
+
+/* timeout=0 lets go of L, too. */
+static int parse_wait(const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                      int64_t *deadline)
+{
+    *deadline = NEVER;
+    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, name, deadline) < 0)
+        return -1;
+    if (*deadline == DEADLINE_PAST)
+        *deadline = nanotime();
+    return 0;
 }
 
 static PyObject *cond_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    struct cond *c = &((SyncCond *)self)->c;
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "wait", &deadline) < 0)
+    int64_t deadline;
+    if (parse_wait("wait", args, nargs, kwnames, &deadline) < 0)
         return NULL;
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return NULL;
-    struct sudog *sg = PyMem_RawMalloc(sizeof(*sg)); /* not on this stack, which is swapped out */
-    if (sg == NULL)
+    struct condop *cw = PyMem_RawMalloc(sizeof(*cw));
+    if (cw == NULL)
         return PyErr_NoMemory();
     PyObject *l = get_L(self, NULL);
-    condadd(c, gp, sg);
-    int failed = release(l);
-    if (failed) {
-        condremove(c, sg);
-    } else {
-        enum sync_result r = condwait_begin(c, gp, sg);
-        if (r == SYNC_PARK)
-            r = condwait_finish(c, sg, gowait(gp, deadline));
-        if (unlikely(r != SYNC_OK))
-            raise_sync(r);
-        failed = acquire_again(l, gp);
-    }
-    PyMem_RawFree(sg);
-    Py_DECREF(l);
-    if (failed)
+    /* A subclass may have its own lock() and unlock(). */
+    bool exact = Py_TYPE(l) == &Mutex_Type || Py_TYPE(l) == &RWMutex_Type || Py_TYPE(l) == &RLocker_Type;
+    *cw = (struct condop){.op = {.kind = &cond_kind, .obj = self, .deadline = deadline}, .l = l, .own = exact};
+    PyObject *r = op_run(&cw->op);
+    cond_op_clear(&cw->op);
+    PyMem_RawFree(cw);
+    return r;
+}
+
+static PyObject *cond_await_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t deadline;
+    if (parse_wait("await_", args, nargs, kwnames, &deadline) < 0)
         return NULL;
-    Py_RETURN_NONE;
+    PyObject *l = get_L(self, NULL);
+    PyAwait *a = NULL;
+    if (!PyObject_TypeCheck(l, &Mutex_Type) && Py_TYPE(l) != &RLocker_Type)
+        type_error("L", "a Mutex, an RWMutex or its rlocker() to be awaited with", l);
+    else
+        a = await_new(&cond_kind, self, NULL, deadline);
+    if (a == NULL) {
+        Py_DECREF(l);
+        return NULL;
+    }
+    struct condop *cw = OP_OF(struct condop, a->op);
+    cw->l = l;
+    cw->own = true;
+    return (PyObject *)a;
 }
 
 static PyObject *cond_signal(PyObject *self, PyObject *noargs)
@@ -201,8 +312,8 @@ static PyMethodDef cond_methods[] = {
      "L must be locked: what its unlock() raises is raised, and nothing is changed. Others may have run in\n"
      "between, so: `while not condition(): cond.wait()`. TimeoutError after `timeout` seconds; L is then\n"
      "locked again too, however long that takes."},
-    {"await_", cond_await_, METH_NOARGS,
-     "await_($self)\n--\n\n"
+    {"await_", (PyCFunction)(void (*)(void))cond_await_, METH_FASTCALL | METH_KEYWORDS,
+     "await_($self, *, timeout=None)\n--\n\n"
      "An awaitable: wait() for `async def` and generator goroutines, and asyncio.\n\n"
      "L must be one of gopy's own locks. However the wait ends, L is locked again then."},
     {"signal", cond_signal, METH_NOARGS,

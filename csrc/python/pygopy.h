@@ -34,40 +34,25 @@ typedef struct pychan {
     struct hchan own;
 } PyChan;
 
+#include "pyop.h"
+
 /* An awaitable, see pyawait.c. */
-enum await_result { AWAIT_DONE, AWAIT_PARK, AWAIT_RAISED, AWAIT_MISUSED };
-enum await_state { AWAIT_NEW, AWAIT_YIELDED, AWAIT_WAITING, AWAIT_READY, AWAIT_USED };
+enum await_state { AWAIT_NEW, AWAIT_YIELDED, AWAIT_WAITING, AWAIT_WOKEN, AWAIT_READY, AWAIT_USED };
 
-typedef struct pyawait PyAwait;
-
-struct await_ops {
-    const char *name;
-    enum await_result (*begin)(PyAwait *a, struct g *gp);
-    enum await_result (*finish)(PyAwait *a, struct g *gp, enum wake w);
-    void (*undo)(PyAwait *a);
-    void (*orphan)(PyAwait *a);
-    void (*free)(PyAwait *a); /* what is in data */
-    int (*traverse)(PyAwait *a, visitproc visit, void *arg);
-};
-
-struct pyawait {
+typedef struct pyawait {
     PyObject_HEAD
-    const struct await_ops *ops;
-    PyObject *obj;   /* the channel, the lock, ... */
-    PyObject *value; /* what to send; then the result */
-    PyObject *exc;
-    PyObject *callback, *context; /* asyncio's */
-    PyObject *
-        leaving; /* the CancelledError of a task that is to be cancelled as soon as can be; None: its coroutine
-                          goes on no more */
-    struct taskwait *task;
-    void *data;    /* the operation's own */
-    int64_t when;  /* likewise */
-    uint8_t state; /* enum await_state */
-    bool iterated; /* yielded by itself, not by a generator: it is resumed, not its generator */
-    bool blocking, cancelled;
-    struct gwait wait; /* of the goroutine that awaits it */
-};
+    struct op *op;         /* `small`, or memory of its own for a kind that has more to keep */
+    PyObject *exc;         /* READY: what its coroutine is resumed with, or NULL: with op->value */
+    PyObject *leaving;     /* the CancelledError of a task that is to be cancelled as soon as can be; None: its
+                              coroutine goes on no more */
+    struct taskwait *task; /* of a task that waits, or has waited; see pyasyncio.c */
+    uint8_t state;         /* enum await_state */
+    bool iterated;         /* yielded by itself, not by a generator: it is resumed, not its generator */
+    bool blocking;         /* asyncio's _asyncio_future_blocking */
+    bool cancelled;        /* asyncio's cancel() has ended the wait */
+    struct op small;
+    struct gwait wait; /* of the stackless goroutine that awaits it */
+} PyAwait;
 
 /* Nobody resumes it: what it gets is for others. */
 static inline bool await_orphaned(PyAwait *a) { return a->leaving == Py_None; }
@@ -97,7 +82,8 @@ typedef struct {
     uint32_t seq;
     bool opened;
     uint8_t tcp;    /* 1: it is, 2: it is not, 0: nobody has asked */
-    PyObject *peer; /* bytes, the address that accept() got, or NULL */
+    PyObject *peer;   /* bytes, the address that accept() got, or NULL */
+    PyObject *unread; /* bytes that a cancelled read_full() had got, or NULL; whoever has the reading side's */
     PyObject *weakrefs;
 } NetFD;
 
@@ -105,12 +91,19 @@ typedef struct {
 enum step { DONE, AGAIN, FAILED, RAISED };
 
 struct netop {
-    enum step (*step)(struct netop *op, int fd);
-    PyObject *result;
+    struct op op;
+    enum step (*step)(struct netop *io, int fd);
+    enum op_result (*result)(struct netop *io); /* after DONE */
+    PyObject *got;                              /* what the step has made, or NULL */
+    PyObject *held;                             /* a reference for as long as the operation lives, or NULL */
     char *buf;
-    Py_ssize_t len, done;
+    Py_ssize_t len, done; /* of buf, and how much of it */
     PyObject *const *args;
+    Py_buffer view; /* whose buf it is; its obj NULL: another's */
+    struct iowait w;
     bool drained; /* see iowait_end */
+    bool nothing; /* it reads no bytes: there is no step */
+    bool turn;    /* it has its side of the descriptor, and waits only for its task to go on */
 };
 
 static inline Goroutine *goroutine_of(struct g *gp)
@@ -132,13 +125,15 @@ extern struct hooks {
     PyObject *adopt;       /* (): the main thread has joined */
     PyObject *exit_forked; /* (exception or None): the end of a child forked by another goroutine than main */
     PyObject *loop_queue;  /* (): the LoopQueue of the running asyncio loop (gopy/_asyncio.py) */
+    PyObject *once_ado;   /* (Once, fn): the coroutine of Once.ado() (gopy/_asyncio.py) */
     PyObject *close_asyncgen; /* (async generator): a stackless goroutine has left it unfinished */
     PyObject *Panic, *ClosedChannelError, *Goexit;
 } hooks;
 
 /* pyhost.c */
 int host_init(unsigned long main_ident);
-int raise_chan(enum chan_result r); /* -1, with the exception that r stands for */
+PyObject *fetch_exception(void);     /* the exception that is set, which is set no more */
+void raise_exception(PyObject *exc); /* steals exc */
 void wait_for_memory(struct m *mp);
 void nap(int i); /* detached: for who waits in a loop for another thread, before the i-th look */
 void pyhost_before_fork(void);
@@ -149,13 +144,13 @@ uintptr_t sections_leave(PyThreadState *ts);
 void sections_enter(PyThreadState *ts, uintptr_t sections);
 struct g *getg_or_raise(void);                                       /* a preempt_point(), too */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None; 0: deadline past */
+int64_t deadline_after(int64_t ns); /* of a duration that parse_duration gave */
 int parse_duration(PyObject *o, const char *name,
                    int64_t *ns); /* seconds; 0: none or less, NEVER: for ever */
 int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
                      const char *fn, int64_t *deadline);
 bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted); /* false: raised */
 int type_error(const char *arg, const char *wanted, PyObject *got);
-#define DEADLINE_PAST ((int64_t)0)
 #define MOST_CASES 65536 /* of a select */
 
 /* pypanic.c */
@@ -244,60 +239,54 @@ void end_of_forked_main(void);
 
 /* pystackless.c */
 void stackless_step(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go);
+
+/* pycoroutine.c */
 bool is_coroutine(PyObject *o);
+PySendResult coroutine_throw(PyObject *coro, PyObject **result); /* the exception that is set */
+PySendResult coroutine_resume(PyObject *coro, PyAwait *a, PyObject **result); /* with a's outcome; NULL: None */
+PyAwait *coroutine_yielded(PyObject *yielded, enum op_result *did);
 enum fn_kind { FN_PLAIN, FN_GENERATOR, FN_COROUTINE };
 int kind_of(PyObject *fn, Py_ssize_t n, const char *name);
 
 /* pyawait.c */
-PyAwait *await_new(const struct await_ops *ops, PyObject *obj, PyObject *value);
-enum await_result await_try(PyAwait *a);
-enum await_result await_begin(PyAwait *a, struct g *gp);
-enum await_result await_finish(PyAwait *a, struct g *gp, enum wake w);
-enum await_result await_failed(enum wake w);
-void await_keep(PyAwait *a, enum await_result r);
+PyAwait *await_new(const struct op_kind *kind, PyObject *obj, PyObject *value, int64_t deadline);
+bool await_try(PyAwait *a, enum op_result *did);
+bool await_claim(PyAwait *a);
+enum op_result await_begin(PyAwait *a, struct g *gp);
+enum op_result await_finish(PyAwait *a, struct g *gp, enum wake w);
+void await_keep(PyAwait *a, enum op_result did);
 PyObject *await_take(PyAwait *a);
+void await_leaves(PyAwait *a, PyObject *exc);
 void await_give_up(PyAwait *a);
 void await_misused(void);
 
 /* pyasyncio.c */
 void taskwait_free(struct taskwait *tw);
+int taskwait_traverse(struct taskwait *tw, visitproc visit, void *arg);
+void taskwait_clear(struct taskwait *tw);
 bool taskwait_end(PyAwait *a);
-void await_give_back(PyAwait *a, struct hchan *c); /* for an undo: a->value was received from c */
-bool await_leave(
-    PyAwait *a); /* off the queue it waits in for a task; false: it does not, or is being woken */
+enum op_result taskwait_finish(PyAwait *a);
+void chan_give_back(struct hchan *c, PyObject *value); /* for an undo: value was received from c; steals it */
+bool await_leave(PyAwait *a); /* end its wait for a task; false: it does not wait, or is being woken */
 PyObject *await_get_loop(PyObject *self, PyObject *noargs);
 PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *await_cancel(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *await_result_method(PyObject *self, PyObject *noargs);
 PyObject *await_done(PyObject *self, PyObject *noargs);
 PyObject *await_cancelled(PyObject *self, PyObject *noargs);
-PyObject *await_fire(PyObject *self, PyObject *noargs);
+PyObject *await_expire(PyObject *self, PyObject *noargs);
 PyObject *await_get_blocking(PyObject *self, void *closure);
 int await_set_blocking(PyObject *self, PyObject *value, void *closure);
 
-/* pychanawait.c */
-extern const struct await_ops sleep_await;
-PyObject *chan_asend(PyObject *self, PyObject *value);
-PyObject *chan_arecv(PyObject *self, PyObject *noargs);
-PyObject *chan_arecv_ok(PyObject *self, PyObject *noargs);
+/* pychanop.c */
+PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *chan_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *chan_next(PyObject *ch);
+PyObject *chan_asend(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *chan_arecv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *chan_arecv_ok(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *chan_anext(PyObject *ch);
-PyObject *core_aselect(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
-PyObject *core_asleep(PyObject *self, PyObject *seconds);
-PyObject *core_agosched(PyObject *self, PyObject *noargs);
-PyObject *goroutine_ajoin(PyObject *self, PyObject *noargs);
-
-/* pysyncawait.c */
-PyObject *sync_alock(PyObject *self, PyObject *noargs);
-PyObject *sync_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
-PyObject *rwmutex_arlock(PyObject *self, PyObject *noargs);
-PyObject *waitgroup_await_(PyObject *self, PyObject *noargs);
-PyObject *cond_await_(PyObject *self, PyObject *noargs);
-
-/* pyselect.c */
-Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs);
-PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
-                        Py_ssize_t dflt);
-uint32_t select_seed(void);
 
 /* pygoroutine.c */
 Goroutine *goroutine_new(PyObject *fn);
@@ -309,18 +298,23 @@ extern Goroutine *main_goroutine;
 
 /* pymutex.c */
 PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* a tp_new */
-int raise_sync(enum sync_result r);                    /* -1, with the exception that r stands for */
-int mutex_acquire(struct mutex *mu, int64_t deadline); /* -1: raised */
+
+/* pylock.c: l is a Mutex, an RWMutex, or the RLocker of one */
+enum op_result sync_result(struct op *op, enum sync_result r, enum wake w);
+enum sync_result lock_begin(PyObject *l, struct g *gp);
+enum sync_result lock_finish(PyObject *l, struct g *gp, enum wake w);
+bool lock_release(PyObject *l); /* false: it was not locked so */
+PyObject *lock_slowly(PyObject *l, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *rlock_slowly(PyObject *rw, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *lock_alock(PyObject *l, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *lock_aexit(PyObject *l, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rwmutex_arlock(PyObject *rw, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+int mutex_acquire(struct mutex *mu); /* -1: raised */
 
 /* pyrwmutex.c */
-int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline); /* -1: raised */
-int rwmutex_release(struct rwmutex *rw, bool write);                   /* likewise */
-
-/* pycond.c */
-struct cond *cond_of(PyObject *self);
+int rwmutex_release(struct rwmutex *rw, bool write); /* -1: raised */
 
 /* pywaitgroup.c */
-struct waitgroup *waitgroup_of(PyObject *self);
 int waitgroup_done(PyObject *group); /* -1: raised */
 /* pytime.c */
 int time_init(PyObject *nilchan);
@@ -333,13 +327,14 @@ PyObject *raise_errno(int err); /* NULL, with the OSError */
 void raise_io(enum io_result r, int err);
 
 /* pynetop.c */
-enum step netop_go_on(NetFD *self, struct netop *op, struct iowait *w, struct g *gp, enum io_result r);
-bool netop_aim(NetFD *self, struct iowait *w);
-int netop_run(NetFD *self, enum pollmode mode, struct netop *op);
-enum step step_read(struct netop *op, int fd), step_nothing(struct netop *op, int fd);
-enum step step_read_into(struct netop *op, int fd), step_read_full(struct netop *op, int fd);
-enum step step_write(struct netop *op, int fd), step_accept(struct netop *op, int fd);
-enum step step_call(struct netop *op, int fd);
+extern const struct op_kind netop_late, netop_write;
+void netop_clear(struct op *op);
+bool netfd_is_open(NetFD *f);
+enum step step_read(struct netop *io, int fd);
+enum step step_read_into(struct netop *io, int fd), step_read_full(struct netop *io, int fd);
+enum step step_write(struct netop *io, int fd), step_accept(struct netop *io, int fd);
+enum step step_call(struct netop *io, int fd);
+enum op_result result_got(struct netop *io), result_done(struct netop *io);
 
 static inline struct g *current_g(void)
 {
@@ -348,8 +343,8 @@ static inline struct g *current_g(void)
 }
 
 /* the functions of the other files, gathered by pymodule.c */
-extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], runtime_functions[];
-extern PyMethodDef offload_functions[], io_functions[], signal_functions[], preempt_functions[];
+extern PyMethodDef goroutine_functions[], select_functions[], time_functions[], sleep_functions[], runtime_functions[];
+extern PyMethodDef coroutine_functions[], offload_functions[], io_functions[], signal_functions[], preempt_functions[];
 extern PyMethodDef eventloop_functions[], dump_functions[];
 extern PyObject *default_case;
 

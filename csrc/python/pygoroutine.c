@@ -235,31 +235,44 @@ static PyObject *get_stackless(PyObject *self, void *closure)
     return PyBool_FromLong(((Goroutine *)self)->g.kind == GSTACKLESS);
 }
 
+static enum op_result join_op_begin(struct op *op, struct g *gp)
+{
+    struct g *other = &((Goroutine *)op->obj)->g;
+    if (gp == other) {
+        PyErr_SetString(PyExc_RuntimeError, "a goroutine cannot join itself");
+        return OP_RAISED;
+    }
+    return goroutine_join_begin(gp, other) ? OP_PARK : op_none(op);
+}
+
+static enum op_result join_op_finish(struct op *op, struct g *gp, enum wake w)
+{
+    goroutine_join_finish(gp, &((Goroutine *)op->obj)->g, w);
+    return w == WAKE_OP ? op_none(op) : op_failed(w);
+}
+
+static const struct op_kind join_kind = {.name = "ajoin", .begin = join_op_begin, .finish = join_op_finish};
+
+static int parse_join(const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                      int64_t *deadline)
+{
+    if (nargs == 1 && kwnames == NULL)
+        return parse_timeout(args[0], "timeout", deadline);
+    return parse_timeout_kw(args, nargs, 0, kwnames, name, deadline);
+}
+
 static PyObject *goroutine_join_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    preempt_point();
-    Goroutine *go = (Goroutine *)self;
-    int64_t deadline = NEVER;
-    if (nargs == 1 && kwnames == NULL) {
-        if (parse_timeout(args[0], "timeout", &deadline) < 0)
-            return NULL;
-    } else if (parse_timeout_kw(args, nargs, 0, kwnames, "join", &deadline) < 0) {
+    struct op op = {.kind = &join_kind, .obj = self};
+    return parse_join("join", args, nargs, kwnames, &op.deadline) < 0 ? NULL : op_run(&op);
+}
+
+static PyObject *goroutine_ajoin(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t deadline;
+    if (parse_join("ajoin", args, nargs, kwnames, &deadline) < 0)
         return NULL;
-    }
-    if (aload(&go->g.status) == Gdead)
-        Py_RETURN_NONE;
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return NULL;
-    if (gp == &go->g) {
-        PyErr_SetString(PyExc_RuntimeError, "a goroutine cannot join itself");
-        return NULL;
-    }
-    enum wake w = deadline == DEADLINE_PAST ? WAKE_TIMEOUT : goroutine_join(gp, &go->g, deadline);
-    if (w == WAKE_OP)
-        Py_RETURN_NONE;
-    raise_chan(w == WAKE_TIMEOUT ? CHAN_TIMEOUT : w == WAKE_INTERRUPT ? CHAN_INTERRUPT : CHAN_NOMEM);
-    return NULL;
+    return (PyObject *)await_new(&join_kind, self, NULL, deadline);
 }
 
 static PyObject *goroutine_stack(PyObject *self, PyObject *noargs)
@@ -296,8 +309,8 @@ static PyMethodDef goroutine_methods[] = {
     {"join", (PyCFunction)(void (*)(void))goroutine_join_, METH_FASTCALL | METH_KEYWORDS,
      "join($self, timeout=None)\n--\n\nPark until this goroutine is dead, however it ended.\n\n"
      "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic."},
-    {"ajoin", goroutine_ajoin, METH_NOARGS,
-     "ajoin($self)\n--\n\nAn awaitable: join() for `async def` and generator goroutines, and asyncio."},
+    {"ajoin", (PyCFunction)(void (*)(void))goroutine_ajoin, METH_FASTCALL | METH_KEYWORDS,
+     "ajoin($self, timeout=None)\n--\n\nAn awaitable: join() for `async def` and generator goroutines, and asyncio."},
     {"stack", goroutine_stack, METH_NOARGS,
      "stack($self)\n--\n\nIts Python stack as text, parked or running, under a header as in Go's dumps."},
     {0},

@@ -351,19 +351,22 @@ struct g *getg_or_raise(void)
     return gp;
 }
 
-int raise_chan(enum chan_result r)
+PyObject *fetch_exception(void)
 {
-    switch (r) {
-    case CHAN_BLOCK:
-    case CHAN_TIMEOUT:
-        PyErr_SetString(PyExc_TimeoutError, "timed out");
-        return -1;
-    case CHAN_INTERRUPT:
-        return raise_main_exception();
-    default:
-        PyErr_NoMemory();
-        return -1;
-    }
+    PyObject *type, *exc, *tb;
+    PyErr_Fetch(&type, &exc, &tb);
+    PyErr_NormalizeException(&type, &exc, &tb);
+    if (tb)
+        PyException_SetTraceback(exc, tb);
+    Py_XDECREF(type);
+    Py_XDECREF(tb);
+    return exc;
+}
+
+void raise_exception(PyObject *exc)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+    Py_DECREF(exc);
 }
 
 int type_error(const char *arg, const char *wanted, PyObject *got)
@@ -408,13 +411,15 @@ int parse_duration(PyObject *o, const char *name, int64_t *ns)
     return 0;
 }
 
+int64_t deadline_after(int64_t ns) { return ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime() + ns; }
+
 /* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
 {
     int64_t ns = NEVER;
     if (o != Py_None && parse_duration(o, name, &ns) < 0)
         return -1;
-    *deadline = ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime() + ns;
+    *deadline = deadline_after(ns);
     return 0;
 }
 

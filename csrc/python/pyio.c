@@ -11,16 +11,10 @@ PyObject *raise_errno(int err)
 
 void raise_io(enum io_result r, int err)
 {
-    switch (r) {
-    case IO_CLOSED:
-        raise_errno(EBADF);
-        return;
-    case IO_ERRNO:
-        raise_errno(err);
-        return;
-    default:
-        raise_chan(r == IO_TIMEOUT ? CHAN_TIMEOUT : r == IO_INTERRUPT ? CHAN_INTERRUPT : CHAN_NOMEM);
-    }
+    if (r == IO_CLOSED || r == IO_ERRNO)
+        raise_errno(r == IO_CLOSED ? EBADF : err);
+    else
+        op_failed(r == IO_TIMEOUT ? WAKE_TIMEOUT : r == IO_INTERRUPT ? WAKE_INTERRUPT : WAKE_NOMEM);
 }
 
 static int parse_fd(PyObject *o)
@@ -30,113 +24,99 @@ static int parse_fd(PyObject *o)
     return PyObject_AsFileDescriptor(o);
 }
 
-static PyObject *wait_fd(const char *name, enum pollmode mode, PyObject *const *args, Py_ssize_t nargs,
+/* ---- waiting for a descriptor ---- */
+
+struct fdop {
+    struct op op;
+    int fd;
+    struct iowait w;
+};
+
+static enum op_result fd_result(struct op *op, enum io_result r)
+{
+    if (r == IO_OK)
+        return op_none(op);
+    if (r == IO_PARK)
+        return OP_PARK;
+    if (r != IO_CANCEL)
+        raise_io(r, OP_OF(struct fdop, op)->w.err);
+    return OP_RAISED;
+}
+
+static enum op_result fd_begin(struct op *op, struct g *gp, enum pollmode mode)
+{
+    struct fdop *f = OP_OF(struct fdop, op);
+    return fd_result(op, fdwait_begin(&f->w, f->fd, mode, gp));
+}
+
+static enum op_result read_begin(struct op *op, struct g *gp) { return fd_begin(op, gp, POLL_READ); }
+
+static enum op_result write_begin(struct op *op, struct g *gp) { return fd_begin(op, gp, POLL_WRITE); }
+
+static enum op_result fd_finish(struct op *op, struct g *gp, enum wake how)
+{
+    return fd_result(op, fdwait_finish(&OP_OF(struct fdop, op)->w, gp, how));
+}
+
+static const struct op_kind read_kind = {
+    .name = "await_read", .begin = read_begin, .finish = fd_finish, .size = sizeof(struct fdop)};
+static const struct op_kind write_kind = {
+    .name = "await_write", .begin = write_begin, .finish = fd_finish, .size = sizeof(struct fdop)};
+
+/* -> the descriptor, or -1: raised. */
+static int parse_wait(const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                      int64_t *deadline)
+{
+    *deadline = NEVER;
+    if (nargs == 2 && kwnames == NULL) {
+        if (parse_timeout(args[1], "timeout", deadline) < 0)
+            return -1;
+    } else if ((nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, name, deadline) < 0) {
+        return -1;
+    }
+    return parse_fd(args[0]);
+}
+
+static PyObject *wait_fd(const struct op_kind *kind, const char *name, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *kwnames)
 {
-    int64_t deadline = NEVER;
-    if (nargs == 2 && kwnames == NULL) {
-        if (parse_timeout(args[1], "timeout", &deadline) < 0)
-            return NULL;
-    } else if ((nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, name, &deadline) < 0) {
-        return NULL;
-    }
-    int fd = parse_fd(args[0]);
-    struct g *gp = fd < 0 ? NULL : current_g();
-    if (gp == NULL)
-        return NULL;
-    struct iowait w;
-    enum io_result r = fdwait_begin(&w, fd, mode, deadline == DEADLINE_PAST ? NULL : gp, deadline);
-    if (r == IO_PARK && deadline == DEADLINE_PAST)
-        r = IO_TIMEOUT;
-    while (r == IO_PARK)
-        r = fdwait_finish(&w, gp, gowait(gp, deadline));
-    if (r == IO_OK)
-        Py_RETURN_NONE;
-    raise_io(r, w.err);
-    return NULL;
+    struct fdop f = {.op.kind = kind};
+    f.fd = parse_wait(name, args, nargs, kwnames, &f.op.deadline);
+    return f.fd < 0 ? NULL : op_run(&f.op);
+}
+
+static PyObject *await_fd(const struct op_kind *kind, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t deadline;
+    int fd = parse_wait(kind->name, args, nargs, kwnames, &deadline);
+    PyAwait *a = fd < 0 ? NULL : await_new(kind, args[0], NULL, deadline);
+    if (a)
+        OP_OF(struct fdop, a->op)->fd = fd;
+    return (PyObject *)a;
 }
 
 static PyObject *core_wait_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    return wait_fd("wait_read", POLL_READ, args, nargs, kwnames);
+    return wait_fd(&read_kind, "wait_read", args, nargs, kwnames);
 }
 
 static PyObject *core_wait_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    return wait_fd("wait_write", POLL_WRITE, args, nargs, kwnames);
+    return wait_fd(&write_kind, "wait_write", args, nargs, kwnames);
 }
 
-/* await_read() and await_write(): when is the descriptor, data its iowait. */
-static enum await_result await_fd_result(PyAwait *a, enum io_result r, int err)
-{
-    if (r == IO_PARK)
-        return AWAIT_PARK;
-    if (r == IO_OK) {
-        a->value = new_ref(Py_None);
-        return AWAIT_DONE;
-    }
-    if (r != IO_CANCEL)
-        raise_io(r, err);
-    return AWAIT_RAISED;
-}
-
-static enum await_result await_fd_begin(PyAwait *a, struct g *gp, enum pollmode mode)
-{
-    struct iowait failed = {0}, *w = gp ? a->data : &failed; /* a may be gone once gp is queued */
-    enum io_result r = fdwait_begin(w, (int)a->when, mode, gp, NEVER);
-    return r == IO_PARK ? AWAIT_PARK : await_fd_result(a, r, w->err);
-}
-
-static enum await_result await_read_begin(PyAwait *a, struct g *gp)
-{
-    return await_fd_begin(a, gp, POLL_READ);
-}
-
-static enum await_result await_write_begin(PyAwait *a, struct g *gp)
-{
-    return await_fd_begin(a, gp, POLL_WRITE);
-}
-
-static enum await_result await_fd_finish(PyAwait *a, struct g *gp, enum wake how)
-{
-    struct iowait *w = a->data;
-    enum io_result r = fdwait_finish(w, gp, how);
-    return r == IO_PARK ? AWAIT_PARK : await_fd_result(a, r, w->err);
-}
-
-static void await_fd_free(PyAwait *a) { PyMem_RawFree(a->data); }
-
-static const struct await_ops read_await = {
-    .name = "await_read", .begin = await_read_begin, .finish = await_fd_finish, .free = await_fd_free};
-static const struct await_ops write_await = {
-    .name = "await_write", .begin = await_write_begin, .finish = await_fd_finish, .free = await_fd_free};
-
-static PyObject *await_fd(const struct await_ops *ops, PyObject *o)
-{
-    int fd = parse_fd(o);
-    PyAwait *a = fd < 0 ? NULL : await_new(ops, o, NULL);
-    if (a == NULL)
-        return NULL;
-    a->when = fd;
-    if ((a->data = PyMem_RawCalloc(1, sizeof(struct iowait))) == NULL) {
-        Py_DECREF(a);
-        return PyErr_NoMemory();
-    }
-    return (PyObject *)a;
-}
-
-static PyObject *core_await_read(PyObject *self, PyObject *fd)
+static PyObject *core_await_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    return await_fd(&read_await, fd);
+    return await_fd(&read_kind, args, nargs, kwnames);
 }
 
-static PyObject *core_await_write(PyObject *self, PyObject *fd)
+static PyObject *core_await_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    return await_fd(&write_await, fd);
+    return await_fd(&write_kind, args, nargs, kwnames);
 }
 
 static PyObject *core_fd_closing(PyObject *self, PyObject *o)
@@ -165,11 +145,11 @@ PyMethodDef io_functions[] = {
     {"wait_write", (PyCFunction)(void (*)(void))core_wait_write, METH_FASTCALL | METH_KEYWORDS,
      "wait_write($module, fd, /, timeout=None)\n--\n\n"
      "Park until fd, an int or an object with fileno(), is writable, or broken. As wait_read()."},
-    {"await_read", core_await_read, METH_O,
-     "await_read($module, fd, /)\n--\n\n"
+    {"await_read", (PyCFunction)(void (*)(void))core_await_read, METH_FASTCALL | METH_KEYWORDS,
+     "await_read($module, fd, /, timeout=None)\n--\n\n"
      "An awaitable: wait_read() for `async def` and generator goroutines, and asyncio."},
-    {"await_write", core_await_write, METH_O,
-     "await_write($module, fd, /)\n--\n\n"
+    {"await_write", (PyCFunction)(void (*)(void))core_await_write, METH_FASTCALL | METH_KEYWORDS,
+     "await_write($module, fd, /, timeout=None)\n--\n\n"
      "An awaitable: wait_write() for `async def` and generator goroutines, and asyncio."},
     {"fd_closing", core_fd_closing, METH_O, NULL},
     {"use_netpoller", core_use_netpoller, METH_O, NULL},

@@ -27,7 +27,7 @@ static int enter(SyncMap *m)
         m->depth++;
         return 0;
     }
-    if (unlikely(!mutexlock_fast(&m->mu)) && mutex_acquire(&m->mu, NEVER) < 0)
+    if (unlikely(!mutexlock_fast(&m->mu)) && mutex_acquire(&m->mu) < 0)
         return -1;
     apoke(&m->owner, me);
     return 0;

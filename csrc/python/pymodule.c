@@ -46,6 +46,8 @@ static int add_all(PyObject *module)
     PyMethodDef *lists[] = {goroutine_functions,
                             select_functions,
                             time_functions,
+                            coroutine_functions,
+                            sleep_functions,
                             runtime_functions,
                             offload_functions,
                             io_functions,

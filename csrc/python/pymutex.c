@@ -1,4 +1,4 @@
-/* pymutex.c: Mutex, and Once, which is one that is locked for good. */
+/* pymutex.c: Mutex. */
 #include "pygopy.h"
 
 /* tp_new of types without parameters: as object's, a subclass with an __init__ of its own may have some. */
@@ -10,52 +10,10 @@ PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kw
     return type->tp_alloc(type, 0);
 }
 
-int raise_sync(enum sync_result r)
-{
-    switch (r) {
-    case SYNC_BLOCK:
-    case SYNC_TIMEOUT:
-        return raise_chan(CHAN_TIMEOUT);
-    case SYNC_INTERRUPT:
-        return raise_chan(CHAN_INTERRUPT);
-    case SYNC_NEGATIVE:
-        PyErr_SetString(hooks.Panic, "sync: negative WaitGroup counter");
-        return -1;
-    case SYNC_TOO_MANY:
-        PyErr_SetString(PyExc_ValueError, "`delta` is out of range");
-        return -1;
-    case SYNC_REUSED:
-        PyErr_SetString(hooks.Panic, "sync: WaitGroup is reused before previous Wait has returned");
-        return -1;
-    default:
-        return raise_chan(CHAN_NOMEM);
-    }
-}
-
-/* Lock mu, waiting if need be; -1: raised. */
-int mutex_acquire(struct mutex *mu, int64_t deadline)
-{
-    if (mutextrylock(mu))
-        return 0;
-    if (deadline == DEADLINE_PAST)
-        return raise_sync(SYNC_TIMEOUT);
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return -1;
-    enum sync_result r = mutexlock(mu, gp, deadline);
-    return likely(r == SYNC_OK) ? 0 : raise_sync(r);
-}
-
 /* These also get what is asked of an RWMutex as a Mutex, Mutex.lock(rw): its mutex is never locked the fast way. */
 static struct rwmutex *as_rwmutex(PyObject *self)
 {
     return apeek(&((SyncMutex *)self)->mu.state) & MUTEX_OTHER ? &((SyncRWMutex *)self)->rw : NULL;
-}
-
-static int lock_slowly(PyObject *self, int64_t deadline)
-{
-    struct rwmutex *rw = as_rwmutex(self);
-    return rw ? rwmutex_acquire(rw, true, deadline) : mutex_acquire(&((SyncMutex *)self)->mu, deadline);
 }
 
 static int unlock_slowly(PyObject *self)
@@ -82,22 +40,12 @@ static void mutex_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
-static PyObject *lock_until(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    int64_t deadline = NEVER;
-    if ((nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "lock", &deadline) < 0)
-        return NULL;
-    if (lock_slowly(self, deadline) == 0)
-        Py_RETURN_NONE;
-    return NULL;
-}
-
 static PyObject *mutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     preempt_point();
     if (likely(nargs == 0 && kwnames == NULL && mutexlock_fast(&((SyncMutex *)self)->mu)))
         Py_RETURN_NONE;
-    return lock_until(self, args, nargs, kwnames);
+    return lock_slowly(self, args, nargs, kwnames);
 }
 
 static PyObject *mutex_unlock(PyObject *self, PyObject *noargs)
@@ -127,9 +75,9 @@ static PyObject *mutex_enter(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
     preempt_point();
-    if (likely(mutexlock_fast(&((SyncMutex *)self)->mu)) || lock_slowly(self, NEVER) == 0)
+    if (likely(mutexlock_fast(&((SyncMutex *)self)->mu)))
         Py_RETURN_NONE;
-    return NULL;
+    return lock_slowly(self, NULL, 0, NULL);
 }
 
 static PyObject *mutex_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -154,10 +102,11 @@ static PyMethodDef mutex_methods[] = {
      "unlock($self)\n--\n\n"
      "Unlock it and wake a waiter. Any goroutine or thread may, not only the one that locked it.\n\n"
      "Panic if it is not locked."},
-    {"alock", sync_alock, METH_NOARGS,
-     "alock($self)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
-    {"__aenter__", sync_alock, METH_NOARGS, "__aenter__($self)\n--\n\nalock()"},
-    {"__aexit__", (PyCFunction)(void (*)(void))sync_aexit, METH_FASTCALL,
+    {"alock", (PyCFunction)(void (*)(void))lock_alock, METH_FASTCALL | METH_KEYWORDS,
+     "alock($self, *, timeout=None)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
+    {"__aenter__", (PyCFunction)(void (*)(void))lock_alock, METH_FASTCALL | METH_KEYWORDS,
+     "__aenter__($self)\n--\n\nalock()"},
+    {"__aexit__", (PyCFunction)(void (*)(void))lock_aexit, METH_FASTCALL,
      "__aexit__($self, /, *exc)\n--\n\nAn awaitable: unlock()"},
     {"locked", mutex_locked, METH_NOARGS, "locked($self)\n--\n\nWhether somebody has it at this moment."},
     {"__enter__", mutex_enter, METH_NOARGS, "__enter__($self)\n--\n\nlock()"},
@@ -179,69 +128,6 @@ PyTypeObject Mutex_Type = {
     .tp_repr = mutex_repr,
     .tp_weaklistoffset = offsetof(SyncMutex, weakrefs),
     .tp_methods = mutex_methods,
-};
-
-/* ---- Once ---- */
-
-typedef struct {
-    PyObject_HEAD
-    uint32_t done;
-    struct mutex mu; /* held by the one who calls the function */
-    PyObject *weakrefs;
-} SyncOnce;
-
-static void once_dealloc(PyObject *self)
-{
-    if (((SyncOnce *)self)->weakrefs)
-        PyObject_ClearWeakRefs(self);
-    Py_TYPE(self)->tp_free(self);
-}
-
-static PyObject *once_do(PyObject *self, PyObject *fn)
-{
-    preempt_point();
-    SyncOnce *o = (SyncOnce *)self;
-    if (unlikely(!PyCallable_Check(fn))) {
-        type_error("fn", "callable", fn);
-        return NULL;
-    }
-    if (likely(aload(&o->done)))
-        Py_RETURN_NONE;
-    if (mutex_acquire(&o->mu, NEVER) < 0)
-        return NULL;
-    PyObject *r = Py_None;
-    bool first = !o->done;
-    if (first) {
-        r = PyObject_CallNoArgs(fn);
-        astore(&o->done, 1);
-    }
-    mutexunlock(&o->mu);
-    if (r == NULL)
-        return NULL;
-    if (first)
-        Py_DECREF(r);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef once_methods[] = {
-    {"do", once_do, METH_O,
-     "do($self, fn, /)\n--\n\n"
-     "Call fn() if this is the first call of do() on this Once, else do nothing.\n\n"
-     "Returns when the first call's fn has returned, parking until then; so an fn that calls do() on the\n"
-     "same Once deadlocks. An exception counts as done, and is raised to the first caller only.\n"
-     "TypeError: fn is not callable."},
-    {0},
-};
-
-PyTypeObject Once_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy.sync.Once",
-    .tp_doc = "Once()\n--\n\nDoes one thing exactly once, whoever asks for it and however often.",
-    .tp_basicsize = sizeof(SyncOnce),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = new_without_arguments,
-    .tp_dealloc = once_dealloc,
-    .tp_weaklistoffset = offsetof(SyncOnce, weakrefs),
-    .tp_methods = once_methods,
 };
 
 PyTypeObject *const sync_types[] = {

@@ -12,16 +12,26 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static bool is_open(NetFD *f)
-{
-    struct polldesc *pd = f->opened ? polldesc_of(f->fd) : NULL;
-    return pd && apeek(&pd->seq) == f->seq;
-}
+/* Do it, or make the awaitable that does: every call comes once in each form. io is the operation without its memory. */
+enum form { BLOCKING, AWAITABLE };
 
-/* b"", for those who want no bytes. */
-static PyObject *nothing(NetFD *f)
+static PyObject *perform(PyObject *self, enum form form, struct netop *io)
 {
-    return is_open(f) ? PyBytes_FromStringAndSize(NULL, 0) : raise_errno(EBADF);
+    io->op.obj = self;
+    io->op.deadline = NEVER; /* the descriptor has one of its own */
+    if (form == BLOCKING) {
+        PyObject *r = op_run(&io->op);
+        netop_clear(&io->op);
+        return r;
+    }
+    PyAwait *a = await_new(io->op.kind, self, NULL, NEVER);
+    if (a == NULL) {
+        netop_clear(&io->op);
+        return NULL;
+    }
+    io->op = *a->op;
+    *OP_OF(struct netop, a->op) = *io;
+    return (PyObject *)a;
 }
 
 /* ---- reading ---- */
@@ -42,71 +52,104 @@ static Py_ssize_t parse_size(PyObject *o)
     return n;
 }
 
-static PyObject *netfd_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static inline PyObject *read_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                              enum form form)
 {
-    struct netop op = {.step = step_read, .len = 65536};
+    const char *name = form == BLOCKING ? "read" : "aread";
+    struct netop io = {
+        .op.kind = &netop_late, .step = step_read, .result = result_got, .w.mode = POLL_READ, .len = 65536};
     if (unlikely(kwnames && PyTuple_GET_SIZE(kwnames))) {
         PyObject *key = PyTuple_GET_ITEM(kwnames, 0);
         if (nargs || PyTuple_GET_SIZE(kwnames) > 1 || PyUnicode_CompareWithASCIIString(key, "n") != 0)
-            return PyErr_Format(PyExc_TypeError, "read() takes one argument, n");
+            return PyErr_Format(PyExc_TypeError, "%s() takes one argument, n", name);
         nargs = 1;
     }
     if (unlikely(nargs > 1))
-        return PyErr_Format(PyExc_TypeError, "read() takes at most 1 argument (%zd given)", nargs);
-    if (nargs == 1 && (op.len = parse_size(args[0])) < 0)
+        return PyErr_Format(PyExc_TypeError, "%s() takes at most 1 argument (%zd given)", name, nargs);
+    if (nargs == 1 && (io.len = parse_size(args[0])) < 0)
         return NULL;
-    if (op.len == 0)
-        return nothing((NetFD *)self);
-    if (unlikely(netop_run((NetFD *)self, POLL_READ, &op) < 0))
-        Py_CLEAR(op.result);
-    return op.result;
+    if ((io.nothing = io.len == 0) && (io.got = PyBytes_FromStringAndSize(NULL, 0)) == NULL)
+        return NULL;
+    return perform(self, form, &io);
 }
 
-static PyObject *netfd_read_into(PyObject *self, PyObject *buffer)
+static PyObject *netfd_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    Py_buffer view;
-    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+    return read_(self, args, nargs, kwnames, BLOCKING);
+}
+
+static PyObject *netfd_aread(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return read_(self, args, nargs, kwnames, AWAITABLE);
+}
+
+static PyObject *read_into(PyObject *self, PyObject *buffer, enum form form)
+{
+    struct netop io = {
+        .op.kind = &netop_late, .step = step_read_into, .result = result_done, .w.mode = POLL_READ};
+    if (PyObject_GetBuffer(buffer, &io.view, PyBUF_WRITABLE) < 0) {
         PyErr_Clear();
         type_error("buffer", "a writable buffer", buffer);
         return NULL;
     }
-    struct netop op = {.step = step_read_into, .buf = view.buf, .len = view.len};
-    int r = view.len == 0 && is_open((NetFD *)self) ? 0 : netop_run((NetFD *)self, POLL_READ, &op);
-    PyBuffer_Release(&view);
-    return r < 0 ? NULL : PyLong_FromSsize_t(op.done);
+    io.buf = io.view.buf;
+    io.len = io.view.len;
+    io.nothing = io.len == 0;
+    return perform(self, form, &io);
 }
 
-static PyObject *netfd_read_full(PyObject *self, PyObject *arg)
+static PyObject *netfd_read_into(PyObject *self, PyObject *buffer) { return read_into(self, buffer, BLOCKING); }
+
+static PyObject *netfd_aread_into(PyObject *self, PyObject *buffer)
 {
-    struct netop op = {.step = step_read_full, .len = parse_size(arg)};
-    if (op.len < 0)
-        return NULL;
-    if (op.len == 0)
-        return nothing((NetFD *)self);
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, op.len);
-    if (bytes == NULL)
-        return NULL;
-    op.buf = PyBytes_AS_STRING(bytes);
-    if (netop_run((NetFD *)self, POLL_READ, &op) < 0)
-        Py_CLEAR(bytes);
-    return bytes;
+    return read_into(self, buffer, AWAITABLE);
 }
+
+/* What is read goes into a bytes object of that length, which nobody else has. */
+static enum op_result result_held(struct netop *io)
+{
+    io->op.value = io->held;
+    io->held = NULL;
+    return OP_DONE;
+}
+
+static PyObject *read_full(PyObject *self, PyObject *arg, enum form form)
+{
+    struct netop io = {.op.kind = &netop_late,
+                       .step = step_read_full,
+                       .result = result_held,
+                       .w.mode = POLL_READ,
+                       .len = parse_size(arg)};
+    if (io.len < 0 || (io.held = PyBytes_FromStringAndSize(NULL, io.len)) == NULL)
+        return NULL;
+    io.buf = PyBytes_AS_STRING(io.held);
+    io.nothing = io.len == 0;
+    return perform(self, form, &io);
+}
+
+static PyObject *netfd_read_full(PyObject *self, PyObject *n) { return read_full(self, n, BLOCKING); }
+
+static PyObject *netfd_aread_full(PyObject *self, PyObject *n) { return read_full(self, n, AWAITABLE); }
 
 /* ---- writing ---- */
 
-static PyObject *netfd_write(PyObject *self, PyObject *data)
+static PyObject *write_(PyObject *self, PyObject *data, enum form form)
 {
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+    struct netop io = {
+        .op.kind = &netop_write, .step = step_write, .result = result_done, .w.mode = POLL_WRITE};
+    if (PyObject_GetBuffer(data, &io.view, PyBUF_SIMPLE) < 0) {
         PyErr_Clear();
         type_error("data", "bytes-like", data);
         return NULL;
     }
-    struct netop op = {.step = step_write, .buf = view.buf, .len = view.len};
-    int r = netop_run((NetFD *)self, POLL_WRITE, &op);
-    PyBuffer_Release(&view);
-    return r < 0 ? NULL : PyLong_FromSsize_t(op.done);
+    io.buf = io.view.buf;
+    io.len = io.view.len;
+    return perform(self, form, &io);
 }
+
+static PyObject *netfd_write(PyObject *self, PyObject *data) { return write_(self, data, BLOCKING); }
+
+static PyObject *netfd_awrite(PyObject *self, PyObject *data) { return write_(self, data, AWAITABLE); }
 
 /* ---- accepting, and anything else ---- */
 
@@ -122,35 +165,72 @@ static int netfd_open(NetFD *self, int fd)
     return 0;
 }
 
-static PyObject *netfd_accept(PyObject *self, PyObject *type)
+/* The connection is io->done, of the class io->held. */
+static enum op_result result_accepted(struct netop *io)
+{
+    PyTypeObject *type = (PyTypeObject *)io->held;
+    PyObject *conn = type->tp_alloc(type, 0);
+    if (conn == NULL || netfd_open((NetFD *)conn, (int)io->done) < 0) {
+        close((int)io->done);
+        Py_XDECREF(conn);
+        return OP_RAISED;
+    }
+    ((NetFD *)conn)->peer = io->got;
+    io->got = NULL;
+    io->op.value = conn;
+    return OP_DONE;
+}
+
+static PyObject *accept_(PyObject *self, PyObject *type, enum form form)
 {
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &NetFD_Type)) {
         type_error("cls", "a subclass of NetFD", type);
         return NULL;
     }
-    struct netop op = {.step = step_accept};
-    if (netop_run((NetFD *)self, POLL_READ, &op) < 0)
+    struct netop io = {.op.kind = &netop_late,
+                       .step = step_accept,
+                       .result = result_accepted,
+                       .w.mode = POLL_READ,
+                       .held = new_ref(type)};
+    return perform(self, form, &io);
+}
+
+static PyObject *netfd_accept(PyObject *self, PyObject *type) { return accept_(self, type, BLOCKING); }
+
+static PyObject *netfd_aaccept(PyObject *self, PyObject *type) { return accept_(self, type, AWAITABLE); }
+
+static PyObject *retry(PyObject *self, PyObject *const *args, Py_ssize_t nargs, enum form form)
+{
+    int write = nargs < 2 ? -1 : PyObject_IsTrue(args[1]);
+    if (nargs < 2 || !PyCallable_Check(args[0]))
+        return PyErr_Format(PyExc_TypeError, "%s() takes a callable, a bool and arguments",
+                            form == BLOCKING ? "retry" : "aretry");
+    if (write < 0)
         return NULL;
-    PyObject *conn = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
-    if (conn == NULL || netfd_open((NetFD *)conn, (int)op.done) < 0) {
-        close((int)op.done);
-        Py_DECREF(op.result);
-        Py_CLEAR(conn);
-    } else {
-        ((NetFD *)conn)->peer = op.result;
+    struct netop io = {.op.kind = &netop_late,
+                       .step = step_call,
+                       .result = result_got,
+                       .w.mode = write ? POLL_WRITE : POLL_READ,
+                       .args = args,
+                       .len = nargs};
+    if (form == AWAITABLE) {
+        if ((io.held = PyTuple_New(nargs)) == NULL)
+            return NULL;
+        for (Py_ssize_t i = 0; i < nargs; i++)
+            PyTuple_SET_ITEM(io.held, i, new_ref(args[i]));
+        io.args = &PyTuple_GET_ITEM(io.held, 0);
     }
-    return conn;
+    return perform(self, form, &io);
 }
 
 static PyObject *netfd_retry(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs < 2 || !PyCallable_Check(args[0]))
-        return PyErr_Format(PyExc_TypeError, "retry() takes a callable, a bool and arguments");
-    struct netop op = {.step = step_call, .args = args, .len = nargs};
-    int write = PyObject_IsTrue(args[1]);
-    if (write < 0 || netop_run((NetFD *)self, write ? POLL_WRITE : POLL_READ, &op) < 0)
-        Py_CLEAR(op.result);
-    return op.result;
+    return retry(self, args, nargs, BLOCKING);
+}
+
+static PyObject *netfd_aretry(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return retry(self, args, nargs, AWAITABLE);
 }
 
 static PyObject *netfd_control(PyObject *self, PyObject *fn)
@@ -207,123 +287,19 @@ static PyObject *netfd_set_write_deadline(PyObject *self, PyObject *seconds)
     return set_deadline((NetFD *)self, seconds, false, true);
 }
 
-/* ---- aread() and awrite() ---- */
-
-/* An awaitable's data. What is read becomes its result; what is written stays in view. */
-struct netawait {
-    struct netop op;
-    struct iowait w;
-    Py_buffer view;
-};
-
-static enum await_result netawait_go_on(PyAwait *a, struct g *gp, enum io_result r)
-{
-    struct netawait *n = a->data; /* may be gone once gp is queued */
-    enum step s = netop_go_on((NetFD *)a->obj, &n->op, &n->w, gp, r);
-    if (s == AGAIN)
-        return AWAIT_PARK;
-    if (s == DONE)
-        a->value = n->op.result ? n->op.result : PyLong_FromSsize_t(n->op.done);
-    else
-        Py_XDECREF(n->op.result);
-    n->op.result = NULL;
-    return a->value ? AWAIT_DONE : AWAIT_RAISED;
-}
-
-static enum await_result netawait_begin(PyAwait *a, struct g *gp)
-{
-    struct netawait *n = a->data;
-    if (gp == NULL && n->w.mode == POLL_WRITE) /* half a write must not let go of its turn */
-        return AWAIT_PARK;
-    if (!netop_aim((NetFD *)a->obj, &n->w))
-        return AWAIT_RAISED;
-    n->w.arms = gp != NULL;
-    return netawait_go_on(a, gp, iowait_begin(&n->w, gp));
-}
-
-static enum await_result netawait_finish(PyAwait *a, struct g *gp, enum wake how)
-{
-    struct netawait *n = a->data;
-    enum io_result r = iowait_finish(&n->w, gp, how);
-    if (r == IO_OK && a->leaving) { /* what its task would read is for the next one */
-        iowait_end(&n->w, false);
-        return AWAIT_RAISED;
-    }
-    return netawait_go_on(a, gp, r);
-}
-
-static void netawait_free(PyAwait *a)
-{
-    struct netawait *n = a->data;
-    if (n == NULL)
-        return;
-    if (n->view.obj)
-        PyBuffer_Release(&n->view);
-    PyMem_RawFree(n);
-}
-
-static const struct await_ops netawait = {
-    .name = "I/O", .begin = netawait_begin, .finish = netawait_finish, .free = netawait_free};
-
-static struct netawait *netawait_new(PyObject *self, PyAwait **a, enum pollmode mode)
-{
-    struct netawait *n = PyMem_RawCalloc(1, sizeof(*n));
-    if (n == NULL || (*a = await_new(&netawait, self, NULL)) == NULL) {
-        PyMem_RawFree(n);
-        if (!PyErr_Occurred())
-            PyErr_NoMemory();
-        return NULL;
-    }
-    n->w.mode = (uint8_t)mode;
-    (*a)->data = n;
-    return n;
-}
-
-static PyObject *netfd_aread(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"n", NULL};
-    PyObject *size = NULL;
-    Py_ssize_t len = 65536;
-    PyAwait *a;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:aread", names, &size) ||
-        (size && (len = parse_size(size)) < 0))
-        return NULL;
-    struct netawait *n = netawait_new(self, &a, POLL_READ);
-    if (n == NULL)
-        return NULL;
-    n->op = (struct netop){.step = len ? step_read : step_nothing, .len = len};
-    return (PyObject *)a;
-}
-
-static PyObject *netfd_awrite(PyObject *self, PyObject *data)
-{
-    PyAwait *a;
-    struct netawait *n = netawait_new(self, &a, POLL_WRITE);
-    if (n == NULL)
-        return NULL;
-    if (PyObject_GetBuffer(data, &n->view, PyBUF_SIMPLE) < 0) {
-        PyErr_Clear();
-        type_error("data", "bytes-like", data);
-        Py_DECREF(a);
-        return NULL;
-    }
-    n->op = (struct netop){.step = step_write, .buf = n->view.buf, .len = n->view.len};
-    return (PyObject *)a;
-}
-
 /* ---- what can be asked ---- */
 
 static PyObject *netfd_fileno(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return is_open((NetFD *)self) ? PyLong_FromLong(((NetFD *)self)->fd) : raise_errno(EBADF);
+    return netfd_is_open((NetFD *)self) ? PyLong_FromLong(((NetFD *)self)->fd) : raise_errno(EBADF);
 }
 
 static PyObject *netfd_get_closed(PyObject *self, void *closure)
 {
     (void)closure;
     preempt_point();
-    return PyBool_FromLong(!is_open((NetFD *)self));
+    return PyBool_FromLong(!netfd_is_open((NetFD *)self));
 }
 
 /* A sockaddr as the socket module has it: (host, port), or the name of a unix socket as bytes. */
@@ -373,6 +349,7 @@ static void netfd_dealloc(PyObject *self)
     if (f->opened)
         iowait_close(f->fd, f->seq);
     Py_XDECREF(f->peer);
+    Py_XDECREF(f->unread);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -394,16 +371,25 @@ static PyMethodDef netfd_methods[] = {
      "Write all of data, parking as often as it takes; how many bytes that was.\n\n"
      "TimeoutError when the write deadline has passed: some of it may have been written. OSError: the connection\n"
      "failed; EBADF: it was closed, also while parked. Two writers take turns, a write each."},
-    {"aread", (PyCFunction)(void (*)(void))netfd_aread, METH_VARARGS | METH_KEYWORDS,
+    {"aread", (PyCFunction)(void (*)(void))netfd_aread, METH_FASTCALL | METH_KEYWORDS,
      "aread($self, n=65536)\n--\n\n"
      "An awaitable: read() for `async def` and generator goroutines, and asyncio.\n\n"
-     "A task that is cancelled in the instant in which bytes arrive may take them with it: close the connection."},
+     "A task that is cancelled takes nothing: the bytes are the next reader's."},
+    {"aread_into", netfd_aread_into, METH_O,
+     "aread_into($self, buffer, /)\n--\n\nAn awaitable: read_into(), as aread()."},
+    {"aread_full", netfd_aread_full, METH_O,
+     "aread_full($self, n, /)\n--\n\nAn awaitable: read_full(), as aread()."},
     {"awrite", netfd_awrite, METH_O,
-     "awrite($self, data, /)\n--\n\nAn awaitable: write() for `async def` and generator goroutines, and asyncio."},
+     "awrite($self, data, /)\n--\n\n"
+     "An awaitable: write() for `async def` and generator goroutines, and asyncio.\n\n"
+     "A task that is cancelled may have written some of it: close the connection."},
     {"accept", netfd_accept, METH_O, "accept($self, cls, /)\n--\n\nA new cls for the next connection."},
     {"retry", (PyCFunction)(void (*)(void))netfd_retry, METH_FASTCALL,
      "retry($self, fn, write, /, *args)\n--\n\n"
      "fn(*args), which must not block, parking until the socket is ready as long as it raises BlockingIOError."},
+    {"aaccept", netfd_aaccept, METH_O, "aaccept($self, cls, /)\n--\n\nAn awaitable: accept()."},
+    {"aretry", (PyCFunction)(void (*)(void))netfd_aretry, METH_FASTCALL,
+     "aretry($self, fn, write, /, *args)\n--\n\nAn awaitable: retry()."},
     {"control", netfd_control, METH_O,
      "control($self, fn, /)\n--\n\n"
      "fn(descriptor), which must not block: a close() meanwhile takes place when it has returned. What it returns.\n\n"

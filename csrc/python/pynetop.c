@@ -1,9 +1,12 @@
-/* pynetop.c: the calls on a NetFD, in steps, and what goes round them, whoever waits.
+/* pynetop.c: the operations on a NetFD (pyop.h), made of steps.
  *
  * Every operation first tries the system call, which does not block, without detaching; only if that says EAGAIN does it
- * park (iowait.h). While an operation is parked its iowait and its buffers' descriptions are on a stack that may be
- * switched out: nobody but itself touches them. Received bytes go through a small buffer on the stack, so a parked
- * reader holds no memory for what may never come. */
+ * wait (iowait.h). While an operation waits, its memory may be on a stack that is switched out: nobody but itself touches
+ * it. Received bytes go through a small buffer on the stack, so a parked reader holds no memory for what may never come.
+ *
+ * What a task of asyncio takes from a descriptor cannot be given back; so these are `late`: the steps are taken as the
+ * task goes on. Only what read_full() has got before it was cancelled goes to the NetFD's `unread`, for the next reader;
+ * whoever has the reading side guards that. */
 #include "pygopy.h"
 
 #include <errno.h>
@@ -32,57 +35,133 @@ static bool is_tcp(NetFD *self, int fd)
     return apeek(&self->tcp) == 1;
 }
 
-/* r is what iowait said last: take steps until op is DONE, or RAISED, which raises unless it was cancelled. AGAIN: gp is
- * queued, and neither op nor w is to be touched but by whoever goes on with it. */
-enum step netop_go_on(NetFD *self, struct netop *op, struct iowait *w, struct g *gp, enum io_result r)
+bool netfd_is_open(NetFD *f)
 {
+    struct polldesc *pd = f->opened ? polldesc_of(f->fd) : NULL;
+    return pd && apeek(&pd->seq) == f->seq;
+}
+
+/* r is what iowait said last: take steps until the operation is over, or gp is queued. */
+static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
+{
+    NetFD *self = (NetFD *)io->op.obj;
+    struct iowait *w = &io->w;
     while (likely(r == IO_OK)) {
-        enum step s = w->empty && op->step != step_nothing ? AGAIN : op->step(op, w->fd);
+        bool known = w->empty && !self->unread;
+        enum step s = known ? AGAIN : io->step(io, w->fd);
         w->empty = false;
         if (s == AGAIN) {
             r = iowait_again(w, gp);
             continue;
         }
         int err = errno;
-        iowait_end(w, op->drained && is_tcp(self, w->fd));
-        if (s == DONE)
-            return DONE;
+        iowait_end(w, io->drained && is_tcp(self, w->fd));
         if (s == FAILED)
             raise_errno(err);
-        return RAISED;
+        return s == DONE ? io->result(io) : OP_RAISED;
     }
-    if (r == IO_PARK)
-        return AGAIN;
+    if (r == IO_PARK) {
+        if (gp)
+            io->op.deadline = w->deadline;
+        return OP_PARK;
+    }
     if (r != IO_CANCEL)
         raise_io(r, w->err);
-    return RAISED;
+    return OP_RAISED;
 }
 
-/* Say what w is to wait for. false: raised. */
-bool netop_aim(NetFD *self, struct iowait *w)
+static enum op_result netop_begin(struct op *op, struct g *gp)
 {
+    struct netop *io = OP_OF(struct netop, op);
+    NetFD *self = (NetFD *)op->obj;
+    if (unlikely(io->nothing)) {
+        if (netfd_is_open(self))
+            return io->result(io);
+        raise_errno(EBADF);
+        return OP_RAISED;
+    }
+    if (gp == NULL && io->w.mode == POLL_WRITE) /* half a write must not let go of its turn */
+        return OP_PARK;
     if (unlikely(!self->opened)) {
         raise_errno(EBADF);
-        return false;
+        return OP_RAISED;
     }
-    w->fd = self->fd;
-    w->seq = self->seq;
-    w->pd = polldesc_of(self->fd);
-    return true;
+    io->w.fd = self->fd;
+    io->w.seq = self->seq;
+    io->w.pd = polldesc_of(self->fd);
+    enum io_result r = iowait_begin(&io->w, gp);
+    if (r == IO_OK && gp && gp->kind == GTASK && io->op.kind->late) {
+        r = iowait_again(&io->w, gp); /* as if a step had found nothing, as it has just been tried */
+        if ((io->turn = r == IO_OK))
+            return OP_YIELD;
+    }
+    return go_on(io, gp, r);
 }
 
-/* Do op, parking as often as it takes. 0, or -1: raised. */
-int netop_run(NetFD *self, enum pollmode mode, struct netop *op)
+/* Whoever waits goes away, and has its side of the descriptor still if anything has been done. */
+static void keep_unread(struct netop *io)
 {
-    struct g *gp = current_g();
-    struct iowait w = {.mode = (uint8_t)mode};
-    if (unlikely(gp == NULL || !netop_aim(self, &w)))
-        return -1;
-    enum io_result r = iowait_begin(&w, gp);
-    enum step s;
-    while ((s = netop_go_on(self, op, &w, gp, r)) == AGAIN)
-        r = iowait_finish(&w, gp, gowait(gp, w.deadline));
-    return s == DONE ? 0 : -1;
+    NetFD *self = (NetFD *)io->op.obj;
+    if (io->step != step_read_full || io->done == 0)
+        return;
+    PyObject *had = self->unread, *bytes = PyBytes_FromStringAndSize(io->buf, io->done);
+    if (bytes && had)
+        PyBytes_Concat(&bytes, had);
+    if (bytes)
+        Py_XSETREF(self->unread, bytes);
+    io->done = 0;
+    PyErr_Clear(); /* out of memory: they are lost */
+}
+
+static enum op_result netop_finish(struct op *op, struct g *gp, enum wake how)
+{
+    struct netop *io = OP_OF(struct netop, op);
+    if (how == WAKE_CANCEL || op->leaving)
+        keep_unread(io);
+    enum io_result r = io->turn ? IO_OK : iowait_finish(&io->w, gp, how);
+    io->turn = false;
+    if (r == IO_OK && op->leaving) { /* what its task would read is for the next one */
+        iowait_end(&io->w, false);
+        return OP_RAISED;
+    }
+    return go_on(io, gp, r);
+}
+
+/* Also after op_run. */
+void netop_clear(struct op *op)
+{
+    struct netop *io = OP_OF(struct netop, op);
+    if (io->view.obj)
+        PyBuffer_Release(&io->view);
+    Py_CLEAR(io->got);
+    Py_CLEAR(io->held);
+}
+
+const struct op_kind netop_late = {.name = "I/O",
+                                   .begin = netop_begin,
+                                   .finish = netop_finish,
+                                   .clear = netop_clear,
+                                   .size = sizeof(struct netop),
+                                   .late = true};
+const struct op_kind netop_write = {.name = "I/O",
+                                    .begin = netop_begin,
+                                    .finish = netop_finish,
+                                    .clear = netop_clear,
+                                    .size = sizeof(struct netop)};
+
+/* ---- results ---- */
+
+enum op_result result_got(struct netop *io)
+{
+    io->op.value = io->got;
+    io->got = NULL;
+    return OP_DONE;
+}
+
+enum op_result result_done(struct netop *io)
+{
+    io->op.value = PyLong_FromSsize_t(io->done);
+    return io->op.value ? OP_DONE : OP_RAISED;
 }
 
 /* ---- the steps ---- */
@@ -92,74 +171,87 @@ static enum step step_of_errno(void)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? AGAIN : FAILED;
 }
 
+/* What a cancelled reader has left, first of all. -> how much; there is some */
+static ssize_t take_unread(NetFD *self, char *to, size_t most)
+{
+    PyObject *had = self->unread, *rest = NULL;
+    size_t len = (size_t)PyBytes_GET_SIZE(had), n = len < most ? len : most;
+    memcpy(to, PyBytes_AS_STRING(had), n);
+    if (n < len && (rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(had) + n, (Py_ssize_t)(len - n))) == NULL)
+        return -1;
+    self->unread = rest;
+    Py_DECREF(had);
+    return (ssize_t)n;
+}
+
+/* recv(2). *drained: nothing is left in the kernel. */
+static ssize_t receive(struct netop *io, int fd, char *to, size_t most)
+{
+    NetFD *self = (NetFD *)io->op.obj;
+    ssize_t n;
+    if (unlikely(self->unread != NULL))
+        return take_unread(self, to, most);
+    while ((n = recv(fd, to, most, 0)) < 0 && errno == EINTR)
+        ;
+    io->drained = n > 0 && n < (ssize_t)most;
+    return n;
+}
+
+static enum step receive_failed(void) { return PyErr_Occurred() ? RAISED : step_of_errno(); }
+
 /* noinline: its buffer is on the stack only while it runs, never while the goroutine is parked. */
-__attribute__((noinline)) enum step step_read(struct netop *op, int fd)
+__attribute__((noinline)) enum step step_read(struct netop *io, int fd)
 {
     char small[SMALL];
-    size_t most = op->len < SMALL ? (size_t)op->len : SMALL;
-    ssize_t n;
-    while ((n = recv(fd, small, most, 0)) < 0 && errno == EINTR)
-        ;
+    ssize_t n = receive(io, fd, small, io->len < SMALL ? (size_t)io->len : SMALL);
     if (n < 0)
-        return step_of_errno();
-    op->drained = n > 0 && n < (ssize_t)most;
-    if (n < SMALL || op->len == SMALL) {
-        op->result = PyBytes_FromStringAndSize(small, n);
-        return op->result ? DONE : RAISED;
+        return receive_failed();
+    if (n < SMALL || io->len == SMALL) {
+        io->got = PyBytes_FromStringAndSize(small, n);
+        return io->got ? DONE : RAISED;
     }
-    if ((op->result = PyBytes_FromStringAndSize(NULL, op->len)) == NULL)
+    if ((io->got = PyBytes_FromStringAndSize(NULL, io->len)) == NULL)
         return RAISED;
-    char *to = PyBytes_AS_STRING(op->result);
+    char *to = PyBytes_AS_STRING(io->got);
     memcpy(to, small, SMALL);
-    ssize_t more = recv(fd, to + SMALL, (size_t)op->len - SMALL, 0); /* its error is the next call's, too */
-    if (more < op->len - SMALL && _PyBytes_Resize(&op->result, n + (more > 0 ? more : 0)) < 0)
+    ssize_t more = recv(fd, to + SMALL, (size_t)io->len - SMALL, 0); /* its error is the next call's, too */
+    if (more < io->len - SMALL && _PyBytes_Resize(&io->got, n + (more > 0 ? more : 0)) < 0)
         return RAISED;
     return DONE;
 }
 
-enum step step_nothing(struct netop *op, int fd)
+enum step step_read_into(struct netop *io, int fd)
 {
-    (void)fd;
-    op->result = PyBytes_FromStringAndSize(NULL, 0);
-    return op->result ? DONE : RAISED;
+    ssize_t n = receive(io, fd, io->buf, (size_t)io->len);
+    io->done = n;
+    return n < 0 ? receive_failed() : DONE;
 }
 
-enum step step_read_into(struct netop *op, int fd)
+enum step step_read_full(struct netop *io, int fd)
 {
-    ssize_t n;
-    while ((n = recv(fd, op->buf, (size_t)op->len, 0)) < 0 && errno == EINTR)
-        ;
-    op->done = n;
-    op->drained = n > 0 && n < op->len;
-    return n < 0 ? step_of_errno() : DONE;
-}
-
-enum step step_read_full(struct netop *op, int fd)
-{
-    while (op->done < op->len) {
-        ssize_t n = recv(fd, op->buf + op->done, (size_t)(op->len - op->done), 0);
-        if (n < 0 && errno == EINTR)
-            continue;
+    while (io->done < io->len) {
+        ssize_t n = receive(io, fd, io->buf + io->done, (size_t)(io->len - io->done));
         if (n < 0)
-            return step_of_errno();
+            return receive_failed();
         if (n == 0) {
-            PyErr_Format(PyExc_EOFError, "the connection ended after %zd of %zd bytes", op->done, op->len);
+            PyErr_Format(PyExc_EOFError, "the connection ended after %zd of %zd bytes", io->done, io->len);
             return RAISED;
         }
-        op->done += n;
+        io->done += n;
     }
+    io->drained = false;
     return DONE;
 }
 
-enum step step_write(struct netop *op, int fd)
+enum step step_write(struct netop *io, int fd)
 {
-    while (op->done < op->len) {
-        ssize_t n = send(fd, op->buf + op->done, (size_t)(op->len - op->done), MSG_NOSIGNAL);
+    while (io->done < io->len) {
+        ssize_t n = send(fd, io->buf + io->done, (size_t)(io->len - io->done), MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return step_of_errno();
-        op->done += n;
+        io->done += n;
     }
     return DONE;
 }
@@ -178,8 +270,8 @@ static int accept_cloexec(int fd, struct sockaddr *from, socklen_t *len)
 #endif
 }
 
-/* The connection is op->done, its peer's address op->result. */
-enum step step_accept(struct netop *op, int fd)
+/* The connection is io->done, its peer's address io->got. */
+enum step step_accept(struct netop *io, int fd)
 {
     struct sockaddr_storage from;
     socklen_t len;
@@ -190,21 +282,21 @@ enum step step_accept(struct netop *op, int fd)
            (errno == EINTR || errno == ECONNABORTED)); /* that one is gone: there may be another */
     if (conn < 0)
         return step_of_errno();
-    op->result = PyBytes_FromStringAndSize((char *)&from, len < sizeof(from) ? len : sizeof(from));
-    if (op->result == NULL) {
+    io->got = PyBytes_FromStringAndSize((char *)&from, len < sizeof(from) ? len : sizeof(from));
+    if (io->got == NULL) {
         close(conn);
         return RAISED;
     }
-    op->done = conn;
+    io->done = conn;
     return DONE;
 }
 
 /* args[0](*args[2:]), until it no longer raises BlockingIOError. */
-enum step step_call(struct netop *op, int fd)
+enum step step_call(struct netop *io, int fd)
 {
     (void)fd;
-    op->result = PyObject_Vectorcall(op->args[0], op->args + 2, (size_t)op->len - 2, NULL);
-    if (op->result)
+    io->got = PyObject_Vectorcall(io->args[0], io->args + 2, (size_t)io->len - 2, NULL);
+    if (io->got)
         return DONE;
     if (!PyErr_ExceptionMatches(PyExc_BlockingIOError))
         return RAISED;

@@ -104,85 +104,81 @@ static int check_call(const char *name, PyObject *const *args, Py_ssize_t nargs)
     return likely(PyCallable_Check(args[0])) ? 0 : type_error("fn", "callable", args[0]);
 }
 
+/* ---- the operation ---- */
+
+struct callop {
+    struct op op;
+    struct call *call; /* as long as it is ours */
+};
+
+static enum op_result call_ended(struct callop *c)
+{
+    struct call *call = c->call;
+    c->call = NULL;
+    c->op.value = call_outcome(call);
+    return c->op.value ? OP_DONE : OP_RAISED;
+}
+
+static enum op_result call_begin(struct op *op, struct g *gp)
+{
+    struct callop *c = OP_OF(struct callop, op);
+    if (gp == NULL)
+        return OP_PARK;
+    if (unlikely(
+            offload_here())) { /* were it to wait for another thread, a full pool would wait for itself */
+        call_run(&c->call->o);
+        return call_ended(c);
+    }
+    if (offload_begin(&c->call->o, gp) == OFFLOAD_PARK)
+        return OP_PARK;
+    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+    return OP_RAISED;
+}
+
+static enum op_result call_finish(struct op *op, struct g *gp, enum wake w)
+{
+    struct callop *c = OP_OF(struct callop, op);
+    if (offload_finish(&c->call->o, gp, w) == OFFLOAD_DONE)
+        return call_ended(c);
+    c->call = NULL; /* the pool's */
+    return op_failed(w);
+}
+
+static void callop_clear(struct op *op)
+{
+    struct callop *c = OP_OF(struct callop, op);
+    if (c->call)
+        call_drop(&c->call->o);
+}
+
+static const struct op_kind call_kind = {.name = "ablocking",
+                                         .begin = call_begin,
+                                         .finish = call_finish,
+                                         .clear = callop_clear,
+                                         .size = sizeof(struct callop)};
+
 static PyObject *core_blocking(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    if (check_call("blocking", args, nargs) < 0)
+    struct callop c = {.op = {.kind = &call_kind, .deadline = NEVER}};
+    if (check_call("blocking", args, nargs) < 0 || (c.call = call_new(args, nargs, kwnames)) == NULL)
         return NULL;
-    struct g *gp = getg_or_raise();
-    struct call *c = gp ? call_new(args, nargs, kwnames) : NULL;
-    if (c == NULL)
-        return NULL;
-    if (unlikely(
-            offload_here())) { /* were it to wait for another thread, a full pool would wait for itself */
-        call_run(&c->o);
-        return call_outcome(c);
-    }
-    if (offload_begin(&c->o, gp) == OFFLOAD_NOTHREAD) {
-        call_drop(&c->o);
-        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
-        return NULL;
-    }
-    if (offload_finish(&c->o, gp, gowait(gp, NEVER)) == OFFLOAD_DONE)
-        return call_outcome(c);
-    raise_main_exception();
-    return NULL;
+    PyObject *r = op_run(&c.op);
+    callop_clear(&c.op);
+    return r;
 }
-
-/* ablocking(): data is the struct call, as long as it is ours. */
-static enum await_result ablocking_result(PyAwait *a)
-{
-    struct call *c = a->data;
-    a->data = NULL;
-    a->value = call_outcome(c);
-    return a->value ? AWAIT_DONE : AWAIT_RAISED;
-}
-
-static enum await_result ablocking_begin(PyAwait *a, struct g *gp)
-{
-    struct call *c = a->data;
-    if (gp == NULL)
-        return AWAIT_PARK;
-    if (unlikely(offload_here())) {
-        call_run(&c->o);
-        return ablocking_result(a);
-    }
-    if (offload_begin(&c->o, gp) == OFFLOAD_PARK)
-        return AWAIT_PARK;
-    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
-    return AWAIT_RAISED;
-}
-
-static enum await_result ablocking_finish(PyAwait *a, struct g *gp, enum wake w)
-{
-    struct call *c = a->data;
-    if (offload_finish(&c->o, gp, w) == OFFLOAD_DONE)
-        return ablocking_result(a);
-    a->data = NULL; /* the pool's */
-    return await_failed(w);
-}
-
-static void ablocking_free(PyAwait *a)
-{
-    struct call *c = a->data;
-    if (c)
-        call_drop(&c->o);
-}
-
-static const struct await_ops ablocking_await = {
-    .name = "ablocking", .begin = ablocking_begin, .finish = ablocking_finish, .free = ablocking_free};
 
 static PyObject *core_ablocking(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    struct call *c = check_call("ablocking", args, nargs) < 0 ? NULL : call_new(args, nargs, kwnames);
-    if (c == NULL)
+    struct call *call = check_call("ablocking", args, nargs) < 0 ? NULL : call_new(args, nargs, kwnames);
+    if (call == NULL)
         return NULL;
-    PyAwait *a = await_new(&ablocking_await, NULL, NULL);
+    PyAwait *a = await_new(&call_kind, NULL, NULL, NEVER);
     if (a)
-        a->data = c;
+        OP_OF(struct callop, a->op)->call = call;
     else
-        call_drop(&c->o);
+        call_drop(&call->o);
     return (PyObject *)a;
 }
 

@@ -102,24 +102,6 @@ static PyObject *core_goroutines(PyObject *self, PyObject *noargs)
     return list;
 }
 
-static PyObject *core_gosched(PyObject *self, PyObject *noargs)
-{
-    (void)self, (void)noargs;
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return NULL;
-    if (gp->kind == GFOREIGN) { /* not ours to schedule: let the other threads run */
-        host_enter(host_leave());
-        Py_RETURN_NONE;
-    }
-    gosched(gp->lockedm, gp);
-    if (unlikely(gp == sched.g1) && host_interrupt_pending()) {
-        raise_main_exception();
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
 static PyObject *core_lock_os_thread(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
@@ -230,8 +212,10 @@ static PyObject *core_park_forever(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct g *gp = getg_or_raise();
-    if (gp)
-        raise_chan(waitforever(gp, WAIT_GOEXIT, NEVER));
+    if (gp) {
+        wait_begin(gp, WAIT_GOEXIT);
+        op_failed(gowait(gp, NEVER));
+    }
     return NULL;
 }
 
@@ -256,9 +240,9 @@ static PyObject *core_start(PyObject *self, PyObject *args)
     (void)self;
     int gomaxprocs;
     unsigned long main_ident;
-    if (!PyArg_ParseTuple(args, "ikOOOOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
-                          &hooks.adopt, &hooks.exit_forked, &hooks.loop_queue, &hooks.close_asyncgen,
-                          &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
+    if (!PyArg_ParseTuple(args, "ikOOOOOOOOOO", &gomaxprocs, &main_ident, &hooks.panic, &hooks.deadlock,
+                          &hooks.adopt, &hooks.exit_forked, &hooks.loop_queue, &hooks.once_ado,
+                          &hooks.close_asyncgen, &hooks.Panic, &hooks.ClosedChannelError, &hooks.Goexit))
         return NULL;
     for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
         Py_INCREF(*hook);
@@ -290,10 +274,6 @@ PyMethodDef runtime_functions[] = {
     {"current", core_current, METH_NOARGS,
      "current($module, /)\n--\n\nThe running goroutine. RuntimeError on a thread that gopy does not run."},
     {"goroutines", core_goroutines, METH_NOARGS, "goroutines($module, /)\n--\n\nThe live goroutines, by id."},
-    {"gosched", core_gosched, METH_NOARGS,
-     "gosched($module, /)\n--\n\nLet others run; this goroutine stays runnable and goes behind them."},
-    {"agosched", core_agosched, METH_NOARGS,
-     "agosched($module, /)\n--\n\nAn awaitable: gosched() for `async def` and generator goroutines, and asyncio."},
     {"lock_os_thread", core_lock_os_thread, METH_NOARGS,
      "lock_os_thread($module, /)\n--\n\n"
      "No goroutine starts on this OS thread until unlock_os_thread() was called as often.\n\n"

@@ -1,19 +1,6 @@
 /* pyrwmutex.c: RWMutex, and the Locker that is its reading side. */
 #include "pygopy.h"
 
-int rwmutex_acquire(struct rwmutex *rw, bool write, int64_t deadline)
-{
-    if (rwtrylock(rw, write))
-        return 0;
-    if (deadline == DEADLINE_PAST)
-        return raise_sync(SYNC_TIMEOUT);
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return -1;
-    enum sync_result r = rwlock(rw, gp, write, deadline);
-    return likely(r == SYNC_OK) ? 0 : raise_sync(r);
-}
-
 int rwmutex_release(struct rwmutex *rw, bool write)
 {
     if (rwunlock(rw, write))
@@ -23,16 +10,15 @@ int rwmutex_release(struct rwmutex *rw, bool write)
     return -1;
 }
 
-static inline PyObject *lock_it(struct rwmutex *rw, bool write, const char *name, PyObject *const *args,
+/* lock(), rlock() and their like of self, a Locker over rw. */
+static inline PyObject *lock_it(PyObject *self, struct rwmutex *rw, bool write, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *kwnames)
 {
     preempt_point();
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, name, &deadline) < 0)
-        return NULL;
-    if (likely(rwlock_fast(rw, write)) || rwmutex_acquire(rw, write, deadline) == 0)
+    if (likely(nargs == 0 && kwnames == NULL && rwlock_fast(rw, write)))
         Py_RETURN_NONE;
-    return NULL;
+    return write || Py_TYPE(self) == &RLocker_Type ? lock_slowly(self, args, nargs, kwnames)
+                                                   : rlock_slowly(self, args, nargs, kwnames);
 }
 
 static inline PyObject *unlock_it(struct rwmutex *rw, bool write)
@@ -54,12 +40,12 @@ static PyObject *rwmutex_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 
 static PyObject *rwmutex_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return lock_it(RW(self), true, "lock", args, nargs, kwnames);
+    return lock_it(self, RW(self), true, args, nargs, kwnames);
 }
 
 static PyObject *rwmutex_rlock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return lock_it(RW(self), false, "rlock", args, nargs, kwnames);
+    return lock_it(self, RW(self), false, args, nargs, kwnames);
 }
 
 static PyObject *rwmutex_unlock(PyObject *self, PyObject *noargs)
@@ -98,7 +84,7 @@ static PyObject *rwmutex_locked(PyObject *self, PyObject *noargs)
 static PyObject *rwmutex_enter(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return lock_it(RW(self), true, "lock", NULL, 0, NULL);
+    return lock_it(self, RW(self), true, NULL, 0, NULL);
 }
 
 static PyObject *rwmutex_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -143,8 +129,8 @@ static PyMethodDef rwmutex_methods[] = {
      "rlock($self, *, timeout=None)\n--\n\n"
      "Lock it for reading, beside other readers; park while a writer has it or waits.\n\n"
      "So not reentrant either. TimeoutError after `timeout` seconds; it is then as if never tried."},
-    {"arlock", rwmutex_arlock, METH_NOARGS,
-     "arlock($self)\n--\n\nAn awaitable: rlock() for `async def` and generator goroutines, and asyncio."},
+    {"arlock", FASTKW(rwmutex_arlock),
+     "arlock($self, *, timeout=None)\n--\n\nAn awaitable: rlock() for `async def` and generator goroutines, and asyncio."},
     {"try_rlock", rwmutex_try_rlock, METH_NOARGS,
      "try_rlock($self)\n--\n\nLock it for reading if no writer has it or waits; whether so. Never parks."},
     {"runlock", rwmutex_runlock, METH_NOARGS,
@@ -177,7 +163,7 @@ PyTypeObject RWMutex_Type = {
 
 static PyObject *rlocker_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return lock_it(READ(self), false, "lock", args, nargs, kwnames);
+    return lock_it(self, READ(self), false, args, nargs, kwnames);
 }
 
 static PyObject *rlocker_unlock(PyObject *self, PyObject *noargs)
@@ -189,7 +175,7 @@ static PyObject *rlocker_unlock(PyObject *self, PyObject *noargs)
 static PyObject *rlocker_enter(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    return lock_it(READ(self), false, "lock", NULL, 0, NULL);
+    return lock_it(self, READ(self), false, NULL, 0, NULL);
 }
 
 static PyObject *rlocker_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -223,10 +209,10 @@ static void rlocker_dealloc(PyObject *self)
 static PyMethodDef rlocker_methods[] = {
     {"lock", FASTKW(rlocker_lock), "lock($self, *, timeout=None)\n--\n\nrlock() of the RWMutex."},
     {"unlock", rlocker_unlock, METH_NOARGS, "unlock($self)\n--\n\nrunlock() of the RWMutex."},
-    {"alock", sync_alock, METH_NOARGS,
-     "alock($self)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
-    {"__aenter__", sync_alock, METH_NOARGS, "__aenter__($self)\n--\n\nalock()"},
-    {"__aexit__", (PyCFunction)(void (*)(void))sync_aexit, METH_FASTCALL,
+    {"alock", FASTKW(lock_alock),
+     "alock($self, *, timeout=None)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
+    {"__aenter__", FASTKW(lock_alock), "__aenter__($self)\n--\n\nalock()"},
+    {"__aexit__", (PyCFunction)(void (*)(void))lock_aexit, METH_FASTCALL,
      "__aexit__($self, /, *exc)\n--\n\nAn awaitable: unlock()"},
     {"__enter__", rlocker_enter, METH_NOARGS, "__enter__($self)\n--\n\nlock()"},
     {"__exit__", FAST(rlocker_exit), "__exit__($self, /, *exc)\n--\n\nunlock()"},

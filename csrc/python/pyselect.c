@@ -1,8 +1,8 @@
-/* pyselect.c: the cases of a select, and select().
+/* pyselect.c: the cases of a select, and select() and aselect().
  *
- * A case object is never changed after it is made, so it may serve in many selects at once. The working
- * memory of a select lies on the caller's stack, which nobody else looks at, except for the sudogs: those are
- * on the channels' queues while it is parked and its stack is swapped out, so they are on the heap. */
+ * A case object is never changed after it is made, so it may serve in many selects at once. The working memory of a
+ * select() lies on the caller's stack, which nobody else looks at, that of an aselect() on the heap. The sudogs are on
+ * the heap in both: they are on the channels' queues while the stack may be swapped out. */
 #include "pygopy.h"
 
 #define ON_STACK 8
@@ -95,7 +95,7 @@ static PyObject *core_send(PyObject *self, PyObject *const *args, Py_ssize_t nar
 
 /* Fill s->cases from the arguments. -> the index of the default, -1 without one, -2 for an exception. A value
  * to send is referred to: the reference moves if that case runs. */
-Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs)
+static Py_ssize_t collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs)
 {
     Py_ssize_t dflt = -1;
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -121,21 +121,6 @@ Py_ssize_t select_collect(struct selectstate *s, PyObject *const *args, Py_ssize
     return dflt;
 }
 
-static enum chan_result wait_select(struct selectstate *s, int64_t deadline, uint32_t rand, uint32_t *casei)
-{
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return CHAN_BLOCK;
-    s->sudogs = PyMem_RawMalloc((s->n ? s->n : 1) * sizeof(*s->sudogs));
-    if (s->sudogs == NULL)
-        return CHAN_NOMEM;
-    enum chan_result r = select_begin(s, gp, rand, casei);
-    if (r == CHAN_PARK)
-        r = select_finish(s, gp, gowait(gp, deadline), casei);
-    PyMem_RawFree(s->sudogs);
-    return r;
-}
-
 static PyObject *result(Py_ssize_t index, PyObject *value, bool ok) /* steals value */
 {
     PyObject *r = PyTuple_New(3), *i = PyLong_FromSsize_t(index);
@@ -151,7 +136,7 @@ static PyObject *result(Py_ssize_t index, PyObject *value, bool ok) /* steals va
     return r;
 }
 
-uint32_t select_seed(void)
+static uint32_t seed(void)
 {
     struct m *mp = getm();
     uint32_t x = mp ? cheaprand(mp) : (uint32_t)nanotime();
@@ -164,76 +149,188 @@ uint32_t select_seed(void)
     return x ? x : 1;
 }
 
-static PyObject *run_select(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs, int64_t deadline)
-{
-    Py_ssize_t dflt = select_collect(s, args, nargs);
-    if (dflt == -2)
-        return NULL;
-    uint32_t casei = 0;
-    enum chan_result r = select_begin(s, NULL, select_seed(), &casei);
-    if (r == CHAN_BLOCK && dflt < 0 && deadline != DEADLINE_PAST)
-        r = wait_select(s, deadline, select_seed(), &casei);
-    return select_result(s, args, r, casei, dflt);
-}
+struct selecting {
+    struct op op;
+    struct selectstate s;
+    PyObject *const *args; /* the cases, whoever holds them */
+    Py_ssize_t dflt;       /* which of them is the default; -1: none */
+    uint32_t casei;        /* which of them has run */
+    bool tried;
+};
 
-/* What a select returns or raises, now that r has happened to its case casei. args are its cases, of which it drops
- * the values that were not sent. */
-PyObject *select_result(struct selectstate *s, PyObject *const *args, enum chan_result r, uint32_t casei,
-                        Py_ssize_t dflt)
+/* Those whose values have not been sent lose them. */
+static void drop_unsent(struct selectstate *s, enum chan_result r, uint32_t casei)
 {
     for (uint32_t i = 0; i < s->n; i++)
         if (s->cases[i].send) {
             if (!(r == CHAN_OK && i == casei))
-                Py_DECREF((PyObject *)s->cases[i].elem);
+                Py_XDECREF((PyObject *)s->cases[i].elem);
             s->cases[i].elem = NULL;
         }
-    if (PyErr_Occurred())
-        return NULL;
-    struct scase *k = &s->cases[casei];
-    if (r == CHAN_OK) {
-        PyObject *value = k->send ? new_ref(Py_None) : received(k->c, k->elem);
-        return value ? result(casei, value, true) : NULL;
-    }
-    if (r == CHAN_CLOSED && !k->send)
-        return result(casei, new_ref(((Case *)args[casei])->ch->owner->zero), false);
-    if (r == CHAN_CLOSED)
+}
+
+/* r has happened to the case casei. */
+static enum op_result selected(struct selecting *k, enum chan_result r)
+{
+    struct op *op = &k->op;
+    struct scase *c = &k->s.cases[k->casei];
+    drop_unsent(&k->s, r, k->casei);
+    if (r == CHAN_BLOCK) {
+        op->value = result(k->dflt, new_ref(Py_None), true);
+    } else if (r == CHAN_CLOSED && c->send) {
         PyErr_SetString(hooks.ClosedChannelError, "send on closed channel");
-    else if (r == CHAN_BLOCK && dflt >= 0)
-        return result(dflt, new_ref(Py_None), true);
-    else
-        raise_chan(r);
-    return NULL;
+    } else if (r == CHAN_CLOSED) {
+        op->value = result(k->casei, new_ref(((Case *)k->args[k->casei])->ch->owner->zero), false);
+    } else {
+        PyObject *value = c->send ? new_ref(Py_None) : received(c->c, c->elem);
+        op->value = value ? result(k->casei, value, true) : NULL;
+        op->ok = !c->send;
+    }
+    return op->value ? OP_DONE : OP_RAISED;
+}
+
+static enum op_result select_kind_begin(struct op *op, struct g *gp)
+{
+    struct selecting *k = OP_OF(struct selecting, op);
+    struct selectstate *s = &k->s;
+    enum chan_result r = CHAN_BLOCK;
+    if (!k->tried) { /* without sudogs: most need not wait */
+        k->tried = true;
+        r = select_begin(s, NULL, seed(), &k->casei);
+    }
+    if (r == CHAN_BLOCK && k->dflt < 0) {
+        if (gp == NULL)
+            return OP_PARK;
+        s->sudogs = PyMem_RawMalloc((s->n ? s->n : 1) * sizeof(*s->sudogs));
+        r = s->sudogs ? select_begin(s, gp, seed(), &k->casei) : CHAN_NOMEM;
+    }
+    if (r == CHAN_PARK)
+        return OP_PARK;
+    return r == CHAN_NOMEM ? op_failed(WAKE_NOMEM) : selected(k, r);
+}
+
+static enum op_result select_kind_finish(struct op *op, struct g *gp, enum wake w)
+{
+    struct selecting *k = OP_OF(struct selecting, op);
+    enum chan_result r = select_finish(&k->s, gp, w, &k->casei);
+    return r == CHAN_OK || r == CHAN_CLOSED ? selected(k, r) : op_failed(w);
+}
+
+static void select_kind_undo(struct op *op)
+{
+    struct selecting *k = OP_OF(struct selecting, op);
+    if (!op->ok) /* nothing was received */
+        return;
+    PyObject *value = new_ref(PyTuple_GET_ITEM(op->value, 1));
+    Py_CLEAR(op->value);
+    chan_give_back(k->s.cases[k->casei].c, value);
+}
+
+static void select_kind_clear(struct op *op)
+{
+    struct selecting *k = OP_OF(struct selecting, op);
+    drop_unsent(&k->s, CHAN_BLOCK, 0);
+    PyMem_RawFree(k->s.sudogs);
+}
+
+/* An aselect(), whose cases are in memory of their own and in a tuple. */
+static void aselect_clear(struct op *op)
+{
+    struct selecting *k = OP_OF(struct selecting, op);
+    if (k->s.cases)
+        select_kind_clear(op);
+    PyMem_RawFree(k->s.cases);
+}
+
+static const struct op_kind select_kind = {.name = "select",
+                                           .begin = select_kind_begin,
+                                           .finish = select_kind_finish,
+                                           .clear = select_kind_clear};
+static const struct op_kind aselect_kind = {.name = "aselect",
+                                            .begin = select_kind_begin,
+                                            .finish = select_kind_finish,
+                                            .undo = select_kind_undo,
+                                            .clear = aselect_clear,
+                                            .size = sizeof(struct selecting)};
+
+/* Memory for n cases, to be freed by s->cases. false: raised. */
+static bool allocate(struct selectstate *s, Py_ssize_t n)
+{
+    if (n > MOST_CASES) {
+        PyErr_Format(PyExc_ValueError, "`cases` must be at most %d", MOST_CASES);
+        return false;
+    }
+    s->cases = PyMem_RawMalloc((size_t)n * (sizeof(*s->cases) + 2 * sizeof(uint16_t)) + 1);
+    if (s->cases == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    s->pollorder = (uint16_t *)(s->cases + n);
+    s->lockorder = s->pollorder + n;
+    return true;
+}
+
+static PyObject *run_select(struct selecting *k)
+{
+    if ((k->dflt = collect(&k->s, k->args, (Py_ssize_t)k->s.n)) == -2)
+        return NULL;
+    PyObject *r = op_run(&k->op);
+    select_kind_clear(&k->op);
+    return r;
 }
 
 static PyObject *core_select(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
-    preempt_point();
-    int64_t deadline = NEVER;
-    if (unlikely(kwnames != NULL) && parse_timeout_kw(args, nargs, nargs, kwnames, "select", &deadline) < 0)
+    struct selecting k;
+    k.op = (struct op){.kind = &select_kind, .deadline = NEVER};
+    k.s.n = (uint32_t)nargs;
+    k.s.sudogs = NULL;
+    k.args = args;
+    k.tried = false;
+    if (unlikely(kwnames != NULL) &&
+        parse_timeout_kw(args, nargs, nargs, kwnames, "select", &k.op.deadline) < 0)
         return NULL;
-    struct selectstate s = {.n = (uint32_t)nargs};
     if (likely(nargs <= ON_STACK)) {
         struct scase cases[ON_STACK];
         uint16_t orders[2 * ON_STACK];
-        s.cases = cases;
-        s.pollorder = orders;
-        s.lockorder = orders + ON_STACK;
-        return run_select(&s, args, nargs, deadline);
+        k.s.cases = cases;
+        k.s.pollorder = orders;
+        k.s.lockorder = orders + ON_STACK;
+        return run_select(&k);
     }
-    if (nargs > MOST_CASES) {
-        PyErr_Format(PyExc_ValueError, "`cases` must be at most %d", MOST_CASES);
+    if (!allocate(&k.s, nargs))
         return NULL;
-    }
-    size_t n = (size_t)nargs;
-    s.cases = PyMem_RawMalloc(n * (sizeof(*s.cases) + 2 * sizeof(uint16_t)));
-    if (s.cases == NULL)
-        return PyErr_NoMemory();
-    s.pollorder = (uint16_t *)(s.cases + n);
-    s.lockorder = s.pollorder + n;
-    PyObject *r = run_select(&s, args, nargs, deadline);
-    PyMem_RawFree(s.cases);
+    PyObject *r = run_select(&k);
+    PyMem_RawFree(k.s.cases);
     return r;
+}
+
+static PyObject *core_aselect(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)self;
+    int64_t deadline = NEVER;
+    if (unlikely(kwnames != NULL) &&
+        parse_timeout_kw(args, nargs, nargs, kwnames, "aselect", &deadline) < 0)
+        return NULL;
+    PyObject *cases = PyTuple_New(nargs);
+    if (cases == NULL)
+        return NULL;
+    for (Py_ssize_t i = 0; i < nargs; i++)
+        PyTuple_SET_ITEM(cases, i, new_ref(args[i]));
+    PyAwait *a = await_new(&aselect_kind, cases, NULL, deadline);
+    Py_DECREF(cases);
+    if (a == NULL)
+        return NULL;
+    struct selecting *k = OP_OF(struct selecting, a->op);
+    k->args = &PyTuple_GET_ITEM(cases, 0);
+    if (!allocate(&k->s, nargs))
+        Py_CLEAR(a);
+    else if ((k->dflt = collect(&k->s, k->args, nargs)) == -2)
+        Py_CLEAR(a);
+    else
+        k->s.n = (uint32_t)nargs;
+    return (PyObject *)a;
 }
 
 static PyObject *default_repr(PyObject *self)
@@ -271,9 +368,9 @@ PyMethodDef select_functions[] = {
     {"send", (PyCFunction)(void (*)(void))core_send, METH_FASTCALL,
      "send($module, ch, value, /)\n--\n\nThe case of a select that sends value to ch. Does nothing by "
      "itself."},
-    {"aselect", (PyCFunction)(void (*)(void))core_aselect, METH_FASTCALL,
-     "aselect($module, /, *cases)\n--\n\nAn awaitable: select() for `async def` and generator goroutines, and "
-     "asyncio."},
+    {"aselect", (PyCFunction)(void (*)(void))core_aselect, METH_FASTCALL | METH_KEYWORDS,
+     "aselect($module, /, *cases, timeout=None)\n--\n\n"
+     "An awaitable: select() for `async def` and generator goroutines, and asyncio."},
     {"select", (PyCFunction)(void (*)(void))core_select, METH_FASTCALL | METH_KEYWORDS,
      "select($module, /, *cases, timeout=None)\n--\n\n"
      "Park until one case can run, run exactly that one, and return (index, value, ok).\n\n"

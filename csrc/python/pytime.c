@@ -1,4 +1,4 @@
-/* pytime.c: sleep, and Timer, Ticker, after, tick, after_func.
+/* pytime.c: Timer, Ticker, after, tick, after_func.
  *
  * A Timer or Ticker is little more than a reference to its channel, which holds all that the timer is
  * (runtime/timechan.h): so the channel alone, from after() or in the hands of a parked receiver, keeps it going,
@@ -35,31 +35,7 @@ static PyObject *nil_recv; /* nilchan's receiving side */
 static PyObject *go_function;
 PyObject *start_due_functions;
 
-static int no_number(PyObject *seconds)
-{
-    return seconds == Py_None ? type_error("seconds", "a number of seconds", seconds) : 0;
-}
-
 static int64_t from_now(int64_t ns) { return ns == NEVER ? NEVER : nanotime() + ns; }
-
-static PyObject *core_sleep(PyObject *self, PyObject *seconds)
-{
-    (void)self;
-    preempt_point();
-    int64_t deadline;
-    if (no_number(seconds) < 0 || parse_timeout(seconds, "seconds", &deadline) < 0)
-        return NULL;
-    if (deadline == DEADLINE_PAST)
-        Py_RETURN_NONE;
-    struct g *gp = getg_or_raise();
-    if (gp == NULL)
-        return NULL;
-    enum wake w = gosleep(gp, deadline);
-    if (likely(w == WAKE_TIMEOUT))
-        Py_RETURN_NONE;
-    raise_chan(w == WAKE_INTERRUPT ? CHAN_INTERRUPT : CHAN_NOMEM);
-    return NULL;
-}
 
 PyObject *time_object(void *elem) { return PyFloat_FromDouble(timechan_value(elem)); }
 
@@ -187,7 +163,7 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
                      nargs == 1 ? "" : "s");
         return NULL;
     }
-    if (no_number(args[0]) < 0 || parse_duration(args[0], "seconds", &ns) < 0)
+    if (parse_duration(args[0], "seconds", &ns) < 0)
         return NULL;
     if (kind_of(args[1], nargs - 2, "fn") < 0)
         return NULL;
@@ -253,7 +229,7 @@ static int one_duration(const char *fn, PyObject *args, PyObject *kwargs, int64_
     PyObject *seconds;
     char format[16];
     snprintf(format, sizeof(format), "O:%s", fn);
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &seconds) || no_number(seconds) < 0)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &seconds))
         return -1;
     return parse_duration(seconds, "seconds", ns);
 }
@@ -312,7 +288,7 @@ static PyObject *timer_reset(PyObject *self, PyObject *seconds)
     preempt_point();
     int64_t ns;
     bool was, ok;
-    if (no_number(seconds) < 0 || parse_duration(seconds, "seconds", &ns) < 0)
+    if (parse_duration(seconds, "seconds", &ns) < 0)
         return NULL;
     if (Py_TYPE(self) != &FuncTimer_Type) {
         ok = timechan_reset(timechan_in(self), from_now(ns), 0, &was);
@@ -339,7 +315,7 @@ static PyObject *ticker_reset(PyObject *self, PyObject *seconds)
     preempt_point();
     int64_t ns;
     bool was;
-    if (no_number(seconds) < 0 || parse_duration(seconds, "seconds", &ns) < 0 ||
+    if (parse_duration(seconds, "seconds", &ns) < 0 ||
         positive(ns, "Ticker.Reset") < 0)
         return NULL;
     if (!timechan_reset(timechan_in(self), from_now(ns), ns, &was))
@@ -372,7 +348,7 @@ static PyObject *core_after(PyObject *self, PyObject *seconds)
 {
     (void)self;
     int64_t ns;
-    if (no_number(seconds) < 0 || parse_duration(seconds, "seconds", &ns) < 0)
+    if (parse_duration(seconds, "seconds", &ns) < 0)
         return NULL;
     return timechan_new(from_now(ns), 0);
 }
@@ -381,7 +357,7 @@ static PyObject *core_tick(PyObject *self, PyObject *seconds)
 {
     (void)self;
     int64_t ns;
-    if (no_number(seconds) < 0 || parse_duration(seconds, "seconds", &ns) < 0)
+    if (parse_duration(seconds, "seconds", &ns) < 0)
         return NULL;
     return ns == 0 ? new_ref(nil_recv) : timechan_new(from_now(ns), ns);
 }
@@ -487,12 +463,6 @@ int time_init(PyObject *nilchan)
 }
 
 PyMethodDef time_functions[] = {
-    {"sleep", core_sleep, METH_O,
-     "sleep($module, seconds, /)\n--\n\nPark this goroutine for at least so many seconds. Zero and less: "
-     "return at once.\n\n" NUMBERS},
-    {"asleep", core_asleep, METH_O,
-     "asleep($module, seconds, /)\n--\n\nAn awaitable: sleep() for `async def` and generator goroutines, and "
-     "asyncio. The time counts from this call."},
     {"now", core_now, METH_NOARGS,
      "now($module, /)\n--\n\nThe time in seconds on the clock of every timer here; it is "
      "time.monotonic()'s."},

@@ -14,15 +14,28 @@ static void group_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
-struct waitgroup *waitgroup_of(PyObject *self) { return &((SyncWaitGroup *)self)->wg; }
+static struct waitgroup *waitgroup_of(PyObject *self) { return &((SyncWaitGroup *)self)->wg; }
+
+static int too_many(void)
+{
+    PyErr_SetString(PyExc_ValueError, "`delta` is out of range");
+    return -1;
+}
 
 static int group_add(PyObject *self, int32_t delta)
 {
     struct waitgroup *wg = &((SyncWaitGroup *)self)->wg;
     if (likely(wgadd_fast(wg, delta)))
         return 0;
-    enum sync_result r = wgadd(wg, delta);
-    return likely(r == SYNC_OK) ? 0 : raise_sync(r);
+    switch (wgadd(wg, delta)) {
+    case SYNC_OK:
+        return 0;
+    case SYNC_NEGATIVE:
+        PyErr_SetString(hooks.Panic, "sync: negative WaitGroup counter");
+        return -1;
+    default:
+        return too_many();
+    }
 }
 
 int waitgroup_done(PyObject *group) { return group_add(group, -1); }
@@ -53,7 +66,7 @@ static int parse_delta(PyObject *o, int32_t *delta)
         return -1;
     if (n > INT32_MAX || n < -INT32_MAX || PyErr_Occurred()) {
         PyErr_Clear();
-        return raise_sync(SYNC_TOO_MANY);
+        return too_many();
     }
     *delta = (int32_t)n;
     return 0;
@@ -101,24 +114,35 @@ static PyObject *waitgroup_go(PyObject *self, PyObject *const *args, Py_ssize_t 
     return NULL;
 }
 
+static enum op_result wait_op_begin(struct op *op, struct g *gp)
+{
+    return sync_result(op, wgwait_begin(waitgroup_of(op->obj), gp), WAKE_OP);
+}
+
+static enum op_result wait_op_finish(struct op *op, struct g *gp, enum wake w)
+{
+    return sync_result(op, wgwait_finish(waitgroup_of(op->obj), gp, w), w);
+}
+
+static const struct op_kind wait_kind = {
+    .name = "WaitGroup.await_", .begin = wait_op_begin, .finish = wait_op_finish};
+
 static PyObject *waitgroup_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    preempt_point();
-    struct waitgroup *wg = &((SyncWaitGroup *)self)->wg;
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "wait", &deadline) < 0)
+    struct op op = {.kind = &wait_kind, .obj = self, .deadline = NEVER};
+    if (unlikely(nargs != 0 || kwnames) &&
+        parse_timeout_kw(args, nargs, 0, kwnames, "wait", &op.deadline) < 0)
         return NULL;
-    enum sync_result r = wgwait_begin(wg, NULL);
-    if (r == SYNC_BLOCK && deadline != DEADLINE_PAST) {
-        struct g *gp = getg_or_raise();
-        if (gp == NULL)
-            return NULL;
-        r = wgwait(wg, gp, deadline);
-    }
-    if (likely(r == SYNC_OK))
-        Py_RETURN_NONE;
-    raise_sync(r);
-    return NULL;
+    return op_run(&op);
+}
+
+static PyObject *waitgroup_await_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t deadline = NEVER;
+    if (unlikely(nargs != 0 || kwnames) &&
+        parse_timeout_kw(args, nargs, 0, kwnames, "await_", &deadline) < 0)
+        return NULL;
+    return (PyObject *)await_new(&wait_kind, self, NULL, deadline);
 }
 
 static PyObject *waitgroup_repr(PyObject *self)
@@ -139,8 +163,8 @@ static PyMethodDef waitgroup_methods[] = {
      "go($self, fn, /, *args, **kwargs)\n--\n\n"
      "add(1), then start fn(*args, **kwargs) as a goroutine; done() when it has ended, however that was.\n\n"
      "Takes whatever gopy.go() takes. A panic of fn has been reported before the counter falls."},
-    {"await_", waitgroup_await_, METH_NOARGS,
-     "await_($self)\n--\n\nAn awaitable: wait() for `async def` and generator goroutines, and asyncio."},
+    {"await_", FASTKW(waitgroup_await_),
+     "await_($self, *, timeout=None)\n--\n\nAn awaitable: wait() for `async def` and generator goroutines, and asyncio."},
     {"wait", FASTKW(waitgroup_wait),
      "wait($self, *, timeout=None)\n--\n\n"
      "Park until the counter is zero.\n\n"

@@ -138,6 +138,7 @@ struct m {
     struct gqueue
         yieldq;       /* the same, but behind everybody else: they have yielded, or can wait for a batch */
     struct g *remote; /* like lockq, pushed by others, newest first */
+    uint32_t exited;  /* it runs nothing any more, see readyremote */
     uint32_t nlocked; /* goroutines that have locked it: while there are any, none starts here */
     uint32_t preempt; /* enum preempt, see preempt.c */
     int64_t yields_until; /* a time slice for the others, after one of its own was made to yield; 0: none */

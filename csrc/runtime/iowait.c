@@ -30,17 +30,12 @@ static bool passed(int64_t deadline)
 }
 
 /* gp is queued: after the caller's unlock it may run already. */
-static bool park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
+static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
 {
     w->deadline = deadline;
     gp->wait->sg.success = false;
     wait_begin(gp, WAIT_IO);
-    if (w->arms && deadline != NEVER && !gowait_arm(gp, deadline)) {
-        wait_claim(gp);
-        return false;
-    }
     enqueue(q, &gp->wait->sg);
-    return true;
 }
 
 /* The next operation's turn, if one waits. */
@@ -118,22 +113,12 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
     } else {
         w->locking = false;
         arm = pd->gen != np.gen || np.backend->level;
-        bool watch = gp->kind >= GFOREIGN, timed = w->arms && s->deadline != NEVER;
         aadd(&np.nwaiters, 1);
-        if (unlikely(!park_locked(w, &s->waiters, gp, s->deadline))) {
-            aadd(&np.nwaiters, -1);
-            next = release_locked(s);
-            unlock(&pd->lock);
-            if (next)
-                goready(next);
-            return IO_NOMEM;
-        }
+        park_locked(w, &s->waiters, gp, s->deadline);
         unlock(&pd->lock);
         if (arm)
             netpollarm(fd, pd, seq, mode, false);
-        if (watch && timed)
-            timer_watch(); /* whoever polls already may sleep past it */
-        if (watch)
+        if (gp->kind >= GFOREIGN)
             poll_watch();
         return IO_PARK;
     }
@@ -169,8 +154,6 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
 {
     struct g *next = NULL;
-    if (w->arms)
-        timer_del(&gp->wait->timer);
     lock(&w->pd->lock);
     enum io_result r = finish_locked(w, gp, how, &next);
     unlock(&w->pd->lock);
@@ -266,7 +249,7 @@ static enum io_result fdwait_failed(struct iowait *w, int err)
     return err == EBADF ? IO_CLOSED : err == ENOMEM ? IO_NOMEM : IO_ERRNO;
 }
 
-enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp, int64_t deadline)
+enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp)
 {
     int ready = fd_ready(fd, mode);
     if (ready < 0)
@@ -279,15 +262,14 @@ enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct
     int err = pd ? netpollinit() : ENOMEM;
     if (err)
         return fdwait_failed(w, err);
-    bool watch = gp->kind >= GFOREIGN;
     lock(&pd->lock);
     uint32_t seq = pd->seq;
     *w = (struct iowait){.fd = fd, .seq = seq, .mode = mode, .pd = pd};
     aadd(&np.nwaiters, 1);
-    park_locked(w, &pd->side[mode].waiters, gp, deadline);
+    park_locked(w, &pd->side[mode].waiters, gp, NEVER);
     unlock(&pd->lock);
     netpollarm(fd, pd, seq, mode, true); /* reports once more what came before */
-    if (watch)
+    if (gp->kind >= GFOREIGN)
         poll_watch();
     return IO_PARK;
 }
@@ -307,7 +289,7 @@ enum io_result fdwait_finish(struct iowait *w, struct g *gp, enum wake how)
         return why(how);
     if (err == EPERM) /* a regular file, which never makes anybody wait */
         return IO_OK;
-    return err ? fdwait_failed(w, err) : fdwait_begin(w, w->fd, w->mode, gp, w->deadline);
+    return err ? fdwait_failed(w, err) : fdwait_begin(w, w->fd, w->mode, gp);
 }
 
 void fdwait_evict(int fd)

@@ -25,7 +25,6 @@ struct iowait {
     uint8_t mode; /* enum pollmode */
     bool locking; /* it waits for its side, not for the descriptor */
     bool empty;   /* set by iowait_begin */
-    bool arms;    /* gp does not wait by gowait(): its timer is set here, and taken back by iowait_finish */
     int err;      /* of IO_ERRNO */
     int64_t deadline; /* of the wait that is to begin */
     struct polldesc *pd;
@@ -48,7 +47,7 @@ bool iowait_hold(int fd, uint32_t seq);
 void iowait_release(int fd);
 
 /* Wait until anybody's descriptor is ready. It need not be non-blocking. */
-enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp, int64_t deadline);
+enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp);
 enum io_result fdwait_finish(struct iowait *w, struct g *gp, enum wake how);
 void fdwait_evict(int fd); /* somebody is about to close it */
 

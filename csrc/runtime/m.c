@@ -355,6 +355,7 @@ struct m *m_new(void)
     if (mp == NULL && (mp = calloc(1, sizeof(*mp))) == NULL)
         return NULL;
     mp->dying = mp->spinning = false;
+    astore(&mp->exited, 0);
     apoke(&mp->state, Mrunning);
     m_init(mp);
     real_store(&mp->entering, true); /* until its thread has attached */
@@ -401,8 +402,21 @@ void m_init(struct m *mp)
     unlock(&sched.lock);
 }
 
+/* Goroutines that were bound to mp when they were readied, and are no more: any M may run them. */
+static void remote_to_all(struct m *mp)
+{
+    struct g *list = axchg(&mp->remote, (struct g *)NULL);
+    for (struct g *gp; (gp = list) != NULL;) {
+        list = gp->schedlink;
+        globrunqput(gp);
+        wake_anyone();
+    }
+}
+
 void m_exit(struct m *mp)
 {
+    astore_sc(&mp->exited, 1); /* paired with readyremote: one of both sees the other */
+    remote_to_all(mp);
     lock(&sched.lock);
     mp->idlenext = sched.mdead;
     sched.mdead = mp;
@@ -489,6 +503,10 @@ void readyremote(struct g *gp, struct m *mp)
         head = aload(&mp->remote);
         gp->schedlink = head;
     } while (!acas(&mp->remote, head, gp));
+    if (unlikely(aload_sc(&mp->exited))) {
+        remote_to_all(mp);
+        return;
+    }
     if (unlikely(aload_sc(&mp->loopfd)))
         loop_wake(mp);
     if (aload_sc(&mp->state) != Midle)

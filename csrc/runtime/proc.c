@@ -137,21 +137,27 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
 {
     wait->sg.g = gp;
     gp->wait = wait;
-    if (gp->lockedm == NULL)
-        mp->nbound++;
-    gp->lockedm = mp;
+    goroutine_bind(mp, gp);
     mp->curg = gp;
     astore(&gp->status, Grunning);
 }
 
-/* gp, which is stackless, is about to wait: from here any M may run it, unless it has locked this one. */
+/* gp, which is stackless and between two steps, is mp's until goroutine_unbind. */
+void goroutine_bind(struct m *mp, struct g *gp)
+{
+    if (gp->lockedm == NULL)
+        mp->nbound++;
+    astore(&gp->lockedm, mp);
+}
+
+/* gp, which is stackless, waits: from here any M may run it, unless it has locked this one. Who readies it may have
+ * seen it bound still, and left it to mp; so the store comes after all else that mp does with gp. */
 void goroutine_unbind(struct m *mp, struct g *gp)
 {
     if (likely(gp->lockcount == 0 && gp != sched.g1)) {
-        gp->lockedm = NULL;
         mp->nbound--;
+        astore(&gp->lockedm, (struct m *)NULL);
     }
-    mp->curg = NULL;
 }
 
 void goroutine_end(struct m *mp, struct g *gp)

@@ -155,10 +155,11 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
 {
     bool free_work = false;
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
-        if (mp && gp->kind < GFOREIGN && gp->lockedm == mp) {
+        struct m *home = aload(&gp->lockedm);
+        if (mp && gp->kind < GFOREIGN && home == mp) {
             astore(&gp->status, Grunnable);
             gq_push(&mp->lockq, gp);
-        } else if (pp && gp->kind < GFOREIGN && gp->lockedm == NULL) {
+        } else if (pp && gp->kind < GFOREIGN && home == NULL) {
             astore(&gp->status, Grunnable);
             runqput_tail(mp, pp, (uintptr_t)gp);
             free_work = true;
@@ -432,7 +433,7 @@ void goready_when(struct g *gp, bool next)
         }
         return;
     }
-    struct m *mp = getm(), *home = gp->lockedm;
+    struct m *mp = getm(), *home = aload(&gp->lockedm);
     astore(&gp->status, Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {

@@ -14,7 +14,8 @@
 /* proc.c: birth and death */
 void newproc(struct g *gp, uint8_t kind);                             /* gp becomes runnable */
 void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait); /* the host is about to run it on mp */
-void goroutine_unbind(struct m *mp, struct g *gp);                    /* the end of a stackless one's step */
+void goroutine_bind(struct m *mp, struct g *gp);                      /* a stackless one's step begins */
+void goroutine_unbind(struct m *mp, struct g *gp);                    /* its end */
 void goroutine_end(struct m *mp, struct g *gp);                       /* it has returned */
 void goroutine_lock(struct g *gp); /* on its own M: goroutines that have not started do not start there */
 void goroutine_unlock(struct g *gp);

@@ -165,7 +165,7 @@ static void test_close(void)
     struct iowait w = op(&e[0], POLL_READ), v = op(&e[0], POLL_READ), u;
     CHECK(iowait_begin(&w, &a.g) == IO_OK && iowait_again(&w, &a.g) == IO_PARK);
     CHECK(iowait_begin(&v, &b.g) == IO_PARK);
-    CHECK(fdwait_begin(&u, e[0].fd, POLL_READ, &c.g, NEVER) == IO_PARK);
+    CHECK(fdwait_begin(&u, e[0].fd, POLL_READ, &c.g) == IO_PARK);
     CHECK(iowait_close(e[0].fd, e[0].seq) && !is_open(e[0].fd));
     CHECK(woken(&a) && woken(&b) && woken(&c));
     CHECK(iowait_finish(&w, &a.g, WAKE_OP) == IO_CLOSED);
@@ -263,10 +263,10 @@ static void test_anybodys(void)
     fake_init(&a);
     fake_init(&b);
     CHECK(pipe(fds) == 0);
-    CHECK(fdwait_begin(&w, fds[1], POLL_WRITE, &a.g, NEVER) == IO_OK);
-    CHECK(fdwait_begin(&w, fds[0], POLL_READ, NULL, NEVER) == IO_PARK);
-    CHECK(fdwait_begin(&w, fds[0], POLL_READ, &a.g, NEVER) == IO_PARK);
-    CHECK(fdwait_begin(&v, fds[0], POLL_READ, &b.g, NEVER) == IO_PARK);
+    CHECK(fdwait_begin(&w, fds[1], POLL_WRITE, &a.g) == IO_OK);
+    CHECK(fdwait_begin(&w, fds[0], POLL_READ, NULL) == IO_PARK);
+    CHECK(fdwait_begin(&w, fds[0], POLL_READ, &a.g) == IO_PARK);
+    CHECK(fdwait_begin(&v, fds[0], POLL_READ, &b.g) == IO_PARK);
     CHECK(write(fds[1], "x", 1) == 1);
     CHECK(poll_once(1000 * MS) == 2 && woken(&a) && woken(&b));
     char c;
@@ -279,20 +279,20 @@ static void test_anybodys(void)
     copy = dup(fds[0]);
     int more[2];
     CHECK(pipe(more) == 0 && dup2(more[0], fds[0]) == fds[0]);
-    CHECK(fdwait_begin(&w, fds[0], POLL_READ, &a.g, NEVER) == IO_PARK);
+    CHECK(fdwait_begin(&w, fds[0], POLL_READ, &a.g) == IO_PARK);
     CHECK(write(more[1], "y", 1) == 1);
     CHECK(poll_once(1000 * MS) == 1 && woken(&a) && fdwait_finish(&w, &a.g, WAKE_OP) == IO_OK);
     CHECK(read(fds[0], &c, 1) == 1);
 
     /* Its owner says that it will be closed. */
-    CHECK(fdwait_begin(&w, fds[0], POLL_READ, &a.g, NEVER) == IO_PARK);
+    CHECK(fdwait_begin(&w, fds[0], POLL_READ, &a.g) == IO_PARK);
     fdwait_evict(fds[0]);
     CHECK(woken(&a) && fdwait_finish(&w, &a.g, WAKE_OP) == IO_CLOSED);
 
-    CHECK(fdwait_begin(&w, 1000000, POLL_READ, &a.g, NEVER) == IO_CLOSED);
-    CHECK(fdwait_begin(&w, -1, POLL_READ, &a.g, NEVER) != IO_PARK);
+    CHECK(fdwait_begin(&w, 1000000, POLL_READ, &a.g) == IO_CLOSED);
+    CHECK(fdwait_begin(&w, -1, POLL_READ, &a.g) != IO_PARK);
     int file = open("/proc/self/exe", O_RDONLY);
-    CHECK(file >= 0 && fdwait_begin(&w, file, POLL_READ, &a.g, NEVER) == IO_OK);
+    CHECK(file >= 0 && fdwait_begin(&w, file, POLL_READ, &a.g) == IO_OK);
     close(file);
     close(copy);
     for (int i = 0; i < 2; i++) {

@@ -1,0 +1,72 @@
+/* pyop.c: the driver that parks where it stands, and what all operations share. See pyop.h. */
+#include "pygopy.h"
+
+/* gp goes behind the others. */
+static void yield(struct g *gp)
+{
+    if (gp->kind == GFOREIGN) /* not ours to schedule: let the other threads run */
+        host_enter(host_leave());
+    else
+        gosched(gp->lockedm, gp);
+}
+
+enum op_result op_none(struct op *op)
+{
+    op->value = new_ref(Py_None);
+    return OP_DONE;
+}
+
+enum op_result op_failed(enum wake w)
+{
+    if (w == WAKE_TIMEOUT)
+        PyErr_SetString(PyExc_TimeoutError, "timed out");
+    else if (w == WAKE_INTERRUPT)
+        raise_main_exception();
+    else if (w != WAKE_CANCEL)
+        PyErr_NoMemory();
+    return OP_RAISED;
+}
+
+PyObject *op_wait(struct op *op, struct g *gp, enum op_result did)
+{
+    for (;;) {
+        switch (did) {
+        case OP_PARK:
+            did = op->kind->finish(op, gp, gowait(gp, op->deadline));
+            continue;
+        case OP_YIELD:
+            yield(gp);
+            did = op->kind->finish(op, gp, WAKE_OP);
+            continue;
+        case OP_RAISED:
+            Py_CLEAR(op->value);
+            return NULL;
+        case OP_DONE:
+            return op->value;
+        }
+    }
+}
+
+/* Whoever has no goroutine to park, or must not, may still do what needs no wait. */
+static PyObject *try_first(struct op *op)
+{
+    enum op_result did = op->kind->begin(op, NULL);
+    if (did != OP_PARK)
+        return op_wait(op, NULL, did);
+    struct g *gp = NULL;
+    if (op->deadline == DEADLINE_PAST)
+        op_failed(WAKE_TIMEOUT);
+    else if ((gp = getg_or_raise()) != NULL)
+        return op_wait(op, gp, op->kind->begin(op, gp));
+    Py_CLEAR(op->value);
+    return NULL;
+}
+
+PyObject *op_run(struct op *op)
+{
+    preempt_point();
+    struct m *mp = getm();
+    if (likely(mp && mp->curg && op->deadline != DEADLINE_PAST && !real_peek(&sched.attention)))
+        return op_wait(op, mp->curg, op->kind->begin(op, mp->curg));
+    return try_first(op);
+}
