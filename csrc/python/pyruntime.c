@@ -41,7 +41,7 @@ static PyObject *core_num_goroutine(PyObject *self, PyObject *noargs)
 /* The G of the goroutine that calls; RuntimeError on a thread that gopy does not run. */
 static struct g *current(void)
 {
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     if (gp == NULL || gp->kind == GFOREIGN) {
         PyErr_SetString(PyExc_RuntimeError, "not on a goroutine: this thread is not run by gopy");
         return NULL;
@@ -112,7 +112,7 @@ static PyObject *core_gosched(PyObject *self, PyObject *noargs)
         host_enter(host_leave());
         Py_RETURN_NONE;
     }
-    gosched(gp->lockedm, gp);
+    gosched(gp->boundm, gp);
     if (unlikely(gp == sched.g1) && host_interrupt_pending()) {
         raise_main_exception();
         return NULL;

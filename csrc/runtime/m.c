@@ -60,7 +60,7 @@ static void pwaitput_locked(struct m *mp)
     astore_sc(&mp->state, Mwaitp);
 }
 
-static void midleput_locked(struct m *mp)
+static void mput_locked(struct m *mp)
 {
     mp->listed = takes_new(mp);
     if (mp->listed) {
@@ -71,7 +71,7 @@ static void midleput_locked(struct m *mp)
     astore_sc(&mp->state, Midle);
 }
 
-static struct m *midleget_locked(void)
+static struct m *mget_locked(void)
 {
     struct m *mp = sched.midle;
     if (mp) {
@@ -113,7 +113,7 @@ static void unlist_locked(struct m *mp)
 }
 
 /* pp has no goroutines; its owner gives it up. */
-static void releasep_locked(struct p *pp)
+static void pput_locked(struct p *pp)
 {
     struct m *mp;
     if (pp->id >= sched.gomaxprocs) {
@@ -144,7 +144,7 @@ bool has_bound_work(struct m *mp)
 
 /* ---- */
 
-struct p *acquirep(void)
+struct p *pidleget(void)
 {
     if (aload_sc(&sched.npidle) == 0)
         return NULL;
@@ -298,10 +298,10 @@ struct p *idle(struct m *mp, struct p *pp)
         return pp;
     }
     if (pp)
-        releasep_locked(pp);
+        pput_locked(pp);
     astore(&mp->p, (struct p *)NULL);
     note_clear(&mp->park);
-    midleput_locked(mp);
+    mput_locked(mp);
     bool bound = has_bound_work(mp);
     if (bound || (sched.globq.n && sched.npidle && takes_new(mp))) {
         unlist_locked(mp);
@@ -354,7 +354,7 @@ struct m *m_new(void)
     unlock(&sched.lock);
     if (mp == NULL && (mp = calloc(1, sizeof(*mp))) == NULL)
         return NULL;
-    mp->dying = mp->spinning = false;
+    mp->ending = mp->spinning = false;
     apoke(&mp->state, Mrunning);
     m_init(mp);
     real_store(&mp->entering, true); /* until its thread has attached */
@@ -365,7 +365,7 @@ struct m *m_new(void)
 void startm(struct p *pp, bool spinning)
 {
     lock(&sched.lock);
-    struct m *mp = midleget_locked();
+    struct m *mp = mget_locked();
     if (mp) {
         mp->spinning = spinning;
         wake_with_locked(mp, pp);
@@ -376,7 +376,7 @@ void startm(struct p *pp, bool spinning)
     if ((mp = m_new()) != NULL) {
         mp->spinning = spinning;
         astore(&mp->p, pp);
-        astore(&pp->m, mp);
+        astore(&pp->lastm, mp);
         if (host_newthread(mp))
             return;
         m_exit(mp);
@@ -384,7 +384,7 @@ void startm(struct p *pp, bool spinning)
     if (spinning) /* no thread to be had: the work stays where it is, for the Ms that there are */
         aadd(&sched.nmspinning, -1);
     lock(&sched.lock);
-    releasep_locked(pp);
+    pput_locked(pp);
     unlock(&sched.lock);
 }
 
@@ -415,7 +415,7 @@ void wakep(void)
 {
     if (aload_sc(&sched.npidle) == 0 || aload_sc(&sched.nmspinning) != 0 || !acas(&sched.nmspinning, 0, 1))
         return;
-    struct p *pp = acquirep();
+    struct p *pp = pidleget();
     if (pp)
         startm(pp, true);
     else
@@ -429,7 +429,7 @@ void wake_anyone(void)
     wakep();
 #else
     struct p *pp;
-    if (sched.npidle == sched.gomaxprocs && (pp = acquirep()) != NULL)
+    if (sched.npidle == sched.gomaxprocs && (pp = pidleget()) != NULL)
         startm(pp, false);
 #endif
     sysmon_watch();
@@ -473,7 +473,7 @@ void handoffp(struct p *pp)
     work = work || !kept_locked(first_timer()) || (netpollwaiters() && sched.poller == NULL);
     if (!work ||
         (sched.pwait_first && pp->id < sched.gomaxprocs)) { /* an M that waits for a P does this, too */
-        releasep_locked(pp);
+        pput_locked(pp);
         work = false;
     }
     unlock(&sched.lock);
@@ -524,7 +524,7 @@ void retirep(struct m *mp, struct p *pp)
     if (pp->id > 0)
         timers_move(&sched.allp[0]->timers, &pp->timers);
     lock(&sched.lock);
-    releasep_locked(pp);
+    pput_locked(pp);
     unlock(&sched.lock);
     if (apeek(&sched.nglob))
         wake_anyone();
@@ -535,7 +535,7 @@ void yieldp(struct p *pp)
 {
     lock(&sched.lock);
     apoke(&sched.yieldp, 0);
-    releasep_locked(pp);
+    pput_locked(pp);
     unlock(&sched.lock);
 }
 
@@ -569,7 +569,7 @@ int procresize(int n)
     }
     for (int i = 0; i < n; i++)
         if (sched.allp[i]->status == Pretired)
-            releasep_locked(sched.allp[i]);
+            pput_locked(sched.allp[i]);
     int nprocs = sched.nprocs;
     unlock(&sched.lock);
     for (int i = n; GOPY_THREADED && i < nprocs; i++) /* after the lock: a heap's comes before it */

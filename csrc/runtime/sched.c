@@ -87,7 +87,7 @@ void shed_unbound(struct m *mp)
     struct gqueue yielded = mp->yieldq;
     mp->yieldq = (struct gqueue){0};
     for (struct g *gp; (gp = gq_pop(&yielded)) != NULL;)
-        if (gp->lockedm)
+        if (gp->boundm)
             gq_push(&mp->yieldq, gp);
         else
             globrunqput(gp);
@@ -155,10 +155,10 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
 {
     bool free_work = false;
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
-        if (mp && gp->kind < GFOREIGN && gp->lockedm == mp) {
+        if (mp && gp->kind < GFOREIGN && gp->boundm == mp) {
             astore(&gp->status, Grunnable);
             gq_push(&mp->lockq, gp);
-        } else if (pp && gp->kind < GFOREIGN && gp->lockedm == NULL) {
+        } else if (pp && gp->kind < GFOREIGN && gp->boundm == NULL) {
             astore(&gp->status, Grunnable);
             runqput_tail(mp, pp, (uintptr_t)gp);
             free_work = true;
@@ -230,7 +230,7 @@ static struct g *pick(struct m *mp, struct p *pp)
 
 /* Look at another P, at its tick now and when the looking began. A lone goroutine, and a runnext above all, is
  * left to a P that makes progress: its partner would have to follow it and cannot, once both have started. */
-static struct g *steal_from(struct p *pp, struct p *victim, bool stuck)
+static struct g *runqsteal(struct p *pp, struct p *victim, bool stuck)
 {
     if (runqlen(&victim->runq) >= 2 || (stuck && runqlen(&victim->runq))) {
         struct g *batch[RUNQ_SIZE / 2];
@@ -262,7 +262,7 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
     return gq_pop(&mp->lockq);
 }
 
-static struct g *steal(struct m *mp, struct p *pp)
+static struct g *stealwork(struct m *mp, struct p *pp)
 {
     int n = aload(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
     struct g *gp = NULL;
@@ -284,7 +284,7 @@ static struct g *steal(struct m *mp, struct p *pp)
             uint64_t tick = real_peek(&victim->schedtick);
             if (look == 0)
                 seen[victim->id] = tick;
-            gp = steal_from(pp, victim, look == LOOKS - 1 && seen[victim->id] == tick);
+            gp = runqsteal(pp, victim, look == LOOKS - 1 && seen[victim->id] == tick);
             if (gp == NULL)
                 gp = run_timers_of(mp, victim);
         }
@@ -300,7 +300,7 @@ static struct g *steal(struct m *mp, struct p *pp)
 }
 
 /* The last spinning M has found work: there may be more, so let another look. */
-static void stop_spinning(struct m *mp)
+static void resetspinning(struct m *mp)
 {
     if (mp->spinning) {
         mp->spinning = false;
@@ -363,13 +363,13 @@ struct g *findrunnable(struct m *mp)
     }
 #endif
     for (;;) {
-        if (unlikely(mp->dying && mp->nbound == 0)) {
+        if (unlikely(mp->ending && mp->nbound == 0)) {
             if (pp)
                 handoffp(pp);
             astore(&mp->p, (struct p *)NULL);
             return NULL;
         }
-        if (unlikely(pp == NULL) && (pp = acquirep()) == NULL) {
+        if (unlikely(pp == NULL) && (pp = pidleget()) == NULL) {
             pp = idle(mp, NULL);
             continue;
         }
@@ -394,9 +394,9 @@ struct g *findrunnable(struct m *mp)
             gp = pick(mp, pp);
 #if GOPY_THREADED
         if (gp == NULL && takes_new(mp))
-            gp = steal(mp, pp);
+            gp = stealwork(mp, pp);
         if (gp != NULL)
-            stop_spinning(mp);
+            resetspinning(mp);
 #endif
         if (likely(gp != NULL)) {
             givep(mp, pp);
@@ -432,7 +432,7 @@ void goready_when(struct g *gp, bool next)
         }
         return;
     }
-    struct m *mp = getm(), *home = gp->lockedm;
+    struct m *mp = getm(), *home = gp->boundm;
     astore(&gp->status, Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
@@ -481,7 +481,7 @@ void gosched_begin(struct g *gp)
     gp->wake = WAKE_OP;
     astore(&gp->status, Grunnable);
     struct m *mp =
-        GOPY_THREADED ? gp->lockedm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
+        GOPY_THREADED ? gp->boundm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
     if (mp)
         gq_push(&mp->yieldq, gp);
     else
@@ -523,7 +523,7 @@ enum wake gowait(struct g *gp, int64_t deadline)
 {
     if (unlikely(gp->kind == GFOREIGN))
         return foreign_wait(gp, deadline);
-    struct m *mp = gp->lockedm;
+    struct m *mp = gp->boundm;
     if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
         return cancel_wait(gp, WAKE_INTERRUPT);
     if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))

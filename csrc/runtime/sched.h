@@ -75,7 +75,7 @@ bool gointerrupt(struct g *gp);   /* end its wait with WAKE_INTERRUPT; false: it
 enum wake gosleep(struct g *gp, int64_t deadline);
 
 /* Does mp run goroutines that are not bound to it yet? */
-static inline bool takes_new(struct m *mp) { return mp->nlocked == 0 && !mp->dying; }
+static inline bool takes_new(struct m *mp) { return mp->nlocked == 0 && !mp->ending; }
 
 /* Are there goroutines that any M may run, with pp or for everybody? */
 static inline bool has_unbound(struct p *pp)
@@ -120,7 +120,7 @@ static inline void own_thread_ends(void) { (void)real_add(&sched.nended, 1); }
 
 /* m.c: Ms, Ps and who sleeps */
 bool has_bound_work(struct m *mp); /* is a goroutine ready that only mp can run? */
-struct p *acquirep(void);          /* an idle P, or NULL */
+struct p *pidleget(void);          /* an idle P, or NULL */
 struct p *idle(struct m *mp, struct p *pp);
 void wakep(void);
 void startm(struct p *pp, bool spinning);
@@ -154,8 +154,8 @@ enum others {
 };
 enum others what_else_runs(void);
 
-/* needm.c: threads that gopy does not run */
-struct g *getg(void);
+/* foreign.c: threads that gopy does not run */
+struct g *calling_g(void);
 enum wake foreign_wait(struct g *gp, int64_t deadline);
 
 /* sysmon.c */
