@@ -91,7 +91,7 @@ static PyObject *top_frame(Goroutine *go, PyObject *running)
     /* The thread has the frames of what it is in, which may be another greenlet that the goroutine has made. */
     PyObject *top = goroutine_on_thread(go) ? new_ref(Py_None) : PyObject_GetAttrString(glet, "gr_frame");
     Py_DECREF(glet);
-    struct m *mp = go->g.lockedm;
+    struct m *mp = go->g.boundm;
     if (top == Py_None && mp) {
         Py_DECREF(top);
         PyObject *ident = PyLong_FromUnsignedLong(m_thread_ident(mp));

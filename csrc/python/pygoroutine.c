@@ -100,7 +100,7 @@ static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group, enum place 
 {
     if (copy_context(go) < 0)
         goto fail;
-    if (unlikely(getm() == NULL) && getg() == NULL) { /* the main thread joins with its first go() */
+    if (unlikely(getm() == NULL) && calling_g() == NULL) { /* the main thread joins with its first go() */
         PyErr_NoMemory();
         goto fail;
     }

@@ -335,7 +335,7 @@ void sections_enter(PyThreadState *ts, uintptr_t sections) { (void)ts, (void)sec
 struct g *getg_or_raise(void)
 {
     preempt_point();
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     if (unlikely(gp == NULL) && !PyErr_Occurred()) {
         if (getm() && getm()->curg == NULL)
             PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call from inside the scheduler");
@@ -343,7 +343,7 @@ struct g *getg_or_raise(void)
             PyErr_NoMemory();
     }
     if (unlikely(real_load(&sched.exiting)) && gp) {
-        if (gp->kind != GFOREIGN && gp->lockedm != &sched.m0)
+        if (gp->kind != GFOREIGN && gp->boundm != &sched.m0)
             stop_for_good(); /* it ends with the program, without a panic */
         PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
         return NULL;

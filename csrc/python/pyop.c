@@ -7,7 +7,7 @@ static void yield(struct g *gp)
     if (gp->kind == GFOREIGN) /* not ours to schedule: let the other threads run */
         host_enter(host_leave());
     else
-        gosched(gp->lockedm, gp);
+        gosched(gp->boundm, gp);
 }
 
 enum op_result op_none(struct op *op)

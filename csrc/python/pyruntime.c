@@ -41,7 +41,7 @@ static PyObject *core_num_goroutine(PyObject *self, PyObject *noargs)
 /* The G of the goroutine that calls; RuntimeError on a thread that gopy does not run. */
 static struct g *current(void)
 {
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     if (gp == NULL || gp->kind == GFOREIGN) {
         PyErr_SetString(PyExc_RuntimeError, "not on a goroutine: this thread is not run by gopy");
         return NULL;

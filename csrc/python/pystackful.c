@@ -561,7 +561,7 @@ PyObject *goroutine_greenlet(Goroutine *go)
 /* Is its thread in it, also while it is parked: nothing else has run there since? */
 bool goroutine_on_thread(Goroutine *go)
 {
-    struct m *mp = go->g.lockedm;
+    struct m *mp = go->g.boundm;
     struct hostm *hm = mp ? real_load(&mp->host) : NULL;
     return hm && go->worker && hm->on == go->worker;
 }

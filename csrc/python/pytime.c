@@ -167,7 +167,7 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
         return NULL;
     if (kind_of(args[1], nargs - 2, "fn") < 0)
         return NULL;
-    if (unlikely(getm() == NULL) && getg() == NULL) /* the main thread joins with its first timer */
+    if (unlikely(getm() == NULL) && calling_g() == NULL) /* the main thread joins with its first timer */
         return PyErr_NoMemory();
     FuncTimer *ft = (FuncTimer *)FuncTimer_Type.tp_alloc(&FuncTimer_Type, 0);
     if (ft == NULL)

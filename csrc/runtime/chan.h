@@ -1,4 +1,4 @@
-/* chan.h: channels and select, as in Go's runtime/chan.go and select.go.
+/* chan.h: channels, as in Go's runtime/chan.go.
  *
  * Each operation on a channel that may wait comes as begin, gowait, finish; chansend and chanrecv are the
  * three in one for whoever can park where it stands. Ownership of an elem moves with it: on CHAN_OK a sent
@@ -6,7 +6,7 @@
 #ifndef GOPY_CHAN_H
 #define GOPY_CHAN_H
 
-#include "runtime/sched.h"
+#include "runtime/sudog.h"
 
 struct hchan {
     struct lock lock; /* guards everything here and the sudogs on both queues */
@@ -52,25 +52,68 @@ enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, voi
 enum chan_result chansend(struct hchan *c, struct g *gp, void *elem, int64_t deadline);
 enum chan_result chanrecv(struct hchan *c, struct g *gp, void **elem, int64_t deadline);
 
-/* A wait that nothing but its deadline ends: nil channels, select without cases. */
-enum chan_result waitforever(struct g *gp, uint8_t reason, int64_t deadline);
+/* ---- for chan.c and select.c ---- */
 
-struct scase {
-    struct hchan *c; /* NULL: the nil channel, never ready */
-    void *elem;      /* to send; or what was received */
-    bool send;
-};
+static inline void *chanbuf_get(struct hchan *c)
+{
+    void *elem = c->buf[c->recvx];
+    c->recvx = c->recvx + 1 == c->size ? 0 : c->recvx + 1;
+    c->count--;
+    return elem;
+}
 
-/* The working memory of one select; it must outlive the wait, so it is not on a C stack. */
-struct selectstate {
-    uint32_t n;
-    uint16_t *pollorder, *lockorder; /* n each */
-    struct scase *cases;
-    struct sudog *sudogs; /* needed only to wait; begin() with gp NULL does without */
-};
+static inline void chanbuf_put(struct hchan *c, void *elem)
+{
+    c->buf[c->sendx] = elem;
+    c->sendx = c->sendx + 1 == c->size ? 0 : c->sendx + 1;
+    c->count++;
+}
 
-/* *casei: the case that ran, with CHAN_OK or CHAN_CLOSED (a receive got no value, a send must raise). */
-enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei);
-enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w, uint32_t *casei);
+/* What chan_begin and select have in common: do it now if it can be done now. *woken: goready() it unlocked.
+ */
+static inline enum chan_result try_send_locked(struct hchan *c, void *elem, struct g **woken)
+{
+    if (unlikely(c->closed))
+        return CHAN_CLOSED;
+    struct sudog *sg;
+    if (c->recvq.first && (sg = dequeue(&c->recvq)) != NULL) {
+        sg->elem = elem;
+        sg->success = true;
+        *woken = sg->g;
+        return CHAN_OK;
+    }
+    if (c->count < c->size) {
+        chanbuf_put(c, elem);
+        return CHAN_OK;
+    }
+    return CHAN_BLOCK;
+}
+
+static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, struct g **woken)
+{
+    struct sudog *sg;
+    if (c->count > 0) {
+        *elem = chanbuf_get(c);
+        if (c->sendq.first && (sg = dequeue(&c->sendq)) != NULL) {
+            chanbuf_put(c, sg->elem);
+            sg->success = true;
+            *woken = sg->g;
+        }
+        return CHAN_OK;
+    }
+    if (c->sendq.first && (sg = dequeue(&c->sendq)) != NULL) {
+        *elem = sg->elem;
+        sg->success = true;
+        *woken = sg->g;
+        return CHAN_OK;
+    }
+    return c->closed ? CHAN_CLOSED : CHAN_BLOCK;
+}
+
+static inline enum chan_result chan_why(enum wake w)
+{
+    return w == WAKE_TIMEOUT ? CHAN_TIMEOUT : w == WAKE_NOMEM ? CHAN_NOMEM : CHAN_INTERRUPT;
+}
 
 #endif
+

@@ -11,7 +11,7 @@
  *                 waker claims it                                   one, and nobody else, may goready() it
  *   Gdead         has returned; memory is its owner's               nobody
  *
- * A started stackful goroutine lives on the C stack of one M (`lockedm`): only that M ever resumes it, so a
+ * A started stackful goroutine lives on the C stack of one M (`boundm`): only that M ever resumes it, so a
  * goready() that overtakes the gopark() it answers is harmless: the M still has to come round and find it.
  * A stackless one begins its wait after it has left its M (goroutine_unbind), as the last thing its driver does:
  * from then on any M may run its next step.
@@ -100,7 +100,7 @@ struct gwait {
 
 struct g {
     struct g *schedlink; /* the next in whatever list it is queued on */
-    struct m *lockedm;   /* the M that it is bound to, or NULL while any M may run it */
+    struct m *boundm;    /* the M that it is bound to, or NULL while any M may run it */
     uint8_t status, reason, kind, wake;
     uint32_t armed;      /* see Gwaiting */
     uint32_t epoch;      /* which fork generation it belongs to */
@@ -146,11 +146,11 @@ struct m {
     uint32_t nbound;      /* live goroutines bound to it */
     uint32_t state;       /* enum mstate */
     uint32_t rand;
-    bool listed;          /* is in sched.midle; idle ones that take no new goroutines are not */
-    bool spinning, dying; /* dying: takes no new goroutines, ends with its last bound one */
-    bool entering;        /* between leave and enter on the runtime's own behalf; sysmon reads it */
-    uint8_t without_p;    /* sysmon's: how often it was seen to run without a P */
-    struct p *nextp;      /* comes with the wake-up */
+    bool listed;           /* is in sched.midle; idle ones that take no new goroutines are not */
+    bool spinning, ending; /* ending: takes no new goroutines, ends with its last bound one */
+    bool entering;         /* between leave and enter on the runtime's own behalf; sysmon reads it */
+    uint8_t without_p;     /* sysmon's: how often it was seen to run without a P */
+    struct p *nextp;       /* comes with the wake-up */
     struct note park;
     struct m *idlenext; /* in sched.midle or sched.pwait */
     struct m *allnext;
@@ -167,7 +167,7 @@ struct p {
     uint64_t schedtick; /* scheduling decisions; sysmon sees from it whether the M is alive */
     uint64_t inherited; /* so many of them were for runnext, which goes on with its waker's time slice */
     uintptr_t runnext;  /* the goroutine to run next, | RUNNEXT_BOUND if bound to the owning M; 0: none */
-    struct m *m;        /* the last M that had it */
+    struct m *lastm;    /* the last M that had it */
     struct p *idlenext;
     struct runq runq;
     struct timers timers;
@@ -247,7 +247,7 @@ static inline struct p *takep(struct m *mp)
 
 static inline void givep(struct m *mp, struct p *pp)
 {
-    astore(&pp->m, mp);
+    astore(&pp->lastm, mp);
     astore(&mp->p, pp);
 }
 

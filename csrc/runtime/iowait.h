@@ -15,7 +15,7 @@
 #define GOPY_IOWAIT_H
 
 #include "runtime/netpoll.h"
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 
 enum io_result { IO_OK, IO_PARK, IO_CLOSED, IO_TIMEOUT, IO_INTERRUPT, IO_NOMEM, IO_CANCEL, IO_ERRNO };
 

@@ -9,7 +9,7 @@
 #ifndef GOPY_OFFLOAD_H
 #define GOPY_OFFLOAD_H
 
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 
 struct offload {
     void (*run)(struct offload *o);

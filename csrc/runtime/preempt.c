@@ -49,7 +49,7 @@ static bool yields(struct m *mp)
 {
     struct p *pp = takep(mp);
     if (pp == NULL && mp->loopfd == 0)
-        pp = acquirep();
+        pp = pidleget();
     if (pp == NULL) {
         slice_ends(mp, NULL);
         return true;

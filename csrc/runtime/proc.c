@@ -84,7 +84,7 @@ void newproc(struct g *gp, uint8_t kind)
     struct m *mp = getm();
     struct p *pp = mp && takes_new(mp) ? takep(mp) : NULL;
     if (unlikely(pp == NULL) && mp != NULL && takes_new(mp) && mp->loopfd == 0)
-        pp = acquirep();
+        pp = pidleget();
     if (unlikely(pp == NULL)) { /* it cannot run here, or not soon */
         aadd(&sched.nspawned, 1);
         globrunqput(gp);
@@ -105,7 +105,7 @@ bool newproc_locked(struct g *gp, uint8_t kind)
     struct m *mp = m_new();
     if (mp == NULL)
         return false;
-    gp->lockedm = mp;
+    gp->boundm = mp;
     gp->lockcount = 1;
     mp->nlocked = mp->nbound = 1;
     born(gp, kind);
@@ -124,13 +124,13 @@ bool newproc_locked(struct g *gp, uint8_t kind)
 void goroutine_lock(struct g *gp)
 {
     if (gp->lockcount++ == 0)
-        gp->lockedm->nlocked++;
+        gp->boundm->nlocked++;
 }
 
 void goroutine_unlock(struct g *gp)
 {
     if (gp->lockcount > 0 && --gp->lockcount == 0)
-        gp->lockedm->nlocked--;
+        gp->boundm->nlocked--;
 }
 
 void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
@@ -145,9 +145,9 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
 /* gp, which is stackless and between two steps, is mp's until goroutine_unbind. */
 void goroutine_bind(struct m *mp, struct g *gp)
 {
-    if (gp->lockedm == NULL)
+    if (gp->boundm == NULL)
         mp->nbound++;
-    astore(&gp->lockedm, mp);
+    astore(&gp->boundm, mp);
 }
 
 /* gp, which is stackless, waits: from here any M may run it, unless it has locked this one. Who readies it may have
@@ -156,7 +156,7 @@ void goroutine_unbind(struct m *mp, struct g *gp)
 {
     if (likely(gp->lockcount == 0 && gp != sched.g1)) {
         mp->nbound--;
-        astore(&gp->lockedm, (struct m *)NULL);
+        astore(&gp->boundm, (struct m *)NULL);
     }
 }
 
@@ -166,7 +166,7 @@ void goroutine_end(struct m *mp, struct g *gp)
         gp->lockcount = 0;
         mp->nlocked--;
         if (mp != &sched.m0)
-            mp->dying = true;
+            mp->ending = true;
     }
     mp->nbound--;
     mp->curg = NULL;

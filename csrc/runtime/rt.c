@@ -38,7 +38,7 @@ void rt_fork_child(struct g *self)
     m0->nbound = 1;
     m0->nlocked = self->lockcount > 0;
     tls_m = m0;
-    self->lockedm = m0;
+    self->boundm = m0;
     self->id = 1;
     self->epoch = epoch;
     sched.g1 = self;

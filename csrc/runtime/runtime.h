@@ -7,9 +7,11 @@
 #include "runtime/iowait.h"
 #include "runtime/offload.h"
 #include "runtime/sched.h"
+#include "runtime/select.h"
 #include "runtime/sigqueue.h"
 #include "runtime/sudog.h"
 #include "runtime/sync.h"
 #include "runtime/timechan.h"
+#include "runtime/wait.h"
 
 #endif

@@ -87,7 +87,7 @@ void shed_unbound(struct m *mp)
     struct gqueue yielded = mp->yieldq;
     mp->yieldq = (struct gqueue){0};
     for (struct g *gp; (gp = gq_pop(&yielded)) != NULL;)
-        if (gp->lockedm)
+        if (gp->boundm)
             gq_push(&mp->yieldq, gp);
         else
             globrunqput(gp);
@@ -155,7 +155,7 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
 {
     bool free_work = false;
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
-        struct m *home = aload(&gp->lockedm);
+        struct m *home = aload(&gp->boundm);
         if (mp && gp->kind < GFOREIGN && home == mp) {
             astore(&gp->status, Grunnable);
             gq_push(&mp->lockq, gp);
@@ -231,7 +231,7 @@ static struct g *pick(struct m *mp, struct p *pp)
 
 /* Look at another P, at its tick now and when the looking began. A lone goroutine, and a runnext above all, is
  * left to a P that makes progress: its partner would have to follow it and cannot, once both have started. */
-static struct g *steal_from(struct p *pp, struct p *victim, bool stuck)
+static struct g *runqsteal(struct p *pp, struct p *victim, bool stuck)
 {
     if (runqlen(&victim->runq) >= 2 || (stuck && runqlen(&victim->runq))) {
         struct g *batch[RUNQ_SIZE / 2];
@@ -263,7 +263,7 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
     return gq_pop(&mp->lockq);
 }
 
-static struct g *steal(struct m *mp, struct p *pp)
+static struct g *stealwork(struct m *mp, struct p *pp)
 {
     int n = aload(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
     struct g *gp = NULL;
@@ -285,7 +285,7 @@ static struct g *steal(struct m *mp, struct p *pp)
             uint64_t tick = real_peek(&victim->schedtick);
             if (look == 0)
                 seen[victim->id] = tick;
-            gp = steal_from(pp, victim, look == LOOKS - 1 && seen[victim->id] == tick);
+            gp = runqsteal(pp, victim, look == LOOKS - 1 && seen[victim->id] == tick);
             if (gp == NULL)
                 gp = run_timers_of(mp, victim);
         }
@@ -301,7 +301,7 @@ static struct g *steal(struct m *mp, struct p *pp)
 }
 
 /* The last spinning M has found work: there may be more, so let another look. */
-static void stop_spinning(struct m *mp)
+static void resetspinning(struct m *mp)
 {
     if (mp->spinning) {
         mp->spinning = false;
@@ -364,13 +364,13 @@ struct g *findrunnable(struct m *mp)
     }
 #endif
     for (;;) {
-        if (unlikely(mp->dying && mp->nbound == 0)) {
+        if (unlikely(mp->ending && mp->nbound == 0)) {
             if (pp)
                 handoffp(pp);
             astore(&mp->p, (struct p *)NULL);
             return NULL;
         }
-        if (unlikely(pp == NULL) && (pp = acquirep()) == NULL) {
+        if (unlikely(pp == NULL) && (pp = pidleget()) == NULL) {
             pp = idle(mp, NULL);
             continue;
         }
@@ -395,9 +395,9 @@ struct g *findrunnable(struct m *mp)
             gp = pick(mp, pp);
 #if GOPY_THREADED
         if (gp == NULL && takes_new(mp))
-            gp = steal(mp, pp);
+            gp = stealwork(mp, pp);
         if (gp != NULL)
-            stop_spinning(mp);
+            resetspinning(mp);
 #endif
         if (likely(gp != NULL)) {
             givep(mp, pp);
@@ -433,7 +433,7 @@ void goready_when(struct g *gp, bool next)
         }
         return;
     }
-    struct m *mp = getm(), *home = aload(&gp->lockedm);
+    struct m *mp = getm(), *home = aload(&gp->boundm);
     astore(&gp->status, Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
@@ -482,88 +482,9 @@ void gosched_begin(struct g *gp)
     gp->wake = WAKE_OP;
     astore(&gp->status, Grunnable);
     struct m *mp =
-        GOPY_THREADED ? gp->lockedm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
+        GOPY_THREADED ? gp->boundm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
     if (mp)
         gq_push(&mp->yieldq, gp);
     else
         globrunqput(gp);
-}
-
-static void wait_timeout(struct timer *t, int64_t now)
-{
-    struct g *gp = ((struct gwait *)((char *)t - offsetof(struct gwait, timer)))->sg.g;
-    (void)now;
-    if (wait_claim(gp)) {
-        gp->wake = WAKE_TIMEOUT;
-        goready_when(gp, false); /* several that are due at once go in the order of their deadlines */
-    }
-}
-
-static enum wake cancel_wait(struct g *gp, enum wake how)
-{
-    gp->wake = how;
-    astore(&gp->status, Grunning);
-    return how;
-}
-
-/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
-bool timer_add_here(struct timer *t, int64_t when)
-{
-    struct m *mp = getm();
-    struct p *pp = mp ? takep(mp) : NULL;
-    bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
-    if (pp)
-        givep(mp, pp);
-    sysmon_watch();
-    return ok;
-}
-
-/* Park gp, which has begun a wait and is on the queues it wants to be on, until it is woken, interrupted, or
- * nanotime() reaches the deadline. */
-enum wake gowait(struct g *gp, int64_t deadline)
-{
-    if (unlikely(gp->kind == GFOREIGN))
-        return foreign_wait(gp, deadline);
-    struct m *mp = gp->lockedm;
-    if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
-        return cancel_wait(gp, WAKE_INTERRUPT);
-    if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))
-        return cancel_wait(gp, WAKE_NOMEM);
-    gp->waitsince = nanotime_coarse();
-    gopark(mp, gp);
-    if (deadline != NEVER)
-        timer_del(&gp->wait->timer);
-    return gp->wake;
-}
-
-bool gointerrupt(struct g *gp)
-{
-    if (!wait_claim(gp))
-        return false;
-    gp->wake = WAKE_INTERRUPT;
-    goready(gp);
-    return true;
-}
-
-enum wake gosleep(struct g *gp, int64_t deadline)
-{
-    wait_begin(gp, WAIT_SLEEP);
-    return gowait(gp, deadline);
-}
-
-bool gowait_arm(struct g *gp, int64_t deadline)
-{
-    gp->wait->timer.fn = wait_timeout;
-    return timer_add_here(&gp->wait->timer, deadline);
-}
-
-bool gosleep_begin(struct g *gp, int64_t deadline)
-{
-    wait_begin(gp, WAIT_SLEEP);
-    return deadline == NEVER || gowait_arm(gp, deadline);
-}
-
-void gosleep_finish(struct g *gp)
-{
-    timer_del(&gp->wait->timer); /* the timer's function may still be on its way out on another M */
 }

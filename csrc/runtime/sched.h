@@ -1,11 +1,4 @@
-/* sched.h: the scheduler's interface to the layers above it.
- *
- * Waiting, whatever for, is always the same four steps:
- *     wait_begin(gp, reason)   gp is Gwaiting and armed, before any waker can see it
- *     enqueue                  its sudog on a queue, under that queue's lock
- *     gowait(gp, deadline)     park; -> how it ended
- *     finish                   unless WAKE_OP: take the sudog off its queue again
- * and waking is: take the sudog off the queue, wait_claim(gp), and only if that was true, goready(gp). */
+/* sched.h: the scheduler's interface to the layers above it. */
 #ifndef GOPY_SCHED_H
 #define GOPY_SCHED_H
 
@@ -44,39 +37,10 @@ bool netpoll_now(struct m *mp,
 
 static inline void goready(struct g *gp) { goready_when(gp, true); }
 
-static inline void wait_begin(struct g *gp, uint8_t reason)
-{
-    gp->reason = reason;
-    gp->fired = NULL;
-    gp->wake = WAKE_OP;
-    astore(&gp->status, Gwaiting);
-    astore_sc(&gp->armed, 1);
-}
-
-static inline bool wait_claim(struct g *gp)
-{
-#if GOPY_THREADED
-    return apeek(&gp->armed) && axchg(&gp->armed, 0) == 1;
-#else
-    bool was = gp->armed;
-    gp->armed = 0;
-    return was;
-#endif
-}
-
-enum wake gowait(struct g *gp, int64_t deadline);
-bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
-bool gosleep_begin(struct g *gp,
-                   int64_t deadline); /* for those that do not park here; false: out of memory */
-bool gowait_arm(struct g *gp,
-                int64_t deadline); /* end the wait that gp has begun then; undone by timer_del */
-void gosleep_finish(struct g *gp);
-void gosched_begin(struct g *gp); /* likewise: gp, which is bound to no M, runs again behind the others */
-bool gointerrupt(struct g *gp);   /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
-enum wake gosleep(struct g *gp, int64_t deadline);
+void gosched_begin(struct g *gp); /* gp, which is bound to no M, runs again behind the others */
 
 /* Does mp run goroutines that are not bound to it yet? */
-static inline bool takes_new(struct m *mp) { return mp->nlocked == 0 && !mp->dying; }
+static inline bool takes_new(struct m *mp) { return mp->nlocked == 0 && !mp->ending; }
 
 /* Are there goroutines that any M may run, with pp or for everybody? */
 static inline bool has_unbound(struct p *pp)
@@ -119,23 +83,35 @@ void runtimers(struct timers *ts, int64_t now);           /* timers_run, and wha
 static inline void own_thread_begins(void) { (void)real_add(&sched.nbegun, 1); }
 static inline void own_thread_ends(void) { (void)real_add(&sched.nended, 1); }
 
-/* m.c: Ms, Ps and who sleeps */
-bool has_bound_work(struct m *mp); /* is a goroutine ready that only mp can run? */
-struct p *acquirep(void);          /* an idle P, or NULL */
-struct p *idle(struct m *mp, struct p *pp);
-void wakep(void);
-void startm(struct p *pp, bool spinning);
-void handoffp(struct p *pp);
-void readyremote(struct g *gp, struct m *mp);
-void retirep(struct m *mp, struct p *pp);
-void yieldp(struct p *pp);
-int procresize(int n); /* -> the previous GOMAXPROCS */
+/* m.c: the life of an M */
 struct m *m_new(void); /* without a thread, which is to be started; NULL: out of memory */
 void m_init(struct m *mp);
 void m_exit(struct m *mp); /* its last act */
+void remote_to_all(struct m *mp);
+
+/* idle.c: going to sleep */
+struct p *idle(struct m *mp, struct p *pp);
+bool has_bound_work(struct m *mp); /* is a goroutine ready that only mp can run? */
+bool has_free_work(
+    struct p *pp); /* is there anything to do with pp for an M that has no goroutines of its own? */
+#if GOPY_THREADED
+bool work_anywhere(void); /* is a goroutine ready that any M can run? */
+#endif
+
+/* wake.c: waking others */
+struct p *pidleget(void); /* an idle P, or NULL */
+void startm(struct p *pp, bool spinning);
+void wakep(void);
 void wake_anyone(void);
 void timer_watch(void);
 void poll_watch(void);
+void handoffp(struct p *pp);
+void yieldp(struct p *pp);
+void readyremote(struct g *gp, struct m *mp);
+
+/* procresize.c: how many Ps there are */
+void retirep(struct m *mp, struct p *pp);
+int procresize(int n); /* -> the previous GOMAXPROCS */
 
 /* loop.c: event loops that sleep by themselves */
 void loop_set(struct m *mp, int fd);
@@ -155,8 +131,8 @@ enum others {
 };
 enum others what_else_runs(void);
 
-/* needm.c: threads that gopy does not run */
-struct g *getg(void);
+/* foreign.c: threads that gopy does not run */
+struct g *calling_g(void);
 enum wake foreign_wait(struct g *gp, int64_t deadline);
 
 /* sysmon.c */

@@ -6,7 +6,7 @@
 #ifndef GOPY_SUDOG_H
 #define GOPY_SUDOG_H
 
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 
 static inline void enqueue(struct waitq *q, struct sudog *sg)
 {

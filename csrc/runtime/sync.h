@@ -6,7 +6,7 @@
 #ifndef GOPY_SYNC_H
 #define GOPY_SYNC_H
 
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 
 enum sync_result {
     SYNC_OK,

@@ -44,7 +44,7 @@ static bool stuck_outside(struct m *mp)
 /* Hand on pp, unless its M has scheduled since `tick`. */
 static void retake(struct p *pp, uint64_t tick, bool computes)
 {
-    struct m *mp = aload(&pp->m);
+    struct m *mp = aload(&pp->lastm);
     if (real_peek(&pp->schedtick) != tick)
         return;
 #if GOPY_THREADED
@@ -107,7 +107,7 @@ static void preempt(struct m *mp, int64_t ran, bool want)
 static void look_at_slice(struct p *pp, uint64_t tick, int64_t now)
 {
     uint64_t slice = tick - real_peek(&pp->inherited);
-    struct m *mp = real_load(&pp->m);
+    struct m *mp = real_load(&pp->lastm);
     if (slice != pp->seenslice) {
         pp->seenslice = slice;
         pp->slicewhen = now;
@@ -119,7 +119,7 @@ static void look_at_slice(struct p *pp, uint64_t tick, int64_t now)
 /* pp's M has not scheduled for a time slice, or longer. */
 static void look_at_hog(struct p *pp, uint64_t tick, int64_t now)
 {
-    struct m *mp = real_load(&pp->m);
+    struct m *mp = real_load(&pp->lastm);
     int64_t ran = now - pp->seenwhen;
     bool outside = stuck_outside(mp), want = wanted(pp, now);
     if (!outside && mp)

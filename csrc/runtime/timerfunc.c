@@ -5,7 +5,7 @@
  * time, gives each a goroutine. While they are pending there is none. A timer that fires again before that one
  * has come to it is in the queue once, and counted. sched.duelock comes after every timers.lock. */
 #include "runtime/host.h"
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 
 static void due(struct timer *t, int64_t now)
 {

@@ -333,7 +333,7 @@ static void *poller(void *arg)
 /* Like a connection's read or write. -> bytes, or -1 with *r */
 static ssize_t transfer(struct end *e, enum pollmode mode, char *buf, size_t n, enum io_result *r)
 {
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     struct iowait w = op(e, mode);
     for (*r = iowait_begin(&w, gp);;) {
         while (*r == IO_PARK)

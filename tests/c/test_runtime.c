@@ -270,7 +270,7 @@ static enum chan_result select2(struct scase *cases, int64_t deadline, uint32_t 
     uint16_t orders[4];
     struct sudog sudogs[2];
     struct selectstate s = {2, orders, orders + 2, cases, sudogs};
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     enum chan_result r = select_begin(&s, gp, rand | 1, casei);
     return r == CHAN_PARK ? select_finish(&s, gp, gowait(gp, deadline), casei) : r;
 }
@@ -287,7 +287,7 @@ static void *producer(void *arg)
             uint32_t casei;
             struct scase cases[2] = {{&work[0], elem, true}, {&work[1], elem, true}};
             if (rnd(&x) % 2)
-                r = chansend(&work[rnd(&x) % 2], getg(), elem, deadline);
+                r = chansend(&work[rnd(&x) % 2], calling_g(), elem, deadline);
             else
                 r = select2(cases, deadline, rnd(&x), &casei);
         } while (r == CHAN_TIMEOUT);
@@ -311,7 +311,7 @@ static void *consumer(void *arg)
         int64_t deadline = rnd(&x) % 8 ? NEVER : nanotime() + rnd(&x) % 50000;
         if (closed[0] || closed[1]) {
             casei = closed[0];
-            r = chanrecv(&work[casei], getg(), &elem, deadline);
+            r = chanrecv(&work[casei], calling_g(), &elem, deadline);
         } else {
             struct scase cases[2] = {{&work[0], NULL, false}, {&work[1], NULL, false}};
             r = select2(cases, deadline, rnd(&x), &casei);

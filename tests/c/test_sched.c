@@ -52,7 +52,7 @@ static int64_t soon(uint32_t *x)
 
 static enum chan_result select2(struct scase *cases, int64_t deadline, uint32_t *x, uint32_t *casei)
 {
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     uint16_t order[4];
     struct sudog *sudogs = calloc(2, sizeof(*sudogs)); /* others write to them: not on this stack */
     struct scase *kept = malloc(2 * sizeof(*kept));
@@ -76,7 +76,7 @@ static void sends(void *arg)
         struct hchan *c = &chans[rnd(&x) % 4];
         enum chan_result r;
         if (rnd(&x) % 3) {
-            r = chansend(c, getg(), elem, rnd(&x) % 4 ? nanotime() + 5000000 : soon(&x));
+            r = chansend(c, calling_g(), elem, rnd(&x) % 4 ? nanotime() + 5000000 : soon(&x));
         } else {
             struct scase cases[2] = {{c, elem, true}, {&chans[(rnd(&x) + 1) % 4], elem, true}};
             uint32_t casei;
@@ -102,7 +102,7 @@ static void receives(void *arg)
         void *elem = NULL;
         enum chan_result r;
         if (rnd(&x) % 2) {
-            r = chanrecv(&chans[rnd(&x) % 4], getg(), &elem, nanotime() + 1000000);
+            r = chanrecv(&chans[rnd(&x) % 4], calling_g(), &elem, nanotime() + 1000000);
         } else {
             struct scase cases[2] = {{&chans[rnd(&x) % 4], NULL, false}, {&chans[rnd(&x) % 4], NULL, false}};
             uint32_t casei;
@@ -129,14 +129,14 @@ static void child(void *arg)
 {
     struct round *round = arg;
     void *elem;
-    CHECK(chanrecv(&round->gate, getg(), &elem, NEVER) == CHAN_CLOSED);
+    CHECK(chanrecv(&round->gate, calling_g(), &elem, NEVER) == CHAN_CLOSED);
     real_add(&round->nclosed, 1);
 }
 
 static void locked(void *arg)
 {
     (void)arg;
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     goroutine_lock(gp);
     gosleep(gp, nanotime() + 20000);
 } /* it ends locked, and its thread with it */
@@ -189,12 +189,12 @@ static void comes_and_goes(void *arg)
         for (uint32_t i = 0; i < n; i++)
             start(&round->children[i], kind, round);
         if (x % 2)
-            gosleep(getg(), soon(&x));
+            gosleep(calling_g(), soon(&x));
         else
-            gosched(getg()->lockedm, getg());
+            gosched(calling_g()->boundm, calling_g());
         closechan(&round->gate);
         for (uint32_t i = 0; i < n; i++)
-            while (goroutine_join(getg(), &round->children[i].g, soon(&x)) != WAKE_OP)
+            while (goroutine_join(calling_g(), &round->children[i].g, soon(&x)) != WAKE_OP)
                 ;
         CHECK(kind < ODD || real_load(&round->nclosed) == n);
     }
@@ -207,7 +207,7 @@ static void resizes(void *arg)
     (void)arg;
     while (on()) {
         procresize(1 + (int)(rnd(&x) % 8));
-        gosleep(getg(), soon(&x));
+        gosleep(calling_g(), soon(&x));
     }
     real_add(&nended, 1);
 }
@@ -226,7 +226,7 @@ static struct talk talks[TALKS];
 /* One byte, or 0 at the end of the stream, or -1: the deadline has passed. */
 static int transfer(struct talk *t, int party, char *c)
 {
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     struct iowait w = {.fd = t->fds[party],
                        .seq = t->seqs[party],
                        .mode = party ? POLL_READ : POLL_WRITE,
@@ -257,7 +257,7 @@ static void writes(void *arg)
         char c = (char)n;
         CHECK(transfer(t, 0, &c) == 1);
         if (rnd(&x) % 8 == 0)
-            gosleep(getg(), soon(&x));
+            gosleep(calling_g(), soon(&x));
     }
     real_store(&t->last, n + 1);
     CHECK(iowait_close(t->fds[0], t->seqs[0]));
@@ -314,7 +314,7 @@ static struct goroutine senders[SENDERS], receivers[RECEIVERS], others[OTHERS], 
 static void wait_for(uint32_t n)
 {
     while (real_load(&nended) < n)
-        gosleep(getg(), nanotime() + 1000000);
+        gosleep(calling_g(), nanotime() + 1000000);
 }
 
 int main(int argc, char **argv)
@@ -351,7 +351,7 @@ int main(int argc, char **argv)
         for (void *elem; chanrecv_begin(&chans[i], NULL, &elem) == CHAN_OK;)
             took(elem);
     for (int i = 0; i < 5000 && aload_sc(&sched.nmspinning) != 0; i++)
-        gosleep(getg(), nanotime() + 1000000);
+        gosleep(calling_g(), nanotime() + 1000000);
     CHECK(sched.nmspinning == 0); /* with one too many, wakep() would never wake anybody again */
     size_t n = 0;
     for (int i = 0; i < SENDERS + FOREIGN; i++) {

@@ -366,7 +366,7 @@ static void *mutex_thread(void *arg)
 {
     uint32_t x = (uint32_t)(uintptr_t)arg * 977 + 3;
     for (int i = 0; i < ROUNDS; i++) {
-        enum sync_result r = mutexlock(&mu, getg(), soon(&x));
+        enum sync_result r = mutexlock(&mu, calling_g(), soon(&x));
         CHECK(r == SYNC_OK || r == SYNC_TIMEOUT);
         if (r == SYNC_OK) {
             CHECK(++inside == 1);
@@ -386,7 +386,7 @@ static void *rw_thread(void *arg)
     uint32_t x = (uint32_t)(uintptr_t)arg * 577 + 3;
     for (int i = 0; i < ROUNDS; i++) {
         bool write = rnd(&x) % 3 == 0;
-        if (rwlock(&rw, getg(), write, soon(&x)) != SYNC_OK)
+        if (rwlock(&rw, calling_g(), write, soon(&x)) != SYNC_OK)
             continue;
         if (write) {
             CHECK(++inside == 1 && real_load(&rw_reading) == 0);
@@ -412,7 +412,7 @@ static void *wg_thread(void *arg)
         if (!wgadd_fast(arrive, -1))
             CHECK(wgadd(arrive, -1) == SYNC_OK);
         enum sync_result r;
-        while ((r = wgwait(arrive, getg(), soon(&x))) == SYNC_TIMEOUT)
+        while ((r = wgwait(arrive, calling_g(), soon(&x))) == SYNC_TIMEOUT)
             ;
         CHECK(r == SYNC_OK);
         if (real_add(&entered, 1) % THREADS == 0) /* the last one out opens the round after the next */
@@ -429,7 +429,7 @@ static struct cond nonempty;
 static void cond_wait(uint32_t *x)
 {
     struct sudog sg;
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     condadd(&nonempty, gp, &sg);
     CHECK(mutexunlock(&mu));
     enum sync_result r = condwait_begin(&nonempty, gp, &sg);
@@ -443,7 +443,7 @@ static void *cond_thread(void *arg)
 {
     uint32_t x = (uint32_t)(uintptr_t)arg * 277 + 3;
     for (int i = 0; i < ROUNDS; i++) {
-        CHECK(mutexlock(&mu, getg(), NEVER) == SYNC_OK);
+        CHECK(mutexlock(&mu, calling_g(), NEVER) == SYNC_OK);
         if ((uintptr_t)arg % 2) {
             items++;
             condsignal(&nonempty);

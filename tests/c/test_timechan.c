@@ -171,7 +171,7 @@ static uint32_t over, received;
 
 static void *receiver(void *arg)
 {
-    struct g *gp = getg();
+    struct g *gp = calling_g();
     struct scase cases[2];
     struct sudog sudogs[2];
     uint16_t orders[4];

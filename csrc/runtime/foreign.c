@@ -1,10 +1,10 @@
-/* needm.c: threads that gopy does not run. A G of kind GFOREIGN stands for one while it waits: on a note,
+/* foreign.c: threads that gopy does not run. A G of kind GFOREIGN stands for one while it waits: on a note,
  * detached, like any C call that blocks. Nothing else distinguishes it from a goroutine to its wakers. */
 #include "runtime/host.h"
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 
 /* The goroutine that calls. NULL: out of memory, or called from inside the scheduler. */
-struct g *getg(void)
+struct g *calling_g(void)
 {
     struct m *mp = getm();
     if (likely(mp != NULL))

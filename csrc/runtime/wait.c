@@ -1,0 +1,72 @@
+/* wait.c: how the wait of a goroutine ends: by its waker, its deadline, or an interrupt. See wait.h. */
+#include "runtime/wait.h"
+
+#include "runtime/host.h"
+
+/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
+bool timer_add_here(struct timer *t, int64_t when)
+{
+    struct m *mp = getm();
+    struct p *pp = mp ? takep(mp) : NULL;
+    bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
+    if (pp)
+        givep(mp, pp);
+    sysmon_watch();
+    return ok;
+}
+
+static void wait_timeout(struct timer *t, int64_t now)
+{
+    struct g *gp = ((struct gwait *)((char *)t - offsetof(struct gwait, timer)))->sg.g;
+    (void)now;
+    if (wait_claim(gp)) {
+        gp->wake = WAKE_TIMEOUT;
+        goready_when(gp, false); /* several that are due at once go in the order of their deadlines */
+    }
+}
+
+bool gowait_arm(struct g *gp, int64_t deadline)
+{
+    gp->wait->timer.fn = wait_timeout;
+    return timer_add_here(&gp->wait->timer, deadline);
+}
+
+static enum wake cancel_wait(struct g *gp, enum wake how)
+{
+    gp->wake = how;
+    astore(&gp->status, Grunning);
+    return how;
+}
+
+/* Park gp, which has begun a wait and is on the queues it wants to be on, until it is woken, interrupted, or
+ * nanotime() reaches the deadline. */
+enum wake gowait(struct g *gp, int64_t deadline)
+{
+    if (unlikely(gp->kind == GFOREIGN))
+        return foreign_wait(gp, deadline);
+    struct m *mp = gp->boundm;
+    if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
+        return cancel_wait(gp, WAKE_INTERRUPT);
+    if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))
+        return cancel_wait(gp, WAKE_NOMEM);
+    gp->waitsince = nanotime_coarse();
+    gopark(mp, gp);
+    if (deadline != NEVER)
+        timer_del(&gp->wait->timer);
+    return gp->wake;
+}
+
+bool gointerrupt(struct g *gp)
+{
+    if (!wait_claim(gp))
+        return false;
+    gp->wake = WAKE_INTERRUPT;
+    goready(gp);
+    return true;
+}
+
+enum wake gosleep(struct g *gp, int64_t deadline)
+{
+    wait_begin(gp, WAIT_SLEEP);
+    return gowait(gp, deadline);
+}

@@ -1,0 +1,44 @@
+/* wait.h: how a goroutine waits.
+ *
+ * Waiting, whatever for, is always the same four steps:
+ *     wait_begin(gp, reason)   gp is Gwaiting and armed, before any waker can see it
+ *     enqueue                  its sudog on a queue, under that queue's lock
+ *     gowait(gp, deadline)     park; -> how it ended
+ *     finish                   unless WAKE_OP: take the sudog off its queue again
+ * and waking is: take the sudog off the queue, wait_claim(gp), and only if that was true, goready(gp). */
+#ifndef GOPY_WAIT_H
+#define GOPY_WAIT_H
+
+#include "runtime/sched.h"
+
+static inline void wait_begin(struct g *gp, uint8_t reason)
+{
+    gp->reason = reason;
+    gp->fired = NULL;
+    gp->wake = WAKE_OP;
+    astore(&gp->status, Gwaiting);
+    astore_sc(&gp->armed, 1);
+}
+
+static inline bool wait_claim(struct g *gp)
+{
+#if GOPY_THREADED
+    return apeek(&gp->armed) && axchg(&gp->armed, 0) == 1;
+#else
+    bool was = gp->armed;
+    gp->armed = 0;
+    return was;
+#endif
+}
+
+/* Park gp, which has begun a wait and is on the queues that it wants to be on. -> how the wait ended */
+enum wake gowait(struct g *gp, int64_t deadline);
+bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
+/* End the wait that gp has begun at the deadline, for a gp that does not park by gowait(). timer_del() undoes it. false:
+ * out of memory. */
+bool gowait_arm(struct g *gp, int64_t deadline);
+bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
+
+enum wake gosleep(struct g *gp, int64_t deadline);
+
+#endif
