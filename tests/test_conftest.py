@@ -1,6 +1,7 @@
 """What conftest.py promises: a hung or leaking test fails with every stack, and a fine one is left alone."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +20,13 @@ PRELUDE = "import ctypes, time\nimport pytest\nfrom gopy import Chan, go, runtim
 
 @pytest.fixture
 def run_pytest(tmp_path):
-    """run_pytest(source) -> what pytest made of this test file beside our conftest.py."""
+    """run_pytest(source, *args) -> what pytest made of this test file beside our conftest.py."""
 
-    def run_pytest(source):
+    def run_pytest(source, *args):
         (tmp_path / "conftest.py").write_text((HERE / "conftest.py").read_text())
         (tmp_path / "test_it.py").write_text(PRELUDE + source)
         command = [sys.executable, "-m", "pytest", "-q", "-c", str(HERE.parent / "pyproject.toml")]
-        command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(tmp_path / "test_it.py")]
+        command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", *args, str(tmp_path / "test_it.py")]
         env = dict(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=40)
 
@@ -74,3 +75,42 @@ def test_fails_itself():
     assert "1 failed, 3 passed, 1 error" in done.stdout
     assert "1 goroutines were left behind" in done.stdout
     assert done.stderr == ""
+
+
+TIERS = """
+def test_fast(): print("ran fast")
+
+@pytest.mark.slow
+def test_slow(): print("ran slow")
+
+@pytest.mark.quiet
+def test_quiet(): print("ran quiet")
+
+@pytest.mark.slow
+@pytest.mark.quiet
+def test_both(): print("ran both")
+
+@pytest.mark.soak
+def test_soak(): print("ran soak")
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [
+        ([], {"fast", "slow", "quiet", "both"}),
+        (["-m", "fast"], {"fast"}),
+        (["-m", "quiet"], {"quiet", "both"}),
+        (["-m", "soak"], {"soak"}),
+        (["-n", "2"], {"fast", "slow"}),
+    ],
+    ids=" ".join,
+)
+def test_tiers(args, wanted, run_pytest):
+    """A quiet test never runs beside another one, and a soak test only if it is asked for."""
+    if "-n" in args:
+        pytest.importorskip("xdist")
+    done = run_pytest(TIERS, "-rP", *args)
+    assert done.returncode == 0
+    assert set(re.findall(r"^ran (\w+)$", done.stdout, re.MULTILINE)) == wanted
+    assert ("`pytest -m quiet`" in done.stdout) is ("-n" in args)

@@ -487,7 +487,7 @@ def test_mix(gomaxprocs, procs, until):
     mix(until, 1.5)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_mix_for_ten_minutes(gomaxprocs, until):
     gomaxprocs(8)
