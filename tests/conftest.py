@@ -107,7 +107,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without this a free-threaded Python would be tested with a GIL, and nobody would notice."""
     if FREE_THREADED and sys._is_gil_enabled():
-        pytest.exit("the GIL was turned on: some import does not support free threading", returncode=1)
+        pytest.exit("the GIL was turned on: some import does not support free threading")
 
 
 # The tiers, see csrc/HACKING.md.
@@ -392,6 +392,25 @@ def run_program(start_program: Callable[..., Program]) -> Callable[..., Finished
         return start_program(program, *args, **options).finish(timeout)
 
     return run_program
+
+
+METRONOME = """
+import time
+while True:
+    due = time.monotonic() + 0.002
+    time.sleep(0.002)
+    print(time.monotonic() - due, flush=True)
+"""
+
+
+@pytest.fixture
+def machine_delay(start_program: Callable[..., Program]) -> Iterator[Callable[[], float]]:
+    """machine_delay(): by how many seconds the machine has been late, at most, in waking a program that only
+    sleeps, while this test ran. A test that measures gopy's delays allows for it: a busy machine has its own."""
+    metronome = start_program(METRONOME)
+    metronome.wait_for(lambda: "\n" in metronome.stdout)
+    yield lambda: max(map(float, metronome.stdout.rpartition("\n")[0].split("\n")))
+    metronome.kill()
 
 
 @pytest.fixture(scope="session")

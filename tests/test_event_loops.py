@@ -264,10 +264,12 @@ gate = Chan()
 go_here(gate.recv)
 
 async def main():
-    await asyncio.sleep(0.05)
-    before = time.process_time()
-    await asyncio.sleep(1)
-    return time.process_time() - before < 0.3
+    used = []
+    for _ in range(3):
+        before = time.process_time()
+        await asyncio.sleep(0.3)
+        used.append(time.process_time() - before)
+    return min(used) < 0.3 * 0.3
 
 print(run(main()))
 """

@@ -485,6 +485,7 @@ def test_prime_sieve_ends_quietly_when_nobody_reads() -> None:
     assert (result.returncode, result.stderr) == (-signal.SIGPIPE, b"")
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_ping_pong(procs: int) -> None:
     header, goroutines, threads = lines_of("ping_pong", 1000, env=gomaxprocs(procs))
@@ -501,6 +502,7 @@ def test_ping_pong_explains_its_usage() -> None:
     assert (result.returncode, result.stdout) == (2, b"")
 
 
+@pytest.mark.quiet
 def test_thousand_requests() -> None:
     text = b"".join(lines_of("thousand_requests", "-s0.25")).decode()
     assert text.startswith("1000 requests, all waiting at once; memory in KiB\n")

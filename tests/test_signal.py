@@ -544,17 +544,17 @@ def test_a_stopped_channel_is_let_go(run_program):
 
 
 def test_idle_costs_nothing(run_program):
-    """The thread that waits for signals sleeps."""
+    """The thread that waits for signals sleeps: the best of a few tries, a busy wait never passes."""
     source = program(
         """
         gosignal.notify(Chan(1))
-        time.sleep(0.3)
-        before = pytime.process_time()
-        time.sleep(1)
-        print(pytime.process_time() - before)
+        for _ in range(4):
+            before = pytime.process_time()
+            time.sleep(0.3)
+            print(pytime.process_time() - before)
         """
     )
-    assert float(run_program(source).stdout) < 0.05
+    assert min(map(float, run_program(source).stdout.split())) < 0.05 * 0.3
 
 
 def test_notify_and_stop_at_once(run_programs):
