@@ -38,7 +38,7 @@ def name_of(value):
 # Types and ranges
 
 
-@pytest.mark.parametrize("capacity", NOT_INTS, ids=repr)
+@pytest.mark.parametrize("capacity", NOT_INTS, ids=name_of)
 def test_capacity_is_an_int(capacity):
     text = f"^`capacity` must be an int, got {name_of(capacity)}$"
     with pytest.raises(TypeError, match=text):
@@ -148,7 +148,7 @@ def test_a_view_has_one_side():
         iter(ch.send_only())
 
 
-@pytest.mark.parametrize("case", [None, 1, "recv", (), Chan(), recv, Default, object()], ids=repr)
+@pytest.mark.parametrize("case", [None, 1, "recv", (), Chan(), recv, Default, object()], ids=name_of)
 def test_select_takes_cases_and_does_nothing_if_one_is_wrong(case):
     """Whichever place the wrong one has: no ready case has run."""
     sending, receiving = Chan(1), Chan(1)

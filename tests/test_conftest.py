@@ -104,7 +104,7 @@ def test_soak(): print("ran soak")
         (["-m", "soak"], {"soak"}),
         (["-n", "2"], {"fast", "slow"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value) or "all",
 )
 def test_tiers(args, wanted, run_pytest):
     """A quiet test never runs beside another one, and a soak test only if it is asked for."""

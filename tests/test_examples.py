@@ -503,8 +503,10 @@ def test_ping_pong_explains_its_usage() -> None:
 
 
 @pytest.mark.quiet
+@pytest.mark.timeout(300)
 def test_thousand_requests() -> None:
-    text = b"".join(lines_of("thousand_requests", "-s0.25")).decode()
+    """It begins again, with twice the seconds, until the machine starts a thousand threads within that time."""
+    text = b"".join(lines_of("thousand_requests", "-s0.25", timeout=250)).decode()
     assert text.startswith("1000 requests, all waiting at once; memory in KiB\n")
     rows = {}
     for half in "goroutines", "OS threads":

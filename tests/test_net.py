@@ -719,7 +719,7 @@ def test_serve_bad_arguments():
         for kwargs, kind in [
             ({"limit": "1"}, TypeError),
             ({"limit": 0}, ValueError),
-            ({"limit": True}, TypeError),
+            ({"limit": 1.5}, TypeError),
         ]:
             with pytest.raises(kind, match="`limit`"):
                 ln.serve(echo, **kwargs)

@@ -22,6 +22,9 @@ class Seconds:
     def __float__(self):
         return self.value
 
+    def __str__(self):
+        return f"Seconds({self.value})"
+
 
 class Index:
     def __index__(self):
