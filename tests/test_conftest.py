@@ -4,11 +4,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.timeout(120)  # several processes start, one after the other
 
 HANGS = {
     "parked": "def test():\n    go(Chan().recv)\n    Chan().recv()\n",
@@ -28,7 +31,7 @@ def run_pytest(tmp_path):
         command = [sys.executable, "-m", "pytest", "-q", "-c", str(HERE.parent / "pyproject.toml")]
         command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", *args, str(tmp_path / "test_it.py")]
         env = dict(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=40)
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110)
 
     return run_pytest
 
@@ -49,6 +52,23 @@ def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
     done = run_pytest("@pytest.mark.timeout(1)\ndef test():\n    ctypes.PyDLL(None).sleep(60)\n")
     assert done.returncode == 1
     assert "test_it.py" in done.stderr and "most recent call first" in done.stderr
+
+
+def test_a_hung_test_ends_its_process_and_the_others_go_on(run_pytest):
+    """With pytest-xdist: another process takes the place of the one that has ended, after the same report."""
+    pytest.importorskip("xdist")
+    done = run_pytest("@pytest.mark.timeout(1)\n" + HANGS["parked"] + "\ndef test_next(): pass\n", "-n", "1")
+    assert done.returncode == 1
+    assert "test_it.py::test hangs: not over after 1 s" in done.stderr
+    assert "goroutine 1 [" in done.stderr
+    assert "1 failed, 1 passed" in done.stdout
+
+
+def test_a_busy_machine_is_allowed_for(machine_delay):
+    """machine_delay() is what a program that only sleeps has seen, so far."""
+    time.sleep(0.05)
+    first = machine_delay()
+    assert 0 < first <= machine_delay()
 
 
 def test_a_leak_fails_and_what_is_fine_passes(run_pytest):
