@@ -36,6 +36,7 @@ def run_pytest(tmp_path):
     return run_pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HANGS)
 def test_a_hung_test_ends_with_every_stack(name, run_pytest):
     """Parked, stuck in C or computing: every thread and every goroutine is shown, and the run fails."""
@@ -47,6 +48,7 @@ def test_a_hung_test_ends_with_every_stack(name, run_pytest):
     assert "[chan receive]:" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
     """Where no Python code can run any more, faulthandler's own thread ends the run."""
     done = run_pytest("@pytest.mark.timeout(1)\ndef test():\n    ctypes.PyDLL(None).sleep(60)\n")

@@ -167,6 +167,7 @@ def test_many_deadlines_at_once():
 # Size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["wide", "deep", "binary"])
 def test_a_tree_of_ten_thousand(shape):
     """Linear, and however deep: the best of a few tries takes not much more than ten times a tenth of it."""

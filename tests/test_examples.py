@@ -157,6 +157,7 @@ def odd_tree(tmp_path: Path) -> tuple[Path, list[bytes]]:
     return tmp_path, sorted([*paths, b"odd/empty file", b"odd/big"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 2, 8])
 @pytest.mark.parametrize("digesters", [1, 20])
 def test_md5all_prints_what_md5sum_prints(
@@ -309,6 +310,7 @@ def test_md5all_ends_at_once_on_ctrl_c(tmp_path: Path, start: Callable, procs: i
     assert child.returncode == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_md5all_stops_at_its_limit(tmp_path: Path, procs: int) -> None:
     for number in range(100):
@@ -353,6 +355,7 @@ def test_md5all_says_that_it_could_not_write(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (1, b"md5all.py: 'stdout': No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [[], [".", "-n0"], [".", "-nfew"], [".", "--limit=0"], [".", "elsewhere"]])
 def test_md5all_explains_its_usage(args: list[str]) -> None:
     result = run("md5all", *args)

@@ -51,6 +51,7 @@ def elsewhere(fn, *args):
 """
 
 
+@pytest.mark.slow
 def test_exit_status_and_silence(run_programs):
     """With goroutines parked on this thread and on another one, whichever way main ends."""
     setup = PARKED + "park(100)\nelsewhere(park, 40)\n"
@@ -156,6 +157,7 @@ def test_exit_flushes_and_runs_what_atexit_was_told(run_programs):
         assert (result.returncode, result.stderr) == (5, "")
 
 
+@pytest.mark.slow
 def test_exit_again_and_again_while_goroutines_run(run_programs):
     """Each time the end comes at another moment of what the others do."""
     source = PARKED + (
@@ -325,6 +327,7 @@ def test_a_thread_that_a_forked_goroutine_left_behind_gets_its_value(run_program
         assert (done.returncode, done.stdout, done.stderr) == (0, "value\natexit\n", "")
 
 
+@pytest.mark.slow
 def test_exit_while_idle_workers_end(run_programs):
     """Up to 3.13 the interpreter ends threads that attach while it shuts down, perhaps in the middle of a switch: it
     must not unwind them."""

@@ -541,6 +541,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("GOPY_NETPOLLER") == "poll", reason="poll(2) looks at them all, each time")
 def test_ten_thousand_idle_connections(run_program):
     """They cost no CPU time, and little memory. The clients are in a process of their own."""

@@ -191,6 +191,7 @@ print(len(wrong), wrong[:10])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 8])
 @pytest.mark.parametrize("how", ["plain", "freeze"])
 def test_what_only_a_parked_goroutine_refers_to_stays_alive(run_program, procs, how):

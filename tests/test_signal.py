@@ -173,6 +173,7 @@ WAITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", WAITS)
 def test_whatever_main_does(how, run_programs):
     """A goroutine that waits for the signal gets it, and can end the program."""
@@ -557,6 +558,7 @@ def test_idle_costs_nothing(run_program):
     assert min(map(float, run_program(source).stdout.split())) < 0.05 * 0.3
 
 
+@pytest.mark.slow
 def test_notify_and_stop_at_once(run_programs):
     """From many goroutines and threads, with signals in between: all consistent in the end."""
     source = program(

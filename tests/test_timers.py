@@ -220,6 +220,7 @@ def test_twenty_thousand_selects_leave_nothing():
     assert len(gc.get_objects()) - before < 1000
 
 
+@pytest.mark.slow
 def test_what_a_million_cost(run_program):
     """Pending timers, tickers and functions: at most 300 bytes each, and no goroutine."""
     done = run_program(

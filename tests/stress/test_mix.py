@@ -481,6 +481,7 @@ def mix(until, seconds):
     assert Mix(seconds)(seed, until) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [2, 8])
 def test_mix(gomaxprocs, procs, until):
     gomaxprocs(procs)
