@@ -56,6 +56,7 @@ def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
     assert "test_it.py" in done.stderr and "most recent call first" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_hung_test_ends_its_process_and_the_others_go_on(run_pytest):
     """With pytest-xdist: another process takes the place of the one that has ended, after the same report."""
     pytest.importorskip("xdist")
@@ -117,6 +118,7 @@ def test_soak(): print("ran soak")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "wanted"),
     [
