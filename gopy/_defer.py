@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
+from gopy._arguments import check_callable
 from gopy._core import kind_of
 from gopy._panic import Panic, _Goexit
 
@@ -40,8 +41,7 @@ class Defer:
 
         TypeError: fn is not callable. RuntimeError: the function has ended.
         """
-        if not callable(fn):
-            raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
+        check_callable("fn", fn)
         if self._ended:
             raise RuntimeError("defer after the end of the function")
         self._calls.append((fn, args, kwargs))
@@ -228,8 +228,7 @@ def deferring(fn: Callable[..., T], /) -> Callable[..., T]:
     also awaits what its deferred calls return, where that can be awaited. TypeError: fn is not a function, or
     is an async generator function.
     """
-    if not callable(fn):
-        raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
+    check_callable("fn", fn)
     make = {"plain": _plain, "generator": _generator, "coroutine": _coroutine}[kind_of(fn, 0, "fn")]
     return cast(Callable[..., T], make(fn, _place(fn)))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from gopy import _asyncio, _core, _exit, _preempt
+from gopy._arguments import check_callable
 from gopy._core import Goroutine
 
 
@@ -50,8 +51,8 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
     the previous handler. If it returns True the program goes on. None is the default: print and end the
     program, or with GOPY_PANIC=print in the environment print and go on."""
     global _handler
-    if handler is not None and not callable(handler):
-        raise TypeError(f"`handler` must be callable or None, got {type(handler).__name__}")
+    if handler is not None:
+        check_callable("handler", handler, "callable or None")
     was, _handler = _handler, handler
     return was
 

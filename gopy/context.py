@@ -27,6 +27,7 @@ from typing import Any
 from weakref import ref
 
 from gopy import time as gotime
+from gopy._arguments import check_seconds, wrong_type
 from gopy._core import Chan, RecvChan, default, go, kind_of, nilchan, preempt_point, recv, select
 from gopy._panic import ClosedChannelError
 
@@ -431,25 +432,13 @@ def _check_parent(parent: Context, name: str = "parent") -> None:
     if not isinstance(parent, Context):
         for method in ("done", "err", "deadline", "value"):
             if not callable(getattr(parent, method, None)):
-                raise TypeError(f"`{name}` must be a Context, got {type(parent).__name__}")
+                raise wrong_type(name, "a Context", parent)
 
 
 def _check_cause(cause: BaseException | None) -> BaseException | None:
     if cause is not None and not isinstance(cause, BaseException):
-        raise TypeError(f"`cause` must be an exception or None, got {type(cause).__name__}")
+        raise wrong_type("cause", "an exception or None", cause)
     return cause
-
-
-def _check_seconds(seconds: float, name: str) -> float:
-    if not isinstance(seconds, (int, float)) and not hasattr(type(seconds), "__float__"):
-        raise TypeError(f"`{name}` must be a number of seconds, got {type(seconds).__name__}")
-    try:
-        number = float(seconds)
-    except OverflowError:
-        number = float("inf") if seconds > 0 else float("-inf")
-    if number != number:
-        raise ValueError(f"`{name}` must be a number of seconds, got nan")
-    return number
 
 
 _BACKGROUND = _Root("context.Background")
@@ -495,17 +484,17 @@ def with_deadline(parent: Context, deadline: float) -> tuple[Context, CancelFunc
     If the parent's deadline is earlier, that remains. A pending deadline costs a timer, and no goroutine.
     TypeError unless a number, ValueError for nan.
     """
-    return _with_deadline(parent, _check_seconds(deadline, "deadline"), None)
+    return _with_deadline(parent, check_seconds("deadline", deadline), None)
 
 
 def with_timeout(parent: Context, timeout: float) -> tuple[Context, CancelFunc]:
     """with_deadline() `timeout` seconds from now. Negative is zero: it has ended when it is returned."""
-    return _with_deadline(parent, gotime.now() + max(_check_seconds(timeout, "timeout"), 0.0), None)
+    return _with_deadline(parent, gotime.now() + max(check_seconds("timeout", timeout), 0.0), None)
 
 
 def with_timeout_cause(parent: Context, timeout: float, cause: BaseException) -> tuple[Context, CancelFunc]:
     """with_timeout(); if it ends by that timeout, cause() returns `cause`. The function sets no cause."""
-    seconds = max(_check_seconds(timeout, "timeout"), 0.0)
+    seconds = max(check_seconds("timeout", timeout), 0.0)
     return _with_deadline(parent, gotime.now() + seconds, _check_cause(cause))
 
 

@@ -7,6 +7,7 @@ from types import TracebackType, coroutine
 from typing import Any, ParamSpec, Self, overload
 
 from gopy import context
+from gopy._arguments import check_int
 from gopy._core import Chan, default, kind_of, select, send
 from gopy._failure import Failure
 from gopy._panic import Panic
@@ -174,8 +175,7 @@ class Group:
 
         Panic: goroutines that came under a limit are active.
         """
-        if not isinstance(n, int):
-            raise TypeError(f"`n` must be an int, got {type(n).__name__}")
+        n = check_int("n", n)
         if n < 0:
             self._slots = None
             return

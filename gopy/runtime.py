@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TextIO, TypedDict
 
 from gopy import _core
+from gopy._arguments import check_bool, check_signum, wrong_type
 from gopy._core import GOMAXPROCS as GOMAXPROCS
 from gopy._core import Goroutine
 from gopy._core import agosched as agosched
@@ -108,8 +109,7 @@ def stack(all: bool = False) -> str:
     Where no goroutine runs (on a plain thread), all=False gives the thread's own stack, without a header.
     """
     here = sys._getframe(1)
-    if not isinstance(all, bool):
-        raise TypeError(f"`all` must be a bool, got {type(all).__name__}")
+    check_bool("all", all)
     me = _core.running_here()
     if me is None and not all:
         return "".join(traceback.format_stack(here))
@@ -153,12 +153,9 @@ def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     parked, but not while it is stuck in a C call. What cannot be written is dropped. TypeError, ValueError:
     not a signal's number. OSError: a signal that cannot be caught.
     """
-    if isinstance(signum, bool) or not isinstance(signum, int):
-        raise TypeError(f"`signum` must be an int, got {type(signum).__name__}")
+    check_signum(signum)
     if file is not None and not hasattr(file, "write"):
-        raise TypeError(f"`file` must be a text file or None, got {type(file).__name__}")
-    if signum not in signal.valid_signals():
-        raise ValueError(f"`signum` must be a signal's number, got {signum}")
+        raise wrong_type("file", "a text file or None", file)
     signal.signal(signum, _DumpHandler(file))
 
 

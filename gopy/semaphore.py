@@ -7,18 +7,12 @@ closes it. So a waiter that is no longer in `_waiters` holds its weight.
 from collections import OrderedDict
 
 from gopy import context
+from gopy._arguments import check_int
 from gopy._core import Chan, default, nilchan, recv, select
 from gopy._panic import Panic
 from gopy.sync import Mutex
 
 __all__ = ["Weighted"]
-
-
-def _check_weight(n: int) -> None:
-    if not isinstance(n, int):
-        raise TypeError(f"`n` must be an int, got {type(n).__name__}")
-    if n < 0:
-        raise ValueError(f"`n` must not be negative, got {n}")
 
 
 def _raise_done(ctx: context.Context) -> None:
@@ -34,7 +28,7 @@ class Weighted:
     __slots__ = ("_cur", "_mu", "_size", "_waiters")
 
     def __init__(self, n: int) -> None:
-        _check_weight(n)
+        n = check_int("n", n, least=0)
         self._size = n
         self._cur = 0
         self._mu = Mutex()
@@ -46,7 +40,7 @@ class Weighted:
         If ctx ends first, also if it has ended before, raise its error and take nothing. More than there will
         ever be is waited for until then, and holds nobody up.
         """
-        _check_weight(n)
+        n = check_int("n", n, least=0)
         if ctx is not None:
             context._check_parent(ctx, "ctx")
         done = nilchan.recv_only() if ctx is None else ctx.done()
@@ -81,7 +75,7 @@ class Weighted:
 
     def try_acquire(self, n: int = 1) -> bool:
         """Take n units if they are there and nobody waits; else take nothing and return False."""
-        _check_weight(n)
+        n = check_int("n", n, least=0)
         with self._mu:
             if self._size - self._cur < n or self._waiters:
                 return False
@@ -90,7 +84,7 @@ class Weighted:
 
     def release(self, n: int = 1) -> None:
         """Give n units back. Panic: that is more than are held, and changes nothing."""
-        _check_weight(n)
+        n = check_int("n", n, least=0)
         with self._mu:
             if n > self._cur:
                 raise Panic("semaphore: released more than held")

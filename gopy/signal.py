@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gopy import _core, context
+from gopy._arguments import check_signum
 from gopy._core import Chan, SendChan, go, recv, select
 
 __all__ = ["notify", "notify_context", "stop"]
@@ -27,11 +28,7 @@ _uncatchable = frozenset({_signal.SIGKILL, _signal.SIGSTOP})
 
 def _member(signum: int) -> int:
     """The signal.Signals of this number; a real-time signal has none and stays an int."""
-    if isinstance(signum, bool) or not isinstance(signum, int):
-        raise TypeError(f"`signum` must be an int, got {type(signum).__name__}")
-    if signum not in _signal.valid_signals():
-        raise ValueError(f"`signum` must be a signal's number, got {signum}")
-    if signum in _uncatchable:
+    if check_signum(signum) in _uncatchable:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     try:
         return _signal.Signals(signum)

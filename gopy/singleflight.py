@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from gopy._arguments import check_callable, wrong_type
 from gopy._core import Chan, RecvChan, go
 from gopy._failure import Failure
 from gopy._panic import _Goexit, goexit
@@ -59,8 +60,7 @@ class _Call:
 
 
 def _check(key: Hashable, fn: object) -> None:
-    if not callable(fn):
-        raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
+    check_callable("fn", fn)
     _check_key(key)
 
 
@@ -68,7 +68,7 @@ def _check_key(key: Hashable) -> None:
     try:
         hash(key)
     except TypeError:
-        raise TypeError(f"`key` must be hashable, got {type(key).__name__}") from None
+        raise wrong_type("key", "hashable", key) from None
 
 
 class Group:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Generic, Protocol, TypeVar
 
+from gopy._arguments import check_callable
 from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup
 from gopy._failure import Failure, without_frames
 
@@ -34,18 +35,13 @@ class Locker(Protocol):
     def unlock(self) -> None: ...
 
 
-def _check_callable(name: str, fn: object) -> None:
-    if not callable(fn):
-        raise TypeError(f"`{name}` must be callable, got {type(fn).__name__}")
-
-
 def once_value(fn: Callable[[], T]) -> Callable[[], T]:
     """A function that returns what fn() returned, calling it only the first time.
 
     Calls that come meanwhile park until fn has returned. What fn raised is raised again at every call, from
     the second on without its traceback: fn, and what it refers to, is not kept once it has been called.
     """
-    _check_callable("fn", fn)
+    check_callable("fn", fn)
     once = Once()
     todo = [fn]
     value: T
@@ -94,7 +90,7 @@ class Pool(Generic[T]):
     def __init__(self, new: Callable[[], T] | None = None) -> None:
         """With `new`, get() makes a value when there is none."""
         if new is not None:
-            _check_callable("new", new)
+            check_callable("new", new)
         self._new = new
         self._values: deque[T] = deque(maxlen=_POOLED)
 

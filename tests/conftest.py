@@ -103,19 +103,45 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[terminal])
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without this a free-threaded Python would be tested with a GIL, and nobody would notice."""
     if FREE_THREADED and sys._is_gil_enabled():
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        reporter.write_line("\nthe GIL was turned on: some import does not support free threading", red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        pytest.exit("the GIL was turned on: some import does not support free threading")
 
 
+# The tiers, see csrc/HACKING.md.
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("markexpr"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    in_parallel = hasattr(config, "workerinput")  # this is one of pytest-xdist's processes
+
+    def left_out(item: pytest.Item) -> bool:
+        if item.get_closest_marker("soak"):
+            return "soak" not in config.getoption("markexpr")
+        return in_parallel and item.get_closest_marker("quiet") is not None
+
+    for item in items:
+        if not any(map(item.get_closest_marker, ("slow", "quiet", "soak"))):
+            item.add_marker("fast")
+    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
+    items[:] = [item for item in items if not left_out(item)]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):
+        terminalreporter.write_line(
+            "The tests marked quiet were left out; `pytest -m quiet` runs them, one by one."
+        )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: a process for each CPU that we may use, as long as that is not a lot of memory."""
+    from gopy import runtime
+
+    return min(runtime.num_cpu(), 8)
 
 
 # Leaked goroutines.
@@ -366,6 +392,25 @@ def run_program(start_program: Callable[..., Program]) -> Callable[..., Finished
         return start_program(program, *args, **options).finish(timeout)
 
     return run_program
+
+
+METRONOME = """
+import time
+while True:
+    due = time.monotonic() + 0.002
+    time.sleep(0.002)
+    print(time.monotonic() - due, flush=True)
+"""
+
+
+@pytest.fixture
+def machine_delay(start_program: Callable[..., Program]) -> Iterator[Callable[[], float]]:
+    """machine_delay(): by how many seconds the machine has been late, at most, in waking a program that only
+    sleeps, while this test ran. A test that measures gopy's delays allows for it: a busy machine has its own."""
+    metronome = start_program(METRONOME)
+    metronome.wait_for(lambda: "\n" in metronome.stdout)
+    yield lambda: max(map(float, metronome.stdout.rpartition("\n")[0].split("\n")))
+    metronome.kill()
 
 
 @pytest.fixture(scope="session")

@@ -386,6 +386,7 @@ class World:
         del self.tasks[20:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 2, 8])
 @pytest.mark.parametrize("seed", range(2))
 def test_what_is_shared_with_tasks_that_die(gomaxprocs, new_event_loop, procs, seed):

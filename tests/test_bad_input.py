@@ -38,7 +38,7 @@ def name_of(value):
 # Types and ranges
 
 
-@pytest.mark.parametrize("capacity", NOT_INTS, ids=repr)
+@pytest.mark.parametrize("capacity", NOT_INTS, ids=name_of)
 def test_capacity_is_an_int(capacity):
     text = f"^`capacity` must be an int, got {name_of(capacity)}$"
     with pytest.raises(TypeError, match=text):
@@ -148,7 +148,7 @@ def test_a_view_has_one_side():
         iter(ch.send_only())
 
 
-@pytest.mark.parametrize("case", [None, 1, "recv", (), Chan(), recv, Default, object()], ids=repr)
+@pytest.mark.parametrize("case", [None, 1, "recv", (), Chan(), recv, Default, object()], ids=name_of)
 def test_select_takes_cases_and_does_nothing_if_one_is_wrong(case):
     """Whichever place the wrong one has: no ready case has run."""
     sending, receiving = Chan(1), Chan(1)
@@ -481,6 +481,7 @@ def test_hostile_objects_in_a_closure_of_a_parked_goroutine(hostile, procs, unti
         g.join()
 
 
+@pytest.mark.slow
 def test_hostile_objects_in_the_garbage_collector(hostile, procs):
     """Cycles through channels, collected in the midst of traffic."""
     ch = Chan(1)
@@ -638,6 +639,7 @@ def test_a_name_that_calls_into_gopy():
 # Deep things
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["case", "buffer", "zero", "view", "iterator"])
 def test_deeply_nested_channels_are_freed(kind, run_program):
     """As lists are: a chain of them, however long, does not overflow the C stack when it goes."""
@@ -841,6 +843,7 @@ def test_no_memory_for_parked_goroutines_channels_and_selects(run_program):
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_parked_then_dropped(run_program):
     """Parked on a channel that is closed, and parked for ever at the exit: no crash, no hang, no word."""
     done = run_program(

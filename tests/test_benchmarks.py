@@ -159,6 +159,7 @@ def test_a_version_for_go_stands_where_it_is():
     assert runner.command_of("pingpong", "go", go_programs) == [str(REPOSITORY / "pingpong")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", ["gopy", "gopy, async def", "asyncio", UVLOOP, "threads", "gevent", "go"])
 def test_an_echo_server_under_load(peer):
     """Each answers, alone on its core."""
@@ -190,6 +191,7 @@ def test_a_server_ends_with_whoever_started_it(run_program, until):
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.slow
 def test_a_soaked_server_grows_no_more():
     """A few seconds; what leaks some hundred bytes a request shows."""
     seen = soak.Soak(list(soak.watch(6)))
@@ -214,6 +216,7 @@ def test_a_soaked_server_that_dies_is_told(capfd):
     assert "ValueError" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_workload_runs(run_programs):
     programs = {}
     for name in runner.NAMES:
@@ -339,6 +342,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 @needs_matplotlib
 def test_report():
     from benchmarks import report
@@ -372,6 +376,7 @@ def test_a_picture_of_a_soak(tmp_path):
     assert all(name in text for name in soak.WATCHED) and not re.search(r"#0102\w\w|var\(", text)
 
 
+@pytest.mark.slow
 @needs_matplotlib
 def test_pictures(tmp_path):
     from benchmarks import report

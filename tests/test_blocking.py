@@ -283,6 +283,7 @@ assert sum(results.recv() for _ in range(10)) == 30
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "limit"),
     [(GROWS, None), (GROWS, 50), (LIMITED, 7), (NESTED, 1), (NO_THREADS, None)],
@@ -398,6 +399,7 @@ EXITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXITS)
 def test_the_end_of_the_program(name, run_program):
     """It waits for no call, and nothing crashes or warns."""
@@ -508,6 +510,7 @@ def wait(pid, status):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("name", FORKS)
 def test_fork(name, run_program):

@@ -201,6 +201,7 @@ def test_channels_in_cycles_are_collected():
     assert gone() is None
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_parked_goroutines_all_wake():
     ch, parked, done = Chan(), Chan(100_000), Chan(100_000)
 

@@ -1,13 +1,17 @@
 """What conftest.py promises: a hung or leaking test fails with every stack, and a fine one is left alone."""
 
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.timeout(120)  # several processes start, one after the other
 
 HANGS = {
     "parked": "def test():\n    go(Chan().recv)\n    Chan().recv()\n",
@@ -19,19 +23,20 @@ PRELUDE = "import ctypes, time\nimport pytest\nfrom gopy import Chan, go, runtim
 
 @pytest.fixture
 def run_pytest(tmp_path):
-    """run_pytest(source) -> what pytest made of this test file beside our conftest.py."""
+    """run_pytest(source, *args) -> what pytest made of this test file beside our conftest.py."""
 
-    def run_pytest(source):
+    def run_pytest(source, *args):
         (tmp_path / "conftest.py").write_text((HERE / "conftest.py").read_text())
         (tmp_path / "test_it.py").write_text(PRELUDE + source)
         command = [sys.executable, "-m", "pytest", "-q", "-c", str(HERE.parent / "pyproject.toml")]
-        command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(tmp_path / "test_it.py")]
+        command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", *args, str(tmp_path / "test_it.py")]
         env = dict(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=40)
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110)
 
     return run_pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HANGS)
 def test_a_hung_test_ends_with_every_stack(name, run_pytest):
     """Parked, stuck in C or computing: every thread and every goroutine is shown, and the run fails."""
@@ -43,11 +48,30 @@ def test_a_hung_test_ends_with_every_stack(name, run_pytest):
     assert "[chan receive]:" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
     """Where no Python code can run any more, faulthandler's own thread ends the run."""
     done = run_pytest("@pytest.mark.timeout(1)\ndef test():\n    ctypes.PyDLL(None).sleep(60)\n")
     assert done.returncode == 1
     assert "test_it.py" in done.stderr and "most recent call first" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_hung_test_ends_its_process_and_the_others_go_on(run_pytest):
+    """With pytest-xdist: another process takes the place of the one that has ended, after the same report."""
+    pytest.importorskip("xdist")
+    done = run_pytest("@pytest.mark.timeout(1)\n" + HANGS["parked"] + "\ndef test_next(): pass\n", "-n", "1")
+    assert done.returncode == 1
+    assert "test_it.py::test hangs: not over after 1 s" in done.stderr
+    assert "goroutine 1 [" in done.stderr
+    assert "1 failed, 1 passed" in done.stdout
+
+
+def test_a_busy_machine_is_allowed_for(machine_delay):
+    """machine_delay() is what a program that only sleeps has seen, so far."""
+    time.sleep(0.05)
+    first = machine_delay()
+    assert 0 < first <= machine_delay()
 
 
 def test_a_leak_fails_and_what_is_fine_passes(run_pytest):
@@ -74,3 +98,43 @@ def test_fails_itself():
     assert "1 failed, 3 passed, 1 error" in done.stdout
     assert "1 goroutines were left behind" in done.stdout
     assert done.stderr == ""
+
+
+TIERS = """
+def test_fast(): print("ran fast")
+
+@pytest.mark.slow
+def test_slow(): print("ran slow")
+
+@pytest.mark.quiet
+def test_quiet(): print("ran quiet")
+
+@pytest.mark.slow
+@pytest.mark.quiet
+def test_both(): print("ran both")
+
+@pytest.mark.soak
+def test_soak(): print("ran soak")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [
+        ([], {"fast", "slow", "quiet", "both"}),
+        (["-m", "fast"], {"fast"}),
+        (["-m", "quiet"], {"quiet", "both"}),
+        (["-m", "soak"], {"soak"}),
+        (["-n", "2"], {"fast", "slow"}),
+    ],
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value) or "all",
+)
+def test_tiers(args, wanted, run_pytest):
+    """A quiet test never runs beside another one, and a soak test only if it is asked for."""
+    if "-n" in args:
+        pytest.importorskip("xdist")
+    done = run_pytest(TIERS, "-rP", *args)
+    assert done.returncode == 0
+    assert set(re.findall(r"^ran (\w+)$", done.stdout, re.MULTILINE)) == wanted
+    assert ("`pytest -m quiet`" in done.stdout) is ("-n" in args)

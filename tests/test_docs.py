@@ -64,6 +64,7 @@ def test_the_documents_have_programs() -> None:
     assert {block.where.partition(":")[0] for block in PROGRAMS} >= {"README.md", "docs/porting.md"}
 
 
+@pytest.mark.slow
 @of_each(PROGRAMS)
 def test_program(block: Block, run_program: Callable[..., Any]) -> None:
     finished = run_program(block.source)

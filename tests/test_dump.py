@@ -8,6 +8,7 @@ from gopy import Chan, go, runtime, time
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["main", "goroutine", "parked"])
 @pytest.mark.parametrize("gone", ["closed", "unread"])
 def test_a_dump_that_nobody_can_read(where, gone, run_programs):
@@ -74,6 +75,7 @@ print(text.count(b"~"), text.count(b"SIGUSR1: goroutine dump"), text.count(b"gor
         assert (done.returncode, done.stdout, done.stderr) == (0, "100000 1 1\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["go(sys.exit, 'farewell')", "1 / 0", "Chan().recv()"])
 def test_the_status_of_a_program_that_cannot_say_why_it_ends(end, run_programs):
     """A thread waits for ever, so that gopy ends it."""

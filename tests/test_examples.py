@@ -157,6 +157,7 @@ def odd_tree(tmp_path: Path) -> tuple[Path, list[bytes]]:
     return tmp_path, sorted([*paths, b"odd/empty file", b"odd/big"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 2, 8])
 @pytest.mark.parametrize("digesters", [1, 20])
 def test_md5all_prints_what_md5sum_prints(
@@ -309,6 +310,7 @@ def test_md5all_ends_at_once_on_ctrl_c(tmp_path: Path, start: Callable, procs: i
     assert child.returncode == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_md5all_stops_at_its_limit(tmp_path: Path, procs: int) -> None:
     for number in range(100):
@@ -353,6 +355,7 @@ def test_md5all_says_that_it_could_not_write(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (1, b"md5all.py: 'stdout': No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [[], [".", "-n0"], [".", "-nfew"], [".", "--limit=0"], [".", "elsewhere"]])
 def test_md5all_explains_its_usage(args: list[str]) -> None:
     result = run("md5all", *args)
@@ -485,6 +488,7 @@ def test_prime_sieve_ends_quietly_when_nobody_reads() -> None:
     assert (result.returncode, result.stderr) == (-signal.SIGPIPE, b"")
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_ping_pong(procs: int) -> None:
     header, goroutines, threads = lines_of("ping_pong", 1000, env=gomaxprocs(procs))
@@ -501,8 +505,11 @@ def test_ping_pong_explains_its_usage() -> None:
     assert (result.returncode, result.stdout) == (2, b"")
 
 
+@pytest.mark.quiet
+@pytest.mark.timeout(300)
 def test_thousand_requests() -> None:
-    text = b"".join(lines_of("thousand_requests", "-s0.25")).decode()
+    """It begins again, with twice the seconds, until the machine starts a thousand threads within that time."""
+    text = b"".join(lines_of("thousand_requests", "-s0.25", timeout=250)).decode()
     assert text.startswith("1000 requests, all waiting at once; memory in KiB\n")
     rows = {}
     for half in "goroutines", "OS threads":

@@ -321,6 +321,7 @@ def test_http_server_with_curl(server, site, tmp_path):
     assert curl("--path-as-is", "-w", "%{http_code}", "-o", "/dev/null", f"{url}/../secret") == b"404"
 
 
+@pytest.mark.slow
 @for_http
 @pytest.mark.parametrize(
     "target",
@@ -383,6 +384,7 @@ def test_http_server_and_odd_clients(server):
     assert get(server, "/empty")[0] == 200
 
 
+@pytest.mark.slow
 @for_http
 @on_procs
 def test_http_server_ends_in_good_order(start, site, procs):
@@ -483,6 +485,7 @@ def test_http_server_with_a_browser(server, site, tmp_path):
 # link_checker
 
 
+@pytest.mark.slow
 @for_http
 @on_procs
 def test_link_checker_over_our_own_documents(start, run_program, procs):
@@ -497,6 +500,7 @@ def test_link_checker_over_our_own_documents(start, run_program, procs):
     stop(child, signal.SIGTERM, 0)
 
 
+@pytest.mark.slow
 @for_http
 def test_link_checker_finds_broken_links(start, run_program):
     child, address = start("http_server", EXAMPLES / "site", "-a", "127.0.0.1:0")

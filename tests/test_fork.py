@@ -263,6 +263,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gomaxprocs", [1, 4])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_fork(name, gomaxprocs, run_program):

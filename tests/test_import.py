@@ -55,6 +55,7 @@ print([results.recv() for _ in range(11)])
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["go", "thread"])
 @pytest.mark.parametrize("second", ["go", "thread"])
 def test_two_that_import_each_others_module(first, second, prints):

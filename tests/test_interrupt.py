@@ -118,6 +118,7 @@ def test_interrupt_of_each_wait(run_programs):
     )
 
 
+@pytest.mark.slow
 def test_interrupt_at_the_very_moment_when_main_goes_to_sleep(run_programs):
     """main is parked a little before its thread sleeps: what comes in between must wake it too."""
     source = program(
@@ -285,6 +286,7 @@ def test_a_programs_own_handler_for_sigint(run_programs):
     all_fine(run_programs((source.replace("sys.argv[1]", repr(when)), {}) for when in ("before", "later")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", ["own", "SIG_DFL", "SIG_IGN"])
 def test_a_panic_does_not_pass_for_an_interrupt(handler, run_programs):
     """However main learns of a panic, no handler for SIGINT is called and no default action taken."""

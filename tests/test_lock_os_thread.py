@@ -41,6 +41,7 @@ def test_an_owner_on_mains_thread(run_programs):
     assert finished(run_programs, program) == ["all\n"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["go", "runtime.go_locked"])
 def test_a_ring_of_locked_goroutines(start, run_programs):
     program = f"""

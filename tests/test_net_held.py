@@ -363,6 +363,7 @@ print(min(visits) > 0, broken)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gomaxprocs", [1, 2, 8])
 def test_stress_close_write_beside_a_close(run_program, gomaxprocs):
     """Connections whose numbers are those of others that were closed in the midst of a call are not cut off."""

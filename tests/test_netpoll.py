@@ -243,7 +243,8 @@ def test_plain_threads_wait_too(pair, until):
     assert got == [b"x"]
 
 
-def test_plain_threads_alone(run_program):
+@pytest.mark.quiet
+def test_plain_threads_alone(run_program, machine_delay):
     """Without a goroutine, and with a main thread that never schedules."""
     result = run_program(
         """
@@ -263,10 +264,11 @@ def test_plain_threads_alone(run_program):
             while len(times) == i:  # else two would be read as one
                 time.sleep(0.001)
         t.join()
-        assert sorted(times)[10] < 0.05, times
+        print(sorted(times)[10])
         """
     )
     assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 0.05 + machine_delay()
 
 
 def test_a_million_waits_are_not_a_deadlock(run_program):
@@ -321,6 +323,7 @@ def test_an_unknown_netpoller_is_refused(run_program):
 
 
 def test_waiting_costs_no_cpu(run_program):
+    """The best of a few tries, as what has just started may still have to come to rest; a busy wait never passes."""
     result = run_program(
         """
         import os, resource, time
@@ -334,12 +337,13 @@ def test_waiting_costs_no_cpu(run_program):
         import gopy.time
         while runtime.stats()["parked"] < 100:
             gopy.time.sleep(0.01)
-        gopy.time.sleep(0.3)
-        before = used()
-        gopy.time.sleep(1)
-        spent = used() - before
+        spent = []
+        for _ in range(4):
+            before = used()
+            gopy.time.sleep(0.3)
+            spent.append(used() - before)
         print(runtime.stats()["netpoll"], runtime.stats()["parked"])
-        assert spent < 0.02, spent
+        assert min(spent) < 0.02 * 0.3, spent
         """
     )
     assert result.returncode == 0, result.stderr
@@ -422,7 +426,8 @@ def test_io_is_readied_while_a_goroutine_computes(run_program):
     assert float(result.stdout.split()[1]) < 1
 
 
-def test_io_goes_on_while_the_main_goroutine_is_stuck_in_c(run_program):
+@pytest.mark.quiet
+def test_io_goes_on_while_the_main_goroutine_is_stuck_in_c(run_program, machine_delay):
     result = run_program(
         """
         import os, threading, time
@@ -446,14 +451,16 @@ def test_io_goes_on_while_the_main_goroutine_is_stuck_in_c(run_program):
         t = threading.Thread(target=writes)
         t.start()
         t.join()
-        assert sorted(times)[5] < 0.05, times
+        print(sorted(times)[5])
         """
     )
     assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 0.05 + machine_delay()
 
 
+@pytest.mark.quiet
 @pytest.mark.skipif(os.environ.get("GOPY_NETPOLLER") == "poll", reason="poll(2) counts milliseconds")
-def test_sleeps_stay_precise_while_descriptors_are_waited_for(pipe, until):
+def test_sleeps_stay_precise_while_descriptors_are_waited_for(pipe, until, machine_delay):
     r, w = pipe
     g = go(wait_read, r)
     until(lambda: parked_in_io(g))
@@ -466,7 +473,7 @@ def test_sleeps_stay_precise_while_descriptors_are_waited_for(pipe, until):
     for seconds in (0.0002, 0.001, 0.0105):
         took = [once(seconds) for _ in range(50)]
         assert min(took) >= seconds
-        assert min(took) < seconds + 0.0008
+        assert min(took) < seconds + 0.0008 + machine_delay()
     os.write(w, b"x")
     g.join()
 

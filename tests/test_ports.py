@@ -73,6 +73,7 @@ def site(start_program: Callable[..., Any]) -> Iterator[str]:
     server.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("name", NAMES)
 def test_port(

@@ -116,6 +116,7 @@ CALLS = {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waiter", ["main's timer", "a ready goroutine", "a descriptor"])
 @pytest.mark.timeout(240)
 def test_any_call_yields(waiter, run_programs):
@@ -163,6 +164,7 @@ def test_any_call_yields(waiter, run_programs):
     assert all(output.endswith("all\n") for output in outputs), outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["async def", "generator"])
 def test_stackless_goroutines_yield(kind, run_programs):
     """Awaiting what need not wait never suspends: the time slice ends it all the same."""
@@ -301,6 +303,7 @@ def test_a_sleeper_of_another_thread_wakes_beside_one_that_computes(run_programs
 # runtime.preempt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["call", "environment"])
 def test_preempt_reaches_the_main_thread(how, run_programs):
     """main waits for a goroutine of its thread that computes, then computes itself while another one waits."""

@@ -460,6 +460,7 @@ OPERATIONS = {
 SHARED = (None, True, False, default, nilchan, Chan, TimeoutError, ClosedChannelError, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 def test_reference_counts_are_flat(operation, until):
     """After up to a million operations the value is referred to as often as before: not one more or less."""
@@ -476,7 +477,11 @@ def test_reference_counts_are_flat(operation, until):
     until(lambda: sys.getrefcount(value) == before)
     slack = OPERATIONS[operation] // 200  # None, True and () are everybody's; a leak would be 200 times that
     for shared, count in zip(SHARED, counts, strict=True):
-        assert abs(sys.getrefcount(shared) - count) < max(slack, 60), shared
+        change = sys.getrefcount(shared) - count
+        # Each worker has a (), and those that an earlier test has left may end meanwhile.
+        if shared == ():
+            change = max(change, 0)
+        assert abs(change) < max(slack, 60), shared
     assert sys.getallocatedblocks() - blocks < max(slack, 1000)
 
 
@@ -789,6 +794,7 @@ def test_a_waiting_value_survives_collections_in_traffic():
 # Memory
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")
 @pytest.mark.parametrize("how", ["receive", "select", "sleep", "deep"])
 def test_memory_does_not_grow_over_rounds_of_parked_goroutines(how, run_program):
@@ -805,9 +811,10 @@ def test_memory_does_not_grow_over_rounds_of_parked_goroutines(how, run_program)
         from gopy import Chan, go, nilchan, recv, runtime, select, send
         from gopy.time import sleep
 
-        def resident():
+        def resident():  # without the pages of files, which the system takes and gives back as it likes
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[1]) * resource.getpagesize()
+                _, resident, shared, *_ = map(int, file.read().split())
+            return (resident - shared) * resource.getpagesize()
 
         other, extra = Chan(), [recv(nilchan)] * 10
 
@@ -848,9 +855,10 @@ def test_memory_comes_back_after_many_parked_goroutines(run_program):
         from gopy import Chan, go, runtime
         from gopy.time import sleep
 
-        def resident():
+        def resident():  # as above
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[1]) * resource.getpagesize()
+                _, resident, shared, *_ = map(int, file.read().split())
+            return (resident - shared) * resource.getpagesize()
 
         def round(n):
             gate = Chan()

@@ -163,6 +163,7 @@ IMPORT = """
 """
 
 
+@pytest.mark.slow
 def test_GOMAXPROCS_from_the_environment(run_programs):
     good = ["1", "2", "3", "64"]
     bad = ["0", "-1", "-0", "two", "1.5", "2x", "1e3", "0x2", "\u0662", "1,2"]

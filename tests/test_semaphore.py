@@ -223,7 +223,7 @@ def test_bad_input():
             with pytest.raises(TypeError, match=said):
                 call(n)
     for call in (semaphore.Weighted, sem.acquire, sem.try_acquire, sem.release):
-        with pytest.raises(ValueError, match="`n` must not be negative, got -1"):
+        with pytest.raises(ValueError, match="`n` must be 0 or more, got -1"):
             call(-1)
     with pytest.raises(TypeError, match="`ctx` must be a Context, got str"):
         sem.acquire(1, "ctx")

@@ -173,6 +173,7 @@ WAITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", WAITS)
 def test_whatever_main_does(how, run_programs):
     """A goroutine that waits for the signal gets it, and can end the program."""
@@ -544,19 +545,20 @@ def test_a_stopped_channel_is_let_go(run_program):
 
 
 def test_idle_costs_nothing(run_program):
-    """The thread that waits for signals sleeps."""
+    """The thread that waits for signals sleeps: the best of a few tries, a busy wait never passes."""
     source = program(
         """
         gosignal.notify(Chan(1))
-        time.sleep(0.3)
-        before = pytime.process_time()
-        time.sleep(1)
-        print(pytime.process_time() - before)
+        for _ in range(4):
+            before = pytime.process_time()
+            time.sleep(0.3)
+            print(pytime.process_time() - before)
         """
     )
-    assert float(run_program(source).stdout) < 0.05
+    assert min(map(float, run_program(source).stdout.split())) < 0.05 * 0.3
 
 
+@pytest.mark.slow
 def test_notify_and_stop_at_once(run_programs):
     """From many goroutines and threads, with signals in between: all consistent in the end."""
     source = program(

@@ -548,6 +548,7 @@ def test_async_generators_are_finalised(until):
     until(lambda: closed == ["closed"])
 
 
+@pytest.mark.slow
 def test_exit_with_stackless_goroutines_in_every_state_is_silent(run_programs):
     program = """
         from gopy import *

@@ -22,6 +22,9 @@ class Seconds:
     def __float__(self):
         return self.value
 
+    def __str__(self):
+        return f"Seconds({self.value})"
+
 
 class Index:
     def __index__(self):
@@ -51,7 +54,8 @@ def test_sleep_is_not_shorter_than_asked(in_goroutine, seconds):
         assert elapsed >= int(float(seconds) * 1e9)
 
 
-def test_sleep_is_not_much_longer_than_asked():
+@pytest.mark.quiet
+def test_sleep_is_not_much_longer_than_asked(machine_delay):
     """The least of many, for the machine may be busy with others."""
 
     def once():
@@ -59,7 +63,8 @@ def test_sleep_is_not_much_longer_than_asked():
         sleep(0.01)
         return time.monotonic() - before
 
-    assert min(once() for _ in range(50)) < 0.013
+    least = min(once() for _ in range(50))
+    assert least < 0.013 + machine_delay()
 
 
 @pytest.mark.parametrize("seconds", [*NO_TIME, Seconds(0.0), Index()], ids=lambda s: str(s)[:8])
@@ -76,15 +81,25 @@ def test_sleep_of_no_time_returns_at_once(seconds):
 
 def test_sleepers_wake_in_the_order_of_their_deadlines(gomaxprocs):
     gomaxprocs(1)
-    woken, ms = Chan(64), [37, 1, 13, 29, 5, 41, 17, 25, 9, 33, 21]
-    base = time.monotonic() + 0.02
+    ms = [37, 1, 13, 29, 5, 41, 17, 25, 9, 33, 21]
 
-    def sleeper(n):
-        sleep(base + n * 0.004 - time.monotonic())
-        woken.send(n)
+    def wake_up(woken, first_due):
+        """Were all asleep before the first of them was due?"""
 
-    for n in ms:
-        go(sleeper, n)
+        def sleeper(n):
+            sleep(first_due + n * 0.004 - time.monotonic())
+            woken.send(n)
+
+        goroutines = [go(sleeper, n) for n in ms]
+        while any(g.state in ("runnable", "running") for g in goroutines):
+            runtime.gosched()
+        return all(g.state == "sleep" for g in goroutines)
+
+    notice = 0.02
+    while not wake_up(woken := Chan(64), time.monotonic() + notice):
+        notice *= 2
+        for _ in ms:
+            woken.recv()
     assert [woken.recv() for _ in ms] == sorted(ms)
 
 

@@ -72,24 +72,32 @@ def test_iterating_a_ticker():
 def test_slow_receivers_lose_ticks_and_the_rest_keep_step():
     ticker = Ticker(0.002)
     first = ticker.c.recv()
+    received = now()
     time.sleep(0.02)
     kept, following = ticker.c.recv(), ticker.c.recv()
-    assert kept == pytest.approx(first + 0.002, abs=1e-6)
+    assert first < kept <= received + 0.002  # the first tick after that
     assert following - first >= 0.019
-    assert (following - first) / 0.002 == pytest.approx(round((following - first) / 0.002), abs=1e-3)
+    for value in kept, following:
+        assert (value - first) / 0.002 == pytest.approx(round((value - first) / 0.002), abs=1e-3)
 
 
 def test_the_mean_period_of_a_ticker():
-    """Within 0.1 %, whatever each single tick's delay. The last may come late, so it is the best of a few tries."""
-    errors = []
-    for _ in range(5):
-        ticker, start = Ticker(0.01), now()
-        for _ in range(40):
-            ticker.c.recv()
-        errors.append(abs((now() - start) / 40 / 0.01 - 1))
-        if errors[-1] < 0.001:
-            return
-    pytest.fail(f"{errors}")
+    """Within 0.1 %, whatever each single tick's delay: by the times that are sent, as ticks may be lost."""
+    start = now()
+    ticker, made = Ticker(0.01), now()
+    for _ in range(40):
+        last = ticker.c.recv()
+    periods = round((last - start) / 0.01)
+    assert periods >= 40
+    assert start + periods * 0.01 - 1e-6 <= last <= made + periods * 0.01 + 1e-6
+
+
+@pytest.mark.quiet
+def test_ticks_are_received_when_they_are_due(machine_delay):
+    """The least delay of many: the machine may be busy with others."""
+    ticker = Ticker(0.01)
+    delay = min(-ticker.c.recv() + now() for _ in range(40))
+    assert delay < 0.0004 + machine_delay()
 
 
 @pytest.mark.parametrize(
@@ -212,6 +220,7 @@ def test_twenty_thousand_selects_leave_nothing():
     assert len(gc.get_objects()) - before < 1000
 
 
+@pytest.mark.slow
 def test_what_a_million_cost(run_program):
     """Pending timers, tickers and functions: at most 300 bytes each, and no goroutine."""
     done = run_program(

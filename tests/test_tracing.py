@@ -76,6 +76,7 @@ print({{"called", "inner"}} <= seen)
     assert program(source, procs) == ["True"]
 
 
+@pytest.mark.slow
 @each_gomaxprocs
 @pytest.mark.parametrize("kind", ["settrace", "setprofile"])
 @pytest.mark.parametrize("when", ["before", "after"], ids=["set before gopy is used", "set after"])

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gopy._arguments import check_str, wrong_type
 from gopy._core import blocking
 
 STREAM = ("tcp", "tcp4", "tcp6", "unix")
@@ -34,16 +35,13 @@ class Endpoint:
 
 
 def check_network(network: object, known: tuple[str, ...]) -> None:
-    if not isinstance(network, str):
-        raise TypeError(f"`network` must be a str, got {type(network).__name__}")
-    if network not in known:
+    if check_str("network", network) not in known:
         raise ValueError(f"`network` must be one of {', '.join(known)}, got {network!r}")
 
 
 def split_host_port(address: object) -> tuple[str, int]:
     """The host, "" if there is none, and the port of "host:port", "[host]:port" or ":port"."""
-    if not isinstance(address, str):
-        raise TypeError(f"`address` must be a str, got {type(address).__name__}")
+    address = check_str("address", address)
     host, colon, port = address.rpartition(":")
     if host.startswith("["):
         if not host.endswith("]"):
@@ -71,7 +69,7 @@ def _port(port: str, address: str) -> int:
 
 def unix_path(address: object) -> str:
     if not isinstance(address, (str, os.PathLike)):
-        raise TypeError(f"`address` must be a str, got {type(address).__name__}")
+        raise wrong_type("address", "a str", address)
     path = os.fspath(address)
     if not isinstance(path, str) or not path:
         raise ValueError(f"`address` must be a path, got {path!r}")
@@ -159,9 +157,7 @@ def lookup_host(name: str) -> list[str]:
     """The addresses of a host, each once. Parks while they are looked up.
 
     OSError (socket.gaierror) if the name does not resolve."""
-    if not isinstance(name, str):
-        raise TypeError(f"`name` must be a str, got {type(name).__name__}")
-    if not name or "\0" in name:
+    if not check_str("name", name) or "\0" in name:
         raise ValueError(f"`name` must be a host's name, got {name!r}")
     return list(
         dict.fromkeys(str(address[0]) for _, address in lookup(name, 0, socket.AF_UNSPEC, socket.SOCK_STREAM))

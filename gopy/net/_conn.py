@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
 from gopy import _core, time
+from gopy._arguments import check_seconds, check_str, wrong_type
 from gopy._core import Chan, go
 from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_such_host, to_dial
 from gopy.net._lent import Lent
@@ -134,7 +135,7 @@ def check_context(name: str, context: object) -> None:
     import ssl  # only for those who have one
 
     if not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"`{name}` must be an ssl.SSLContext, got {type(context).__name__}")
+        raise wrong_type(name, "an ssl.SSLContext", context)
 
 
 def wrap_tls(conn: Conn, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> TLSConn:
@@ -190,8 +191,7 @@ def make_file(
     errors: str | None,
     newline: str | None,
 ) -> IO[Any]:
-    if not isinstance(mode, str):
-        raise TypeError(f"`mode` must be a str, got {type(mode).__name__}")
+    check_str("mode", mode)
     if not set(mode) <= set("rwb") or not set(mode) & set("rw") or len(set(mode)) != len(mode):
         raise ValueError(f"`mode` must be r, w or rw, with or without b, got {mode!r}")
     raw = _RawFile(conn, mode)
@@ -213,15 +213,11 @@ def make_file(
 # ---- dial ----
 
 
-def deadline_of(timeout: object) -> float:
+def deadline_of(timeout: float | None) -> float:
     """When a timeout is over, on time.now()'s clock; infinity for None."""
     if timeout is None:
         return math.inf
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"`timeout` must be a number of seconds or None, got {type(timeout).__name__}")
-    if math.isnan(timeout):
-        raise ValueError("`timeout` must be a number of seconds, got nan")
-    return time.now() + max(timeout, 0)
+    return time.now() + max(check_seconds("timeout", timeout, "a number of seconds or None"), 0.0)
 
 
 def connect(endpoint: Endpoint, deadline: float) -> Conn:

@@ -10,6 +10,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from gopy import _core, time
+from gopy._arguments import check_bool, check_callable, check_int
 from gopy._core import Chan, go, kind_of
 from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_ipv6, to_listen
 from gopy.net._conn import Conn, check_context, named, set_options, wrap_tls
@@ -107,13 +108,9 @@ class Listener:
         Goroutines that the handler starts are not looked after: what one of them raises ends the program, as
         a panic does in Go. Those that an errgroup starts, for which the handler waits, raise in the handler.
         """
-        if not callable(handler):
-            raise TypeError(f"`handler` must be callable, got {type(handler).__name__}")
+        check_callable("handler", handler)
         if limit is not None:
-            if isinstance(limit, bool) or not isinstance(limit, int):
-                raise TypeError(f"`limit` must be an int or None, got {type(limit).__name__}")
-            if limit < 1:
-                raise ValueError(f"`limit` must be 1 or more, got {limit}")
+            limit = check_int("limit", limit, least=1, wanted="an int or None")
         handle = _handle if kind_of(handler, 1, "handler") == "plain" else _handle_in_steps
         if limit is None:
             for conn in self:
@@ -240,10 +237,8 @@ def listen(
     OSError: the address cannot be had.
     """
     check_network(network, STREAM)
-    if isinstance(backlog, bool) or not isinstance(backlog, int):
-        raise TypeError(f"`backlog` must be an int, got {type(backlog).__name__}")
-    if not isinstance(reuse_port, bool):
-        raise TypeError(f"`reuse_port` must be a bool, got {type(reuse_port).__name__}")
+    backlog = check_int("backlog", backlog)
+    check_bool("reuse_port", reuse_port)
     if tls is not None:
         check_context("tls", tls)
     backlog = min(max(backlog, 0), 65535)

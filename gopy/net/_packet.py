@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Self, TypeVar
 
 from gopy import _core
+from gopy._arguments import check_int, wrong_type
 from gopy.net._addr import PACKET, check_network, from_python, lookup, split_host_port, unix_path
 from gopy.net._lent import Lent, SocketFile, socket_file
 from gopy.net._listener import bind_any
@@ -41,10 +42,7 @@ class PacketConn:
 
     def read_from(self, n: int = 65536) -> tuple[bytes, Any]:
         """The next datagram and where it came from; park until there is one. What exceeds n is lost."""
-        if isinstance(n, bool) or not isinstance(n, int):
-            raise TypeError(f"`n` must be an int, got {type(n).__name__}")
-        if n < 0:
-            raise ValueError(f"`n` must be 0 or more, got {n}")
+        n = check_int("n", n, least=0)
         data, address = self._fd.retry(self._sock.recvfrom, False, n)
         return data, from_python(address)
 
@@ -59,7 +57,7 @@ class PacketConn:
         if isinstance(addr, str):
             addr = split_host_port(addr)
         if not isinstance(addr, tuple) or len(addr) != 2 or not isinstance(addr[0], str):
-            raise TypeError(f"`addr` must be (host, port) or a str, got {type(addr).__name__}")
+            raise wrong_type("addr", "(host, port) or a str", addr)
         host, port = addr
         if self._sock.family == socket.AF_INET6 and ":" not in host and host.count(".") == 3:
             host = "::ffff:" + host  # IPv4 on a dual-stack socket

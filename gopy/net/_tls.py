@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
+from gopy._arguments import check_int
 from gopy.net._conn import Conn
 from gopy.net._tls_session import AsyncSession
 
@@ -43,7 +44,7 @@ class TLSConn(Conn):
 
     def read(self, n: int = 65536) -> bytes:
         """As Conn.read(), after close_notify b""."""
-        return self._session.read(_size(n)) if n else b""
+        return self._session.read(check_int("n", n, least=0)) if n else b""
 
     def read_into(self, buffer: bytearray | memoryview, /) -> int:
         """As Conn.read_into()."""
@@ -51,7 +52,7 @@ class TLSConn(Conn):
 
     def read_full(self, n: int, /) -> bytes:
         """As Conn.read_full()."""
-        data = bytearray(_size(n))
+        data = bytearray(check_int("n", n, least=0))
         view = memoryview(data)
         while view:
             got = self._session.read_into(view)
@@ -70,7 +71,7 @@ class TLSConn(Conn):
 
     async def aread(self, n: int = 65536) -> bytes:
         """As Conn.aread()."""
-        return await self._session.aread(_size(n)) if n else b""
+        return await self._session.aread(check_int("n", n, least=0)) if n else b""
 
     async def awrite(self, data: bytes | bytearray | memoryview, /) -> int:
         """As Conn.awrite()."""
@@ -122,11 +123,3 @@ class TLSConn(Conn):
     def remote_addr(self) -> Any:
         """As Conn.remote_addr."""
         return self._raw.remote_addr
-
-
-def _size(n: object) -> int:
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"`n` must be an int, got {type(n).__name__}")
-    if n < 0:
-        raise ValueError(f"`n` must be 0 or more, got {n}")
-    return n

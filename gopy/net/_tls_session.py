@@ -17,6 +17,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Protocol, cast, overload
 
+from gopy._arguments import wrong_type
 from gopy._failure import copy_of
 from gopy.sync import Mutex
 
@@ -362,5 +363,5 @@ def _bytes(name: str, buffer: bytes | bytearray | memoryview, writable: bool) ->
         view = None
     if view is None or (writable and view.readonly):
         wanted = "a writable buffer" if writable else "a bytes-like object"
-        raise TypeError(f"`{name}` must be {wanted}, got {type(buffer).__name__}")
+        raise wrong_type(name, wanted, buffer)
     return view.cast("B")

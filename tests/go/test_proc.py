@@ -29,6 +29,7 @@ def prints_ok(request, run_program):
     return prints_ok
 
 
+@pytest.mark.slow
 def test_stop_the_world_deadlock(prints_ok):
     """proc_test.go TestStopTheWorldDeadlock"""
     prints_ok("""
@@ -57,6 +58,7 @@ stop.send(True)
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yields", [True, False])
 @pytest.mark.parametrize("locked", [False, True])
 def test_yield_progress(locked, yields, prints_ok):
@@ -120,6 +122,7 @@ for _ in range(10):
 """)
 
 
+@pytest.mark.slow
 def test_goroutine_parallelism(prints_ok):
     """proc_test.go TestGoroutineParallelism: four that take turns by looking at a number"""
     prints_ok("""
@@ -204,6 +207,7 @@ def exchanged():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poll", POLLS)
 def test_preemption(poll, prints_ok):
     """proc_test.go TestPreemption: two that take turns, each waiting for the other without ever parking"""
@@ -225,6 +229,7 @@ c.recv()
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poll", POLLS)
 def test_preemption_gc(poll, prints_ok):
     """proc_test.go TestPreemptionGC: collections are made beside those that never park"""

@@ -123,6 +123,7 @@ STOP = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [(1, 0), (0, 1), (0, 0)])
 def test_nohup(args, run_program):
     """os/signal/signal_test.go, TestNohup: a SIGHUP that nobody wants kills, but under nohup it does not."""
@@ -153,6 +154,7 @@ ATOMIC_STOP = """
 """
 
 
+@pytest.mark.slow
 def test_atomic_stop(run_programs):
     """os/signal/signal_test.go, TestAtomicStop: a signal during a stop is received or has its own effect."""
     results = run_programs([(ATOMIC_STOP, {"env": {"GOMAXPROCS": n}}) for n in "1244"] * 2)

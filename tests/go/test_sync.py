@@ -417,6 +417,7 @@ class Function:
                 raise Panic("x") from exc
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize(
     "made_of",

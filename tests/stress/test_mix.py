@@ -481,13 +481,14 @@ def mix(until, seconds):
     assert Mix(seconds)(seed, until) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [2, 8])
 def test_mix(gomaxprocs, procs, until):
     gomaxprocs(procs)
     mix(until, 1.5)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_mix_for_ten_minutes(gomaxprocs, until):
     gomaxprocs(8)

@@ -96,6 +96,7 @@ def play(seed):
         last[k, me, s] = i
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("procs", [1, 2, 4, 8])
 def test_random_programs(procs):

@@ -191,6 +191,7 @@ print(len(wrong), wrong[:10])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procs", [1, 8])
 @pytest.mark.parametrize("how", ["plain", "freeze"])
 def test_what_only_a_parked_goroutine_refers_to_stays_alive(run_program, procs, how):
@@ -198,7 +199,7 @@ def test_what_only_a_parked_goroutine_refers_to_stays_alive(run_program, procs, 
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "0 []\n")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_what_thousands_of_parked_goroutines_refer_to_stays_alive(run_program, procs):

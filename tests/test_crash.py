@@ -28,7 +28,7 @@ def expectation(path):
     return found
 
 
-@pytest.mark.parametrize("gomaxprocs", [1, 4])
+@pytest.mark.parametrize("gomaxprocs", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("program", CRASH, ids=lambda path: path.stem)
 def test_crash(program, gomaxprocs, run_program):
     """Each program of tests/crash/ ends as its docstring promises."""
@@ -104,6 +104,7 @@ assert ran == n, (ran, n)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @needs_limits
 def test_no_memory_for_an_import_in_a_goroutine(run_programs):
     """Wherever in it the memory ends, and there is none for more: the panic is told and ends the program."""
