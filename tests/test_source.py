@@ -44,6 +44,19 @@ LAYERS = [
     "runtime.h",
 ]
 
+# The tiers of csrc/python, lowest first, and in each the files, likewise: a file includes its own header and what stands
+# before it. The one exception is a pair: an awaitable and what it is to asyncio.
+BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach"]
+RUN = """
+    pyg pypanic pyop pyawait pyasyncio pycoroutine pyframes pyeventloop pyswitch pypreempt pycall pyworker pystackless
+    pytrim pystackful pyhost
+""".split()
+API = """
+    pychan pychanop pyselect pylock pymutex pyrwmutex pyonce pycond pymap pygoroutine pywaitgroup pysleep pytime pyio
+    pynetop pynetfd pyoffload pysignal pyatomicref pyatomic pydump pyruntime pymodule
+""".split()
+HOUSE = BASE + RUN + API
+
 
 def name_of(path):
     return str(path.relative_to(REPOSITORY))
@@ -94,12 +107,18 @@ def test_the_runtime_knows_nothing_of_python(path):
 
 
 @of_each(PYTHON)
-def test_the_python_layer_includes_one_header_of_ours(path):
-    ours = [name for name in includes(path) if (CSRC / name).exists() or (path.parent / name).exists()]
-    if path.name == "pygopy.h":
-        assert all(name.startswith("runtime/") for name in ours)
-    elif path.suffix == ".c":
-        assert set(ours) <= {"pygopy.h", "python/pygopy.h", path.with_suffix(".h").name}
+def test_a_file_includes_its_own_header_and_lower_ones(path):
+    assert path.stem in HOUSE, "which tier is it? put it into the list"
+    below = HOUSE[: HOUSE.index(path.stem) + 1]
+    for name in includes(path):
+        if (path.parent / name).exists():
+            assert Path(name).stem in below or (path.name, name) == ("pyawait.c", "pyasyncio.h")
+
+
+@of_each(PYTHON)
+def test_python_is_included_in_one_place(path):
+    assert ("Python.h" in includes(path)) == (path.name == "pyobject.h")
+    assert ("PY_VERSION_HEX" in code_of(path)) <= (path.name in ("pyversion.h", "pyframes.c"))
 
 
 @of_each(RUNTIME + PYTHON + C_TESTS)

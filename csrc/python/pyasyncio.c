@@ -9,12 +9,15 @@
  *
  * Nobody drains the queue of a loop that is closed. So a LoopQueue knows all waits that its tasks have begun and not
  * seen the end of, and whoever closes the loop (gopy/_asyncio.py) takes each off the queue that it waits in, or gives back
- * what it has been given: after queue_close() no waker can find one, on whatever thread it is. */
-#include "pygopy.h"
+ * what it has been given: after queue_close() no waker can find one, on whatever thread it is. */     \
+#include "pyasyncio.h"
 
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "pyerror.h"
+#include "pypanic.h"
 
 /* What stands for an asyncio task. It refers to its awaitable, and is in `waits` of its loop's queue, until the task has
  * gone on or is given up; a value that was given back to a channel (chanunrecv) keeps it without either. */
@@ -63,21 +66,17 @@ int taskwait_traverse(struct taskwait *tw, visitproc visit, void *arg)
     return 0;
 }
 
-void chan_give_back(struct hchan *c, PyObject *value)
+/* Nobody waits with it: host_wake_task() frees it when the value is taken. */
+struct g *value_keeper(void)
 {
-    if (c->timed) {
-        time_give_back(c, value);
-        return;
-    }
     struct taskwait *tw = PyMem_RawCalloc(1, sizeof(*tw));
-    if (tw == NULL) { /* out of memory: the value is lost with its receiver */
-        Py_DECREF(value);
-        return;
-    }
+    if (tw == NULL)
+        return NULL;
     tw->g = (struct g){.kind = GTASK, .epoch = sched.epoch, .wait = &tw->wait};
-    if (!chanunrecv(c, &tw->g, value))
-        PyMem_RawFree(tw);
+    return &tw->g;
 }
+
+void value_keeper_free(struct g *gp) { PyMem_RawFree(gp); }
 
 /* Let the loop call a's callback: its wait is over. One with an `orphan` refers to its task until that goes on. */
 static int call_soon(PyAwait *a)

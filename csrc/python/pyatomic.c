@@ -1,6 +1,9 @@
 /* pyatomic.c: the integers and the bool of gopy.atomic. With a GIL each method is atomic as it stands; without one,
- * integers are the machine's atomics. References are in pyatomicref.c. */
-#include "pygopy.h"
+ * integers are the machine's atomics. References are in pyatomicref.c. */ \
+#include "pyatomic.h"
+
+#include "pyatomicref.h"
+#include "pyerror.h"
 
 /* ---- integers ---- */
 

@@ -1,6 +1,8 @@
 /* pyatomicref.c: Pointer and Value of gopy.atomic, each a reference. Without a GIL it is read or replaced under
- * the object's own lock, because reading a reference and counting it are two steps. */
-#include "pygopy.h"
+ * the object's own lock, because reading a reference and counting it are two steps. */ \
+#include "pyatomicref.h"
+
+#include "pyerror.h"
 
 #define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL
 

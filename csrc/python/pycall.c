@@ -1,5 +1,9 @@
-/* pycall.c: calling what a goroutine runs, in its context, and what its end entails. Both kinds end here. */
-#include "pygopy.h"
+/* pycall.c: calling what a goroutine runs, in its context, and what its end entails. Both kinds end here. */ \
+#include "pycall.h"
+
+#include "pyerror.h"
+#include "pypanic.h"
+#include "pyswitch.h"
 
 PyObject *goroutine_call(Goroutine *go)
 {
@@ -48,7 +52,8 @@ void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r)
     if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
         goroutine_keep_name(go);
     set_context(m_tstate(mp), NULL);
-    goroutine_clear(go);
+    if (goroutine_clear(go) < 0)
+        goroutine_failed(go);
     go->worker = NULL;
     goroutine_end(mp, &go->g);
     Py_DECREF(go);

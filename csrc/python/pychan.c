@@ -1,8 +1,10 @@
 /* pychan.c: the types Chan, SendChan and RecvChan, its one-sided views, and iteration. Sending and receiving: pychanop.c.
  *
  * All three share one layout, ChanBase: a Chan has its hchan in itself, a view refers to its Chan. A value in
- * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */
-#include "pygopy.h"
+ * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */ \
+#include "pychan.h"
+
+#include "pyerror.h"
 
 static PyChan *chan_alloc(PyTypeObject *type)
 {
@@ -184,10 +186,7 @@ static PyObject *chan_iter(PyObject *self)
     return (PyObject *)it;
 }
 
-static PyObject *iter_next(PyObject *self)
-{
-    return chan_next((PyObject *)((ChanIter *)self)->ch);
-}
+static PyObject *iter_next(PyObject *self) { return chan_next((PyObject *)((ChanIter *)self)->ch); }
 
 static PyObject *iter_anext(PyObject *self) { return chan_anext((PyObject *)((ChanIter *)self)->ch); }
 
@@ -208,7 +207,6 @@ static int iter_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-#define FASTKW(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
 #define GENERIC                                                                                              \
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For type checkers: Chan[int] is Chan."}
 
@@ -236,7 +234,7 @@ static int iter_traverse(PyObject *self, visitproc visit, void *arg)
 
 #define ASEND                                                                                                \
     {"asend", FASTKW(chan_asend),                                                                            \
-     "asend($self, value, /, *, timeout=None)\n--\n\n"                                                        \
+     "asend($self, value, /, *, timeout=None)\n--\n\n"                                                       \
      "An awaitable: send() for `async def` and generator goroutines, and asyncio."}
 #define ARECV                                                                                                \
     {"arecv", FASTKW(chan_arecv),                                                                            \

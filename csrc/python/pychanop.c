@@ -1,8 +1,11 @@
 /* pychanop.c: sending to a channel and receiving from it, as operations (pyop.h), and the methods that run them.
  *
  * The values are the runtime's elems: a strong reference, which moves with the elem (runtime/chan.h). While a sender is
- * queued its value is in its sudog; otherwise in op->value. */
-#include "pygopy.h"
+ * queued its value is in its sudog; otherwise in op->value. */ \
+#include "pychan.h"
+
+#include "pyasyncio.h"
+#include "pyerror.h"
 
 static struct hchan *hchan_of(struct op *op) { return ((PyChan *)op->obj)->c; }
 
@@ -12,6 +15,21 @@ static enum op_result wait_on_nil(struct g *gp, uint8_t reason)
     if (gp)
         wait_begin(gp, reason);
     return OP_PARK;
+}
+
+PyObject *time_received(void *elem) { return PyFloat_FromDouble(timechan_value(elem)); }
+
+void chan_give_back(struct hchan *c, PyObject *value)
+{
+    struct g *keeper = c->timed ? NULL : value_keeper();
+    if (c->timed)
+        timechan_unrecv((struct timechan *)c, PyFloat_AS_DOUBLE(value));
+    else if (keeper && chanunrecv(c, keeper, value))
+        return;
+    else if (keeper)
+        value = NULL;  /* in the buffer, or with another receiver */
+    Py_XDECREF(value); /* also if there is no memory: then it is lost with its receiver */
+    value_keeper_free(keeper);
 }
 
 /* ---- sending ---- */
@@ -179,8 +197,9 @@ PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
 }
 
 /* A receive of some kind, likewise. */
-__attribute__((noinline)) static PyObject *recv_slowly(const struct op_kind *kind, PyObject *self, struct g *gp,
-                                                       enum chan_result r, void *elem, int64_t deadline)
+__attribute__((noinline)) static PyObject *recv_slowly(const struct op_kind *kind, PyObject *self,
+                                                       struct g *gp, enum chan_result r, void *elem,
+                                                       int64_t deadline)
 {
     struct op op = {.kind = kind, .obj = self, .deadline = deadline};
     if (gp == NULL)

@@ -1,5 +1,9 @@
-/* pycond.c: Cond. Its L may be any object with lock() and unlock(); our own are locked without a call. */
-#include "pygopy.h"
+/* pycond.c: Cond. Its L may be any object with lock() and unlock(); our own are locked without a call. */   \
+#include "pycond.h"
+
+#include "pyawait.h"
+#include "pyerror.h"
+#include "pylock.h"
 
 typedef struct {
     PyObject_HEAD
@@ -261,7 +265,8 @@ static PyObject *cond_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
     PyObject *l = get_L(self, NULL);
     /* A subclass may have its own lock() and unlock(). */
     bool exact = Py_TYPE(l) == &Mutex_Type || Py_TYPE(l) == &RWMutex_Type || Py_TYPE(l) == &RLocker_Type;
-    *cw = (struct condop){.op = {.kind = &cond_kind, .obj = self, .deadline = deadline}, .l = l, .own = exact};
+    *cw =
+        (struct condop){.op = {.kind = &cond_kind, .obj = self, .deadline = deadline}, .l = l, .own = exact};
     PyObject *r = op_run(&cw->op);
     cond_op_clear(&cw->op);
     PyMem_RawFree(cw);

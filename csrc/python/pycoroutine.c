@@ -1,5 +1,7 @@
-/* pycoroutine.c: what coroutines and generators are made of, resuming them, and running one to its end. */
-#include "pygopy.h"
+/* pycoroutine.c: what coroutines and generators are made of, resuming them, and running one to its end. */  \
+#include "pycoroutine.h"
+
+#include "pyerror.h"
 
 bool is_coroutine(PyObject *o) { return PyCoro_CheckExact(o) || PyGen_CheckExact(o); }
 

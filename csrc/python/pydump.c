@@ -1,8 +1,11 @@
 /* pydump.c: what a dump of goroutines is written from, as it is at one moment.
  *
  * No other M resumes a suspended goroutine meanwhile, and no Python code runs on this thread: no signal handler and no
- * finalizer, which could wait for one. So nothing here calls anything of the user's; the text is Python's to write. */
-#include "pygopy.h"
+ * finalizer, which could wait for one. So nothing here calls anything of the user's; the text is Python's to write. */                              \
+#include "pydump.h"
+
+#include "pyerror.h"
+#include "pyworker.h"
 
 /* The frames of a goroutine that starts to exist at its worker's, which is not one of them. */
 static PyObject *frames_above_worker(PyFrameObject *top)

@@ -7,10 +7,13 @@
  * A loop sets its hooks before it is the running one and takes them back afterwards. So a goroutine that has no hooks
  * runs no loop, and a switch of goroutines costs a look at two pointers of the thread state (eventloop_here).
  *
- * No Python code runs in here: asyncio's functions are called in C, and what they drop has other references. */
-#include "pygopy.h"
+ * No Python code runs in here: asyncio's functions are called in C, and what they drop has other references. */                          \
+#include "pyeventloop.h"
 
 #include <unistd.h>
+
+#include "pyattach.h"
+#include "pyversion.h"
 
 #define MOST_NOMEM 1000 /* one a millisecond */
 
@@ -32,7 +35,7 @@ static bool asyncio_known(void)
     PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "_asyncio");
     PyObject *get = module ? function_of(module, "_get_running_loop") : NULL;
     PyObject *set = get ? function_of(module, "_set_running_loop") : NULL;
-#if PY_VERSION_HEX >= 0x030E0000
+#if TASK_IN_THREAD_STATE
     PyObject *swap = set ? function_of(module, "_swap_current_task") : NULL;
 #else
     PyObject *swap = set ? new_ref(set) : NULL; /* not used */
@@ -75,7 +78,7 @@ static void asyncio_leave(struct eventloop *had)
     had->loop = ask(get_loop, NULL, NULL);
     if (had->loop == NULL)
         return;
-#if PY_VERSION_HEX >= 0x030E0000
+#if TASK_IN_THREAD_STATE
     had->task = ask(swap_task, had->loop, Py_None);
 #endif
     set_running(Py_None);
@@ -90,7 +93,7 @@ static void asyncio_enter(struct eventloop *had)
         usleep(1000);
         host_enter(left);
     }
-#if PY_VERSION_HEX >= 0x030E0000
+#if TASK_IN_THREAD_STATE
     if (had->task)
         Py_XDECREF(ask(swap_task, had->loop, had->task));
 #endif

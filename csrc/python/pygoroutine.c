@@ -1,91 +1,13 @@
 /* pygoroutine.c: the type Goroutine, and go().
  *
  * The scheduler holds one reference to a goroutine from go() to its end. What it runs (fn, args, its copy of
- * the context) is dropped when it returns, not when the last handle goes. */
-#include "pygopy.h"
+ * the context) is dropped when it returns, not when the last handle goes. */                                                              \
+#include "pygoroutine.h"
 
-Goroutine *main_goroutine;
-
-Goroutine *goroutine_new(PyObject *fn)
-{
-    Goroutine *go = PyObject_New(Goroutine, &Goroutine_Type);
-    if (go == NULL)
-        return NULL;
-    memset((char *)go + sizeof(PyObject), 0, sizeof(*go) - sizeof(PyObject));
-    go->fn = new_ref(fn);
-    return go;
-}
-
-/* What it runs is from now on fn, without arguments; steals fn. */
-void goroutine_replace(Goroutine *go, PyObject *fn)
-{
-    PyObject *was;
-    Py_CLEAR(go->args);
-    Py_CLEAR(go->kwnames);
-    BEGIN_EXCLUSIVE(go); /* somebody may be asking for its name */
-    was = go->fn;
-    go->fn = fn;
-    END_EXCLUSIVE();
-    Py_XDECREF(was);
-}
-
-void goroutine_clear(Goroutine *go)
-{
-    PyObject *group = go->group;
-    go->group = NULL;
-    Py_CLEAR(go->context);
-    goroutine_replace(go, NULL);
-    if (unlikely(group != NULL)) {
-        if (waitgroup_done(group) < 0)
-            goroutine_failed(go);
-        Py_DECREF(group);
-    }
-}
-
-static PyObject *name_of(Goroutine *go) /* new reference, or NULL without an exception */
-{
-    PyObject *name, *fn;
-    BEGIN_EXCLUSIVE(go);
-    name = go->name;
-    fn = name ? NULL : go->fn;
-    Py_XINCREF(name);
-    Py_XINCREF(fn);
-    END_EXCLUSIVE();
-    if (fn) {
-        name = PyObject_GetAttrString(fn, "__qualname__");
-        if (name && !PyUnicode_Check(name))
-            Py_CLEAR(name);
-        if (name == NULL)
-            name = PyUnicode_FromString(Py_TYPE(fn)->tp_name);
-        PyErr_Clear();
-        Py_DECREF(fn);
-    }
-    return name;
-}
-
-static void replace_name(Goroutine *go, PyObject *name, bool only_if_unset) /* steals name */
-{
-    PyObject *was = name;
-    BEGIN_EXCLUSIVE(go);
-    if (!only_if_unset || go->name == NULL) {
-        was = go->name;
-        go->name = name;
-    }
-    END_EXCLUSIVE();
-    Py_XDECREF(was);
-}
-
-void goroutine_keep_name(Goroutine *go) { replace_name(go, name_of(go), true); }
-
-static void goroutine_dealloc(PyObject *self)
-{
-    Goroutine *go = (Goroutine *)self;
-    if (go->weakrefs)
-        PyObject_ClearWeakRefs(self);
-    goroutine_clear(go);
-    Py_XDECREF(go->name);
-    PyObject_Free(self);
-}
+#include "pyawait.h"
+#include "pycoroutine.h"
+#include "pyerror.h"
+#include "pyg.h"
 
 /* go->context is a copy of this one's, unless there is none. */
 static int copy_context(Goroutine *go)
@@ -190,7 +112,7 @@ static PyObject *get_id(PyObject *self, void *closure)
 static PyObject *get_name(PyObject *self, void *closure)
 {
     (void)closure;
-    PyObject *name = name_of((Goroutine *)self);
+    PyObject *name = goroutine_name((Goroutine *)self);
     return name ? name : PyUnicode_FromString("?");
 }
 
@@ -203,7 +125,7 @@ static int set_name(PyObject *self, PyObject *value, void *closure)
     }
     if (!PyUnicode_Check(value))
         return type_error("name", "a str", value);
-    replace_name((Goroutine *)self, new_ref(value), false);
+    goroutine_rename((Goroutine *)self, new_ref(value), false);
     return 0;
 }
 

@@ -1,6 +1,5 @@
-/* pyhost.c: CPython as a host of the runtime (runtime/host.h), and what all blocking calls share: deadlines
- * from seconds and exceptions from results. */
-#include "pygopy.h"
+/* pyhost.c: CPython as a host of the runtime (runtime/host.h): its threads, and what is asked of it at a fork. */ \
+#include "pyhost.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -8,7 +7,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct hooks hooks;
+#include "pyattach.h"
+#include "pyerror.h"
+#include "pypanic.h"
+#include "pystackful.h"
+#include "pyversion.h"
+
+PyObject *start_due_functions;
 
 static unsigned long main_ident; /* of the main thread */
 
@@ -49,60 +54,6 @@ struct g *host_foreign_g(void)
     return &tls_foreign->g;
 }
 
-void *host_leave(void) { return PyEval_SaveThread(); }
-
-void host_enter(void *left) { PyEval_RestoreThread(left); }
-
-bool host_attached(struct m *mp)
-{
-    PyThreadState *ts = m_tstate(mp);
-    if (ts == NULL)
-        return false;
-#if PY_VERSION_HEX >= 0x030D0000
-    return __atomic_load_n(&ts->state, __ATOMIC_RELAXED) == 1; /* _Py_THREAD_ATTACHED */
-#elif PY_VERSION_HEX >= 0x030C0000
-    return ts->_status.active;
-#else
-    return _PyThreadState_UncheckedGet() ==
-           ts; /* up to 3.11 there is one current thread state, for all threads */
-#endif
-}
-
-void host_hang(void)
-{
-    for (;;)
-        pause();
-}
-
-void stop_for_good(void)
-{
-    host_leave();
-    host_hang();
-}
-
-/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
- * first allocation of a thread is a big one: wait until there is some. */
-void wait_for_memory(struct m *mp)
-{
-    for (bool enough = false; !enough;) {
-        PyObject *list = PyList_New(0);
-        void *mem = PyObject_Malloc(512);
-        enough = list && mem;
-        PyErr_Clear();
-        Py_XDECREF(list);
-        PyObject_Free(mem);
-        if (!enough) {
-            void *left = host_leave();
-            usleep(1000);
-            if (real_load(&sched.exiting)) { /* the program's end waits for mp */
-                real_store(&mp->entering, false);
-                host_hang();
-            }
-            host_enter(left);
-        }
-    }
-}
-
 static void install_hook(PyObject *threading, const char *name, const char *setter)
 {
     PyObject *hook = PyObject_GetAttrString(threading, name), *set = PySys_GetObject(setter);
@@ -131,7 +82,7 @@ static void install_hooks(void)
  * the interpreter has it hang. No guard in a frame of ours can see to that, as greenlet's frames may be further in. But
  * glibc asks at each step, before it leaves the frame, whether a cleanup buffer lies in what has been left: one that is
  * not on the stack always does. Other libraries do not unwind in pthread_exit. */
-#if PY_VERSION_HEX < 0x030E0000 && defined(__GLIBC__)
+#if ENDS_THREADS && defined(__GLIBC__)
 extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *, void (*)(void *), void *);
 extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *, int);
 
@@ -159,14 +110,6 @@ static void unwind_again(struct _pthread_cleanup_buffer *buffer)
 static void *never_unwind(void) { return NULL; }
 static void unwind_again(void *none) { (void)none; }
 #endif
-
-/* Let another thread go on, before the i-th look whether it has got where it is awaited. */
-void nap(int i)
-{
-    void *left = host_leave();
-    usleep(i < 10 ? 20 : 500);
-    host_enter(left);
-}
 
 /* The life of a thread of gopy's that runs Python. */
 static void own_thread(void (*run)(void *), void *arg)
@@ -301,171 +244,13 @@ bool host_adopt_main(void)
     return true;
 }
 
-/* Without a GIL, C code of CPython locks an object while it calls back: a list while it is sorted, a dict while
- * keys are compared. A thread that blocks there gives up those locks (critical sections) as it detaches, and
- * takes them again as it attaches. A goroutine that parks there must do the same: the next one on its thread
- * knows nothing of them, and those on other threads would wait for ever. */
-#if GOPY_THREADED
-uintptr_t sections_leave(PyThreadState *ts)
-{
-    if (likely(ts->critical_section == 0))
-        return 0;
-    PyEval_SaveThread();
-    uintptr_t sections = ts->critical_section; /* released; they are on this goroutine's stack */
-    ts->critical_section = 0;
-    PyEval_RestoreThread(ts);
-    return sections;
-}
-
-void sections_enter(PyThreadState *ts, uintptr_t sections)
-{
-    if (likely(sections == 0))
-        return;
-    PyEval_SaveThread();
-    ts->critical_section = sections;
-    PyEval_RestoreThread(ts);
-}
-#else
-uintptr_t sections_leave(PyThreadState *ts) { return ts ? 0 : 0; }
-void sections_enter(PyThreadState *ts, uintptr_t sections) { (void)ts, (void)sections; }
-#endif
-
-/* ---- what blocking calls share ---- */
-
-struct g *getg_or_raise(void)
-{
-    preempt_point();
-    struct g *gp = calling_g();
-    if (unlikely(gp == NULL) && !PyErr_Occurred()) {
-        if (getm() && getm()->curg == NULL)
-            PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call from inside the scheduler");
-        else
-            PyErr_NoMemory();
-    }
-    if (unlikely(real_load(&sched.exiting)) && gp) {
-        if (gp->kind != GFOREIGN && gp->boundm != &sched.m0)
-            stop_for_good(); /* it ends with the program, without a panic */
-        PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
-        return NULL;
-    }
-    return gp;
-}
-
-PyObject *fetch_exception(void)
-{
-    PyObject *type, *exc, *tb;
-    PyErr_Fetch(&type, &exc, &tb);
-    PyErr_NormalizeException(&type, &exc, &tb);
-    if (tb)
-        PyException_SetTraceback(exc, tb);
-    Py_XDECREF(type);
-    Py_XDECREF(tb);
-    return exc;
-}
-
-void raise_exception(PyObject *exc)
-{
-    PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-    Py_DECREF(exc);
-}
-
-int type_error(const char *arg, const char *wanted, PyObject *got)
-{
-    PyErr_Format(PyExc_TypeError, "`%s` must be %s, got %.100s", arg, wanted, Py_TYPE(got)->tp_name);
-    return -1;
-}
-
-bool check_nargs(const char *fn, Py_ssize_t nargs, Py_ssize_t wanted)
-{
-    if (likely(nargs == wanted))
-        return true;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments but %zd %s given", fn, wanted, nargs,
-                 nargs == 1 ? "was" : "were");
-    return false;
-}
-
-/* Nanoseconds: 0 for zero and less, NEVER for more than a century. */
-int parse_duration(PyObject *o, const char *name, int64_t *ns)
-{
-    PyNumberMethods *nb = Py_TYPE(o)->tp_as_number;
-    if (nb == NULL || (nb->nb_float == NULL && nb->nb_index == NULL))
-        return type_error(name,
-                          strcmp(name, "timeout") ? "a number of seconds" : "a number of seconds or None", o);
-    double s = PyFloat_AsDouble(o);
-    if (s == -1.0 && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
-            return -1;
-        PyErr_Clear(); /* an int beyond any float */
-        PyObject *zero = PyLong_FromLong(0);
-        int negative = zero ? PyObject_RichCompareBool(o, zero, Py_LT) : -1;
-        Py_XDECREF(zero);
-        if (negative < 0)
-            return -1;
-        s = negative ? -1.0 : INFINITY;
-    }
-    if (isnan(s)) {
-        PyErr_Format(PyExc_ValueError, "`%s` must be a number of seconds, got nan", name);
-        return -1;
-    }
-    *ns = s <= 0.0 ? 0 : s < 4e9 ? (int64_t)ceil(s * 1e9) : NEVER;
-    return 0;
-}
-
-int64_t deadline_after(int64_t ns) { return ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime() + ns; }
-
-/* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
-int parse_timeout(PyObject *o, const char *name, int64_t *deadline)
-{
-    int64_t ns = NEVER;
-    if (o != Py_None && parse_duration(o, name, &ns) < 0)
-        return -1;
-    *deadline = deadline_after(ns);
-    return 0;
-}
-
-int parse_timeout_kw(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t most, PyObject *kwnames,
-                     const char *fn, int64_t *deadline)
-{
-    *deadline = NEVER;
-    if (unlikely(nargs != most)) {
-        PyErr_Format(PyExc_TypeError, "%s() takes %zd positional argument%s but %zd %s given", fn, most,
-                     most == 1 ? "" : "s", nargs, nargs == 1 ? "was" : "were");
-        return -1;
-    }
-    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
-        PyObject *key = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(key, "timeout") != 0) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", fn, key);
-            return -1;
-        }
-        if (parse_timeout(args[nargs + i], "timeout", deadline) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static void wait_for_new_threads(void)
+void pyhost_wait_for_threads(void)
 {
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
         for (int i = 0; real_load(&mp->entering) && m_tstate(mp) == NULL; i++)
             nap(i);
     for (int i = 0; offload_starting() || real_load(&sysmon_inside); i++)
         nap(i);
-}
-
-/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
- * lock for that locked in the child. So let those that have been started attach first. */
-void pyhost_before_fork(void)
-{
-    signals_before_fork();
-    wait_for_new_threads();
-}
-
-void pyhost_before_exit(void)
-{
-    preempt_exiting();
-    signals_shutdown();
-    wait_for_new_threads();
 }
 
 /* After a fork, in the child: see rt_fork_child. */
@@ -479,7 +264,6 @@ void pyhost_fork_child(void)
     if (tls_foreign && mp == NULL)
         note_clear(&tls_foreign->note);
     rt_fork_child(self);
-    signals_fork_child();
     offload_fork_child();
     freeze_fork_child();
     sysmon_inside = 0;

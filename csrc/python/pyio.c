@@ -1,13 +1,10 @@
-/* pyio.c: wait_read and wait_write, for anybody's descriptor, and what all calls on descriptors share. */
-#include "pygopy.h"
+/* pyio.c: wait_read and wait_write, for anybody's descriptor, and what all calls on descriptors share. */   \
+#include "pyio.h"
 
 #include <errno.h>
 
-PyObject *raise_errno(int err)
-{
-    errno = err;
-    return PyErr_SetFromErrno(PyExc_OSError);
-}
+#include "pyawait.h"
+#include "pyerror.h"
 
 void raise_io(enum io_result r, int err)
 {
@@ -77,15 +74,16 @@ static int parse_wait(const char *name, PyObject *const *args, Py_ssize_t nargs,
     return parse_fd(args[0]);
 }
 
-static PyObject *wait_fd(const struct op_kind *kind, const char *name, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames)
+static PyObject *wait_fd(const struct op_kind *kind, const char *name, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
 {
     struct fdop f = {.op.kind = kind};
     f.fd = parse_wait(name, args, nargs, kwnames, &f.op.deadline);
     return f.fd < 0 ? NULL : op_run(&f.op);
 }
 
-static PyObject *await_fd(const struct op_kind *kind, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *await_fd(const struct op_kind *kind, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames)
 {
     int64_t deadline;
     int fd = parse_wait(kind->name, args, nargs, kwnames, &deadline);

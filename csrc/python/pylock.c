@@ -1,6 +1,9 @@
 /* pylock.c: taking gopy's own locks, as operations (pyop.h): a Mutex, an RWMutex from either side. What is common to all
- * that package sync waits for. */
-#include "pygopy.h"
+ * that package sync waits for. */ \
+#include "pylock.h"
+
+#include "pyawait.h"
+#include "pyerror.h"
 
 /* What r comes to; the wait that it is about, if there was one, ended with w. */
 enum op_result sync_result(struct op *op, enum sync_result r, enum wake w)
@@ -85,8 +88,7 @@ static PyObject *take(const struct op_kind *kind, const char *name, PyObject *se
                       Py_ssize_t nargs, PyObject *kwnames)
 {
     struct op op = {.kind = kind, .obj = self, .deadline = NEVER};
-    if (unlikely(nargs != 0 || kwnames) &&
-        parse_timeout_kw(args, nargs, 0, kwnames, name, &op.deadline) < 0)
+    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, name, &op.deadline) < 0)
         return NULL;
     return op_run(&op);
 }
@@ -101,8 +103,8 @@ PyObject *rlock_slowly(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
     return take(&rlock_kind, "rlock", self, args, nargs, kwnames);
 }
 
-static PyObject *await_lock(const struct op_kind *kind, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                            PyObject *kwnames)
+static PyObject *await_lock(const struct op_kind *kind, PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t deadline = NEVER;
     if (unlikely(nargs != 0 || kwnames) &&
@@ -135,6 +137,15 @@ PyObject *lock_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)args, (void)nargs;
     return (PyObject *)await_new(&aexit_kind, self, NULL, NEVER);
+}
+
+int rwmutex_release(struct rwmutex *rw, bool write)
+{
+    if (rwunlock(rw, write))
+        return 0;
+    PyErr_SetString(hooks.Panic,
+                    write ? "sync: Unlock of unlocked RWMutex" : "sync: RUnlock of unlocked RWMutex");
+    return -1;
 }
 
 /* ---- a mutex within another object ---- */

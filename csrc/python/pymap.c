@@ -2,8 +2,12 @@
  *
  * Keys and values are the program's: hashing and comparing them, and any allocation that starts a collection,
  * may run its code, which may use the same map. So `mu` is a goroutine's lock, not a thread's, and its owner may
- * take it again. What is taken out is dropped after `mu` is free. */
-#include "pygopy.h"
+ * take it again. What is taken out is dropped after `mu` is free. */             \
+#include "pymap.h"
+
+#include "pyerror.h"
+#include "pylock.h"
+#include "pyversion.h"
 
 typedef struct {
     PyObject_HEAD
@@ -44,18 +48,6 @@ static void leave(SyncMap *m)
         mutexunlock(&m->mu);
 }
 
-/* A new reference in *value, or NULL. -> whether it is there; -1: raised */
-static inline int get(SyncMap *m, PyObject *key, PyObject **value)
-{
-#if PY_VERSION_HEX >= 0x030D0000
-    return PyDict_GetItemRef(m->dict, key, value);
-#else
-    *value = PyDict_GetItemWithError(m->dict, key);
-    Py_XINCREF(*value);
-    return *value ? 1 : PyErr_Occurred() ? -1 : 0;
-#endif
-}
-
 static PyObject *pair(PyObject *value, bool ok) /* steals value, NULL: None */
 {
     PyObject *r = PyTuple_New(2);
@@ -72,7 +64,7 @@ static PyObject *map_load(PyObject *self, PyObject *key)
 {
     preempt_point();
     PyObject *value;
-    int found = get((SyncMap *)self, key, &value);
+    int found = dict_get(((SyncMap *)self)->dict, key, &value);
     return found < 0 ? NULL : pair(value, found);
 }
 
@@ -82,7 +74,7 @@ static int exchange(SyncMap *m, PyObject *key, PyObject *value, PyObject **was)
     *was = NULL;
     if (enter(m) < 0)
         return -1;
-    int found = get(m, key, was);
+    int found = dict_get(m->dict, key, was);
     if (found >= 0 && PyDict_SetItem(m->dict, key, value) < 0)
         found = -1;
     leave(m);
@@ -116,11 +108,11 @@ static PyObject *map_load_or_store(PyObject *self, PyObject *const *args, Py_ssi
     PyObject *value;
     if (!check_nargs("load_or_store", nargs, 2))
         return NULL;
-    int found = get(m, args[0], &value);
+    int found = dict_get(m->dict, args[0], &value);
     if (found == 0) {
         if (enter(m) < 0)
             return NULL;
-        found = get(m, args[0], &value);
+        found = dict_get(m->dict, args[0], &value);
         if (found == 0 && PyDict_SetItem(m->dict, args[0], args[1]) < 0)
             found = -1;
         leave(m);
@@ -134,7 +126,7 @@ static int take(SyncMap *m, PyObject *key, PyObject *old, PyObject **was)
     *was = NULL;
     if (enter(m) < 0)
         return -1;
-    int found = get(m, key, was);
+    int found = dict_get(m->dict, key, was);
     if (found > 0 && old)
         found = PyObject_RichCompareBool(*was, old, Py_EQ);
     if (found > 0 && PyDict_DelItem(m->dict, key) < 0) {
@@ -185,7 +177,7 @@ static PyObject *map_compare_and_swap(PyObject *self, PyObject *const *args, Py_
     PyObject *was;
     if (!check_nargs("compare_and_swap", nargs, 3) || enter(m) < 0)
         return NULL;
-    int same = get(m, args[0], &was);
+    int same = dict_get(m->dict, args[0], &was);
     if (same > 0)
         same = PyObject_RichCompareBool(was, args[1], Py_EQ);
     if (same > 0 && PyDict_SetItem(m->dict, args[0], args[2]) < 0)
@@ -223,7 +215,7 @@ static PyObject *map_range(PyObject *self, PyObject *fn)
     int more = keys ? 1 : -1;
     for (Py_ssize_t i = 0; more > 0 && i < PyList_GET_SIZE(keys); i++) {
         PyObject *key = PyList_GET_ITEM(keys, i), *value;
-        int found = get((SyncMap *)self, key, &value);
+        int found = dict_get(((SyncMap *)self)->dict, key, &value);
         if (found <= 0) {
             more = found < 0 ? -1 : 1;
             continue;
@@ -273,7 +265,7 @@ static PyObject *items_next(PyObject *self)
         if (i >= PyList_GET_SIZE(it->keys))
             break;
         PyObject *key = PyList_GET_ITEM(it->keys, i), *value;
-        int found = get(it->m, key, &value);
+        int found = dict_get(it->m->dict, key, &value);
         if (found == 0)
             continue;
         PyObject *r = found > 0 ? PyTuple_Pack(2, key, value) : NULL;

@@ -1,13 +1,43 @@
 /* pymodule.c: puts the types and functions into gopy._core. cffi makes the extension and its init function;
- * gopy/__init__.py then calls gopy_init(), once. */
+ * gopy/__init__.py then calls gopy_init(), once. */ \
 #include "pymodule.h"
 
-#include "pygopy.h"
+#include "pyasyncio.h"
+#include "pyatomic.h"
+#include "pychan.h"
+#include "pycond.h"
+#include "pycoroutine.h"
+#include "pydump.h"
+#include "pyeventloop.h"
+#include "pyframes.h"
+#include "pyg.h"
+#include "pygoroutine.h"
+#include "pyio.h"
+#include "pylock.h"
+#include "pymap.h"
+#include "pynetfd.h"
+#include "pyoffload.h"
+#include "pyonce.h"
+#include "pypanic.h"
+#include "pypreempt.h"
+#include "pyruntime.h"
+#include "pyselect.h"
+#include "pysignal.h"
+#include "pysleep.h"
+#include "pystackful.h"
+#include "pytime.h"
+#include "pywaitgroup.h"
 
 static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 {
     return PyType_Ready(type) < 0 ? -1 : PyModule_AddObjectRef(module, name, (PyObject *)type);
 }
+
+/* By their own names. */
+static PyTypeObject *const sync_types[] = {
+    &Mutex_Type, &RWMutex_Type, &RLocker_Type,  &Once_Type, &WaitGroup_Type,
+    &Cond_Type,  &Map_Type,     &MapItems_Type, NULL,
+};
 
 static int add_all(PyObject *module)
 {
@@ -29,6 +59,7 @@ static int add_all(PyObject *module)
         for (PyTypeObject *const *type = types[i]; *type; type++)
             if (PyModule_AddType(module, *type) < 0)
                 return -1;
+    waitgroup_init();
     default_case = (PyObject *)PyObject_New(PyObject, &Default_Type);
     PyChan *nil = (PyChan *)Chan_Type.tp_alloc(&Chan_Type, 0);
     if (default_case == NULL || nil == NULL)
@@ -43,19 +74,10 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions,
-                            select_functions,
-                            time_functions,
-                            coroutine_functions,
-                            sleep_functions,
-                            runtime_functions,
-                            offload_functions,
-                            io_functions,
-                            signal_functions,
-                            preempt_functions,
-                            eventloop_functions,
-                            dump_functions,
-                            sigint};
+    PyMethodDef *lists[] = {
+        goroutine_functions, select_functions,  time_functions, coroutine_functions, sleep_functions,
+        runtime_functions,   offload_functions, io_functions,   signal_functions,    preempt_functions,
+        eventloop_functions, dump_functions,    sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

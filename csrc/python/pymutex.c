@@ -1,14 +1,6 @@
-/* pymutex.c: Mutex. */
-#include "pygopy.h"
+/* pymutex.c: Mutex. */ #include "pylock.h"
 
-/* tp_new of types without parameters: as object's, a subclass with an __init__ of its own may have some. */
-PyObject *new_without_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    if ((PyTuple_GET_SIZE(args) || (kwargs && PyDict_GET_SIZE(kwargs))) &&
-        type->tp_init == PyBaseObject_Type.tp_init)
-        return PyErr_Format(PyExc_TypeError, "%.100s() takes no arguments", type->tp_name);
-    return type->tp_alloc(type, 0);
-}
+#include "pyerror.h"
 
 /* These also get what is asked of an RWMutex as a Mutex, Mutex.lock(rw): its mutex is never locked the fast way. */
 static struct rwmutex *as_rwmutex(PyObject *self)
@@ -128,9 +120,4 @@ PyTypeObject Mutex_Type = {
     .tp_repr = mutex_repr,
     .tp_weaklistoffset = offsetof(SyncMutex, weakrefs),
     .tp_methods = mutex_methods,
-};
-
-PyTypeObject *const sync_types[] = {
-    &Mutex_Type, &RWMutex_Type, &RLocker_Type,  &Once_Type, &WaitGroup_Type,
-    &Cond_Type,  &Map_Type,     &MapItems_Type, NULL,
 };

@@ -2,8 +2,8 @@
  *
  * Whatever makes a system call with the descriptor holds it meanwhile, so that a close() by another takes place after
  * the call, and the number cannot come to stand for something else: operations by iowait_begin (pynetop.c), anything
- * else by control(). Only fileno() lends the number. */
-#include "pygopy.h"
+ * else by control(). Only fileno() lends the number. */                  \
+#include "pynetfd.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +11,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "pyawait.h"
+#include "pyerror.h"
+#include "pyio.h"
+#include "pynetop.h"
 
 /* Do it, or make the awaitable that does: every call comes once in each form. io is the operation without its memory. */
 enum form { BLOCKING, AWAITABLE };
@@ -98,7 +103,10 @@ static PyObject *read_into(PyObject *self, PyObject *buffer, enum form form)
     return perform(self, form, &io);
 }
 
-static PyObject *netfd_read_into(PyObject *self, PyObject *buffer) { return read_into(self, buffer, BLOCKING); }
+static PyObject *netfd_read_into(PyObject *self, PyObject *buffer)
+{
+    return read_into(self, buffer, BLOCKING);
+}
 
 static PyObject *netfd_aread_into(PyObject *self, PyObject *buffer)
 {

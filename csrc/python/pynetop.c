@@ -6,14 +6,17 @@
  *
  * What a task of asyncio takes from a descriptor cannot be given back; so these are `late`: the steps are taken as the
  * task goes on. Only what read_full() has got before it was cancelled goes to the NetFD's `unread`, for the next reader;
- * whoever has the reading side guards that. */
-#include "pygopy.h"
+ * whoever has the reading side guards that. */                                             \
+#include "pynetop.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "pyerror.h"
+#include "pyio.h"
 
 #define SMALL 16384 /* bytes; what is received is copied once up to here */
 
@@ -177,7 +180,8 @@ static ssize_t take_unread(NetFD *self, char *to, size_t most)
     PyObject *had = self->unread, *rest = NULL;
     size_t len = (size_t)PyBytes_GET_SIZE(had), n = len < most ? len : most;
     memcpy(to, PyBytes_AS_STRING(had), n);
-    if (n < len && (rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(had) + n, (Py_ssize_t)(len - n))) == NULL)
+    if (n < len &&
+        (rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(had) + n, (Py_ssize_t)(len - n))) == NULL)
         return -1;
     self->unread = rest;
     Py_DECREF(had);

@@ -1,5 +1,9 @@
-/* pyonce.c: Once: a mutex that is held by the one who calls the function, and a mark that it has been called. */
-#include "pygopy.h"
+/* pyonce.c: Once: a mutex that is held by the one who calls the function, and a mark that it has been called. */ \
+#include "pyonce.h"
+
+#include "pyawait.h"
+#include "pyerror.h"
+#include "pylock.h"
 
 typedef struct {
     PyObject_HEAD

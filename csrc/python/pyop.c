@@ -1,5 +1,27 @@
-/* pyop.c: the driver that parks where it stands, and what all operations share. See pyop.h. */
-#include "pygopy.h"
+/* pyop.c: the driver that parks where it stands, and what all operations share. See pyop.h. */ #include     \
+    "pyop.h"
+
+#include "pyattach.h"
+#include "pypanic.h"
+
+struct g *getg_or_raise(void)
+{
+    preempt_point();
+    struct g *gp = calling_g();
+    if (unlikely(gp == NULL) && !PyErr_Occurred()) {
+        if (getm() && getm()->curg == NULL)
+            PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call from inside the scheduler");
+        else
+            PyErr_NoMemory();
+    }
+    if (unlikely(real_load(&sched.exiting)) && gp) {
+        if (gp->kind != GFOREIGN && gp->boundm != &sched.m0)
+            stop_for_good(); /* it ends with the program, without a panic */
+        PyErr_SetString(PyExc_RuntimeError, "gopy: blocking call after the main goroutine has ended");
+        return NULL;
+    }
+    return gp;
+}
 
 /* gp goes behind the others. */
 static void yield(struct g *gp)

@@ -23,6 +23,8 @@
 #ifndef GOPY_PYOP_H
 #define GOPY_PYOP_H
 
+#include "pyargs.h"
+
 enum op_result { OP_DONE, OP_PARK, OP_YIELD, OP_RAISED };
 
 /* Whoever waits does not want it any more, and goes on with an exception, or never. */
@@ -49,11 +51,11 @@ struct op_kind {
     bool late;   /* in an asyncio task, finish only as the task goes on: what it takes cannot be given back */
 };
 
-#define DEADLINE_PAST ((int64_t)0)
-
-PyObject *op_run(struct op *op);                                    /* the result, or NULL: raised */
-PyObject *op_wait(struct op *op, struct g *gp, enum op_result did); /* op_run, after a begin that said `did` */
-enum op_result op_none(struct op *op);                              /* OP_DONE with the result None */
+struct g *getg_or_raise(void);   /* a preempt_point(), too */
+PyObject *op_run(struct op *op); /* the result, or NULL: raised */
+PyObject *op_wait(struct op *op, struct g *gp,
+                  enum op_result did); /* op_run, after a begin that said `did` */
+enum op_result op_none(struct op *op); /* OP_DONE with the result None */
 enum op_result op_failed(enum wake w); /* OP_RAISED: the wait ended with w, and with nothing */
 
 /* The operation `op` of struct type, which begins with it. */

@@ -8,8 +8,13 @@
  *     takes itself out again when it is called first;
  *   - without a GIL, any thread: the last reference to an object that was made by that thread, a token, is dropped
  *     by sysmon. CPython then has the owner deallocate it at a safe point, and the deallocator is called there.
- * With a GIL, from 3.12 on, threads other than the main one are out of reach. */
-#include "pygopy.h"
+ * With a GIL, from 3.12 on, threads other than the main one are out of reach. */ \
+#include "pypreempt.h"
+
+#include "pyargs.h"
+#include "pyerror.h"
+#include "pyswitch.h"
+#include "pyversion.h"
 
 #if !GOPY_THREADED
 
@@ -22,7 +27,7 @@ static PyObject *core_preempt_signal(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-#if PY_VERSION_HEX < 0x030C0000
+#if TRACES_OTHERS
 #define TRACED 1
 
 /* What was in the thread state of the one M that is to be traced at present. */

@@ -1,7 +1,15 @@
-/* pyruntime.c: the scheduler seen from a program: what gopy/runtime.py is made of. */
-#include "pygopy.h"
+/* pyruntime.c: the scheduler seen from a program: what gopy/runtime.py is made of. */ #include "pyruntime.h"
 
 #include <stdlib.h>
+
+#include "pyattach.h"
+#include "pyerror.h"
+#include "pyg.h"
+#include "pyhost.h"
+#include "pyop.h"
+#include "pypanic.h"
+#include "pysignal.h"
+#include "pyswitch.h"
 
 static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -203,7 +211,9 @@ static PyObject *core_interrupt_main(PyObject *self, PyObject *exc)
 static PyObject *core_shutdown(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
-    pyhost_before_exit();
+    preempt_exiting();
+    signals_shutdown();
+    pyhost_wait_for_threads();
     Py_RETURN_NONE;
 }
 
@@ -219,10 +229,13 @@ static PyObject *core_park_forever(PyObject *self, PyObject *noargs)
     return NULL;
 }
 
+/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's lock for
+ * that locked in the child. */
 static PyObject *core_before_fork(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
-    pyhost_before_fork();
+    signals_before_fork();
+    pyhost_wait_for_threads();
     Py_RETURN_NONE;
 }
 
@@ -230,6 +243,7 @@ static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     pyhost_fork_child();
+    signals_fork_child();
     Py_RETURN_NONE;
 }
 

@@ -1,14 +1,6 @@
-/* pyrwmutex.c: RWMutex, and the Locker that is its reading side. */
-#include "pygopy.h"
+/* pyrwmutex.c: RWMutex, and the Locker that is its reading side. */ #include "pylock.h"
 
-int rwmutex_release(struct rwmutex *rw, bool write)
-{
-    if (rwunlock(rw, write))
-        return 0;
-    PyErr_SetString(hooks.Panic,
-                    write ? "sync: Unlock of unlocked RWMutex" : "sync: RUnlock of unlocked RWMutex");
-    return -1;
-}
+#include "pyerror.h"
 
 /* lock(), rlock() and their like of self, a Locker over rw. */
 static inline PyObject *lock_it(PyObject *self, struct rwmutex *rw, bool write, PyObject *const *args,
@@ -110,9 +102,6 @@ static PyObject *rwmutex_repr(PyObject *self)
     return PyUnicode_FromFormat("<%s %p readers=%u%s>", Py_TYPE(self)->tp_name, self, s / RW_READER,
                                 s & RW_WRITER ? " locked" : "");
 }
-
-#define FASTKW(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
-#define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL
 
 static PyMethodDef rwmutex_methods[] = {
     {"lock", FASTKW(rwmutex_lock),

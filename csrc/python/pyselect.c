@@ -2,10 +2,15 @@
  *
  * A case object is never changed after it is made, so it may serve in many selects at once. The working memory of a
  * select() lies on the caller's stack, which nobody else looks at, that of an aselect() on the heap. The sudogs are on
- * the heap in both: they are on the channels' queues while the stack may be swapped out. */
-#include "pygopy.h"
+ * the heap in both: they are on the channels' queues while the stack may be swapped out. */                                            \
+#include "pyselect.h"
+
+#include "pyawait.h"
+#include "pychan.h"
+#include "pyerror.h"
 
 #define ON_STACK 8
+#define MOST_CASES 65536
 
 typedef struct {
     PyObject_HEAD
@@ -242,10 +247,8 @@ static void aselect_clear(struct op *op)
     PyMem_RawFree(k->s.cases);
 }
 
-static const struct op_kind select_kind = {.name = "select",
-                                           .begin = select_kind_begin,
-                                           .finish = select_kind_finish,
-                                           .clear = select_kind_clear};
+static const struct op_kind select_kind = {
+    .name = "select", .begin = select_kind_begin, .finish = select_kind_finish, .clear = select_kind_clear};
 static const struct op_kind aselect_kind = {.name = "aselect",
                                             .begin = select_kind_begin,
                                             .finish = select_kind_finish,
@@ -310,8 +313,7 @@ static PyObject *core_aselect(PyObject *self, PyObject *const *args, Py_ssize_t 
 {
     (void)self;
     int64_t deadline = NEVER;
-    if (unlikely(kwnames != NULL) &&
-        parse_timeout_kw(args, nargs, nargs, kwnames, "aselect", &deadline) < 0)
+    if (unlikely(kwnames != NULL) && parse_timeout_kw(args, nargs, nargs, kwnames, "aselect", &deadline) < 0)
         return NULL;
     PyObject *cases = PyTuple_New(nargs);
     if (cases == NULL)

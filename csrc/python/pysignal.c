@@ -5,14 +5,19 @@
  *
  * notified_lock guards the list, `refs`, `in_hand` and the calls of signal_enable and signal_disable. An entry whose
  * channel is being stopped stays in the list until every signal that came before is delivered, and until the
- * thread does not have it in hand for one that came later: while the thread sends, it does not hold the lock. */
-#include "pygopy.h"
+ * thread does not have it in hand for one that came later: while the thread sends, it does not hold the lock. */                \
+#include "pysignal.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "pyattach.h"
+#include "pychan.h"
+#include "pyerror.h"
+#include "pyop.h"
 
 struct notified {
     PyChan *ch; /* a Chan, not a view */

@@ -1,5 +1,6 @@
-/* pysleep.c: sleeping and yielding. */
-#include "pygopy.h"
+/* pysleep.c: sleeping and yielding. */ #include "pysleep.h"
+
+#include "pyawait.h"
 
 /* ---- sleep: a wait that its deadline ends ---- */
 

@@ -4,8 +4,13 @@
  * block like any other, and then keeps the worker until the step ends. What it yields must be one of our awaitables.
  * Its wait is begun here, after the coroutine is suspended and while the goroutine is still bound: whoever wakes it
  * meanwhile leaves it to this M. Letting go of it (goroutine_unbind) is the last thing that this thread does with it,
- * since from then on the next step may run on another thread. */
-#include "pygopy.h"
+ * since from then on the next step may run on another thread. */                          \
+#include "pystackless.h"
+
+#include "pycall.h"
+#include "pycoroutine.h"
+#include "pyerror.h"
+#include "pyworker.h"
 
 /* The first step: what it runs may be a function still. Its coroutine is made only here, where it runs at once: one that
  * waits for its turn would be looked at by every collection. */

@@ -3,8 +3,15 @@
  * A Timer or Ticker is little more than a reference to its channel, which holds all that the timer is
  * (runtime/timechan.h): so the channel alone, from after() or in the hands of a parked receiver, keeps it going,
  * and when nobody refers to that any more it is gone. The Timer of an after_func() has a function instead, and
- * the runtime holds a reference to it while it is pending or due. */
-#include "pygopy.h"
+ * the runtime holds a reference to it while it is pending or due. */                                                         \
+#include "pytime.h"
+
+#include "pyargs.h"
+#include "pychan.h"
+#include "pycoroutine.h"
+#include "pyerror.h"
+#include "pygoroutine.h"
+#include "pyhost.h"
 
 /* A channel with a timer. In front it is a PyChan, whose `own` is the hchan in `tc`. */
 typedef struct {
@@ -33,17 +40,8 @@ typedef struct {
 static PyTypeObject TimeChan_Type, FuncTimer_Type;
 static PyObject *nil_recv; /* nilchan's receiving side */
 static PyObject *go_function;
-PyObject *start_due_functions;
 
 static int64_t from_now(int64_t ns) { return ns == NEVER ? NEVER : nanotime() + ns; }
-
-PyObject *time_object(void *elem) { return PyFloat_FromDouble(timechan_value(elem)); }
-
-void time_give_back(struct hchan *c, PyObject *value)
-{
-    timechan_unrecv((struct timechan *)c, PyFloat_AS_DOUBLE(value));
-    Py_DECREF(value);
-}
 
 static PyObject *core_now(PyObject *self, PyObject *noargs)
 {
@@ -315,8 +313,7 @@ static PyObject *ticker_reset(PyObject *self, PyObject *seconds)
     preempt_point();
     int64_t ns;
     bool was;
-    if (parse_duration(seconds, "seconds", &ns) < 0 ||
-        positive(ns, "Ticker.Reset") < 0)
+    if (parse_duration(seconds, "seconds", &ns) < 0 || positive(ns, "Ticker.Reset") < 0)
         return NULL;
     if (!timechan_reset(timechan_in(self), from_now(ns), ns, &was))
         return PyErr_NoMemory();

@@ -1,5 +1,11 @@
-/* pywaitgroup.c: WaitGroup. */
-#include "pygopy.h"
+/* pywaitgroup.c: WaitGroup. */ #include "pywaitgroup.h"
+
+#include "pyawait.h"
+#include "pyerror.h"
+#include "pyg.h"
+#include "pygoroutine.h"
+#include "pylock.h"
+#include "pyversion.h"
 
 typedef struct {
     PyObject_HEAD
@@ -38,22 +44,9 @@ static int group_add(PyObject *self, int32_t delta)
     }
 }
 
-int waitgroup_done(PyObject *group) { return group_add(group, -1); }
+static int waitgroup_done(PyObject *group) { return group_add(group, -1); }
 
-/* Nearly all of them are one digit long, and a call to find out what it is would be a tenth of an add(). */
-static inline bool small_int(PyObject *o, int32_t *n)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    if (!PyLong_CheckExact(o) || !PyUnstable_Long_IsCompact((PyLongObject *)o))
-        return false;
-    *n = (int32_t)PyUnstable_Long_CompactValue((PyLongObject *)o);
-#else
-    if (!PyLong_CheckExact(o) || Py_SIZE(o) < -1 || Py_SIZE(o) > 1)
-        return false;
-    *n = (int32_t)Py_SIZE(o) * (int32_t)((PyLongObject *)o)->ob_digit[0];
-#endif
-    return true;
-}
+void waitgroup_init(void) { group_done = waitgroup_done; }
 
 static int parse_delta(PyObject *o, int32_t *delta)
 {
@@ -139,8 +132,7 @@ static PyObject *waitgroup_wait(PyObject *self, PyObject *const *args, Py_ssize_
 static PyObject *waitgroup_await_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) &&
-        parse_timeout_kw(args, nargs, 0, kwnames, "await_", &deadline) < 0)
+    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "await_", &deadline) < 0)
         return NULL;
     return (PyObject *)await_new(&wait_kind, self, NULL, deadline);
 }
@@ -150,8 +142,6 @@ static PyObject *waitgroup_repr(PyObject *self)
     uint64_t s = aload(&((SyncWaitGroup *)self)->wg.state);
     return PyUnicode_FromFormat("<%s %p counter=%d>", Py_TYPE(self)->tp_name, self, (int)WG_COUNT(s));
 }
-
-#define FASTKW(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef waitgroup_methods[] = {
     {"add", FASTKW(waitgroup_add),

@@ -1,12 +1,14 @@
-/* pyworker.c: the Python function that a worker greenlet runs, see pystackful.c.
+/* pyworker.c: workers: the greenlets that goroutines run in, and the Python function that such a greenlet runs.
  *
  * It does nothing but call the worker's loop. Between its instructions no goroutine runs on its thread: a signal handler,
  * a finalizer or a pending call would find none to park. So the interpreter must not look for any there: its first
  * instruction is made one that does not, as in a generator that is resumed within `yield from`; and the loop is called by
- * an operator, after which, unlike a call, it does not look either. */
-#include "pygopy.h"
+ * an operator, after which, unlike a call, it does not look either. */ \
+#include "pyworker.h"
 
 #include <opcode.h>
+
+#include "pycall.h"
 
 #define RESUME_WITHOUT_LOOKING 2 /* the argument of RESUME */
 
@@ -67,4 +69,59 @@ int worker_init(unaryfunc run)
     Py_DECREF(globals);
     Py_DECREF(runs);
     return 0;
+}
+
+/* From here go runs on worker w. */
+void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
+{
+    struct hostm *hm = mp->host;
+    bool frames = go->g.kind == GSTACKLESS; /* that somebody may be looking at */
+    if (frames)
+        switch_begins(hm);
+    go->worker = w;
+    goroutine_start(mp, &go->g, &w->wait);
+    if (frames)
+        switch_ended(hm);
+    set_context(hm->ts, go->context);
+    go->context = NULL;
+}
+
+struct worker *pop_idle(struct hostm *hm)
+{
+    struct worker *w = hm->idle;
+    if (w) {
+        hm->idle = w->next;
+        if (--hm->nidle < hm->idle_low)
+            hm->idle_low = hm->nidle;
+    }
+    return w;
+}
+
+void free_worker(struct worker *w)
+{
+    frames_remove(&w->frames);
+    Py_DECREF(w->glet);
+    free(w);
+}
+
+void free_dead(struct hostm *hm)
+{
+    struct worker *w = hm->dead;
+    hm->dead = NULL;
+    if (w)
+        free_worker(w);
+}
+
+struct worker *new_worker(struct hostm *hm)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    if (w == NULL || (w->glet = greenlet_new(worker_function, hm->g0)) == NULL) {
+        free(w);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        return NULL;
+    }
+    w->at = w->glet;
+    frames_add(&w->frames);
+    return w;
 }

@@ -1,0 +1,12 @@
+/* pycall.h: calling what a goroutine runs, and its end. */
+#ifndef GOPY_PYCALL_H
+#define GOPY_PYCALL_H
+
+#include "pyg.h"
+
+PyObject *goroutine_call(Goroutine *go); /* what its function returns */
+void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
+void set_context(PyThreadState *ts, PyObject *context); /* steals context */
+void end_of_forked_main(void) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,150 @@
+/* pyswitch.c: what an M has of Python, switching between its greenlets, and holding all switches while somebody looks at
+ * suspended frames. */
+#include "pyswitch.h"
+
+#include <greenlet.h>
+#include <unistd.h>
+
+#include "pyattach.h"
+#include "runtime/host.h"
+
+int switch_init(void)
+{
+    PyGreenlet_Import();
+    return _PyGreenlet_API ? 0 : -1;
+}
+
+PyGreenlet *greenlet_new(PyObject *fn, PyGreenlet *parent) { return PyGreenlet_New(fn, parent); }
+
+PyGreenlet *greenlet_current(void) { return PyGreenlet_GetCurrent(); }
+
+PyThreadState *m_tstate(struct m *mp)
+{
+    struct hostm *hm = real_load(&mp->host);
+    return hm ? real_load(&hm->ts) : NULL;
+}
+
+unsigned long m_thread_ident(struct m *mp)
+{
+    struct hostm *hm = real_load(&mp->host);
+    return hm ? real_load(&hm->ident) : 0;
+}
+
+bool host_attached(struct m *mp)
+{
+    PyThreadState *ts = m_tstate(mp);
+    return ts && is_attached(ts);
+}
+
+/* ---- switching, and holding it while somebody looks at suspended frames ---- */
+
+/* Whoever freezes switches is not made to yield before the thaw: what it looks at is of one moment. */
+static void own_time_slice(int by)
+{
+    struct m *mp = getm();
+    if (mp)
+        mp->locks += (uint32_t)by;
+}
+
+#if GOPY_THREADED
+static uint32_t frozen;
+
+void switch_begins(struct hostm *hm)
+{
+    for (;;) {
+        astore_sc(&hm->switching, 1);
+        if (likely(aload_sc(&frozen) == 0))
+            return;
+        astore_sc(&hm->switching, 0);
+        void *left = host_leave();
+        usleep(100);
+        host_enter(left);
+    }
+}
+
+void switch_ended(struct hostm *hm) { astore(&hm->switching, 0); }
+
+/* From here to thaw_switches() no other M resumes a suspended goroutine. */
+void freeze_switches(void)
+{
+    own_time_slice(1);
+    aadd(&frozen, 1);
+    for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
+        struct hostm *hm = real_load(&mp->host);
+        while (hm && mp != getm() && aload_sc(&hm->switching)) {
+            void *left = host_leave(); /* a new worker's first instruction may stop the world */
+            usleep(20);
+            host_enter(left);
+        }
+    }
+}
+
+void thaw_switches(void)
+{
+    aadd(&frozen, -1);
+    own_time_slice(-1);
+}
+
+/* Whoever held them is not there in the child; no thread forks while it does. */
+void freeze_fork_child(void) { frozen = 0; }
+#else
+void switch_begins(struct hostm *hm) { (void)hm; }
+void switch_ended(struct hostm *hm) { (void)hm; }
+void freeze_switches(void) { own_time_slice(1); }
+void thaw_switches(void) { own_time_slice(-1); }
+void freeze_fork_child(void) {}
+#endif
+
+bool switch_to(struct hostm *hm, PyGreenlet *target)
+{
+    struct worker *self = hm->on;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        frames_suspend(&self->frames, hm->ts);
+#endif
+    switch_begins(hm);
+    PyObject *r = PyGreenlet_Switch(target, NULL, NULL);
+    switch_ended(hm);
+    hm->on = self;
+#if GOPY_VISIT_FRAMES
+    if (self)
+        self->frames.top = NULL;
+#endif
+    Py_XDECREF(r);
+    return r != NULL;
+}
+
+_PyStackChunk *first_chunk(PyThreadState *ts)
+{
+    _PyStackChunk *chunk = ts->datastack_chunk;
+    while (chunk && chunk->previous)
+        chunk = chunk->previous;
+    return chunk;
+}
+
+/* A program may make greenlets of its own in a goroutine, and switch among them: one that parks is the one to be resumed.
+ * Frames tell: each greenlet keeps them in chunks of its own, the first of which stays. To ask greenlet at every switch
+ * would cost 2%. -> the greenlet that runs, a new reference, or NULL: it is self's, as nearly always. */
+__attribute__((noinline)) PyGreenlet *users_greenlet(struct worker *self, PyThreadState *ts)
+{
+    if (first_chunk(ts) == self->chunk)
+        return NULL;
+    PyGreenlet *running = PyGreenlet_GetCurrent();
+    if (running == self->glet)
+        Py_CLEAR(running);
+    return running;
+}
+
+PyObject *goroutine_greenlet(Goroutine *go)
+{
+    struct worker *w = go->worker;
+    return w ? new_ref((PyObject *)w->at) : NULL;
+}
+
+/* Is its thread in it, also while it is parked: nothing else has run there since? */
+bool goroutine_on_thread(Goroutine *go)
+{
+    struct m *mp = go->g.boundm;
+    struct hostm *hm = mp ? real_load(&mp->host) : NULL;
+    return hm && go->worker && hm->on == go->worker;
+}

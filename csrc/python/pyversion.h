@@ -1,0 +1,81 @@
+/* pyversion.h: what differs between the versions of CPython that gopy knows. */
+#ifndef GOPY_PYVERSION_H
+#define GOPY_PYVERSION_H
+
+#include "pyobject.h"
+
+static inline int *recursion_remaining(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return &ts->py_recursion_remaining;
+#else
+    return &ts->recursion_remaining;
+#endif
+}
+
+static inline int recursion_limit(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return ts->py_recursion_limit;
+#else
+    return ts->recursion_limit;
+#endif
+}
+
+/* Is the thread of ts attached? */
+static inline bool is_attached(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return __atomic_load_n(&ts->state, __ATOMIC_RELAXED) == 1; /* _Py_THREAD_ATTACHED */
+#elif PY_VERSION_HEX >= 0x030C0000
+    return ts->_status.active;
+#else
+    return _PyThreadState_UncheckedGet() ==
+           ts; /* up to 3.11 there is one current thread state, for all threads */
+#endif
+}
+
+/* Is o an int of one digit? To find that out by a call would cost a tenth of a WaitGroup.add(). */
+static inline bool small_int(PyObject *o, int32_t *n)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!PyLong_CheckExact(o) || !PyUnstable_Long_IsCompact((PyLongObject *)o))
+        return false;
+    *n = (int32_t)PyUnstable_Long_CompactValue((PyLongObject *)o);
+#else
+    if (!PyLong_CheckExact(o) || Py_SIZE(o) < -1 || Py_SIZE(o) > 1)
+        return false;
+    *n = (int32_t)Py_SIZE(o) * (int32_t)((PyLongObject *)o)->ob_digit[0];
+#endif
+    return true;
+}
+
+/* A new reference in *value, or NULL. -> whether it is there; -1: raised */
+static inline int dict_get(PyObject *dict, PyObject *key, PyObject **value)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyDict_GetItemRef(dict, key, value);
+#else
+    *value = PyDict_GetItemWithError(dict, key);
+    Py_XINCREF(*value);
+    return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+#endif
+}
+
+/* From 3.14 on the current task of asyncio belongs to the thread state, as the running loop does. */
+#define TASK_IN_THREAD_STATE (PY_VERSION_HEX >= 0x030E0000)
+
+/* Up to 3.13 the interpreter ends a thread that attaches during finalization by pthread_exit. */
+#define ENDS_THREADS (PY_VERSION_HEX < 0x030E0000)
+
+/* Up to 3.11 a thread can be traced by another that holds the GIL. */
+#define TRACES_OTHERS (PY_VERSION_HEX < 0x030C0000)
+
+/* Is this the collector that does not find what the frames of a suspended greenlet refer to? See pyframes.c. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#define GOPY_VISIT_FRAMES 1
+#else
+#define GOPY_VISIT_FRAMES 0
+#endif
+
+#endif
