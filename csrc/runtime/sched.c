@@ -156,10 +156,10 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
     bool free_work = false;
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
         if (mp && gp->kind < GFOREIGN && gp->boundm == mp) {
-            astore(&gp->status, Grunnable);
+            casgstatus(gp, GS(Gwaiting), Grunnable);
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && gp->boundm == NULL) {
-            astore(&gp->status, Grunnable);
+            casgstatus(gp, GS(Gwaiting), Grunnable);
             runqput_tail(mp, pp, (uintptr_t)gp);
             free_work = true;
         } else {
@@ -352,6 +352,7 @@ static bool lends_p(struct m *mp, struct p *pp)
 
 struct g *findrunnable(struct m *mp)
 {
+    assert_none_held("findrunnable");
     struct p *pp = takep(mp);
     if (unlikely(real_peek(&mp->preempt)))
         slice_ends(mp, pp);
@@ -399,6 +400,7 @@ struct g *findrunnable(struct m *mp)
             resetspinning(mp);
 #endif
         if (likely(gp != NULL)) {
+            rt_assert(apeek(&gp->status) == Grunnable && (!aload(&gp->boundm) || aload(&gp->boundm) == mp));
             givep(mp, pp);
             return gp;
         }
@@ -409,12 +411,13 @@ struct g *findrunnable(struct m *mp)
 /* Run others until gp, which is Gwaiting or queued, is resumed. */
 void gopark(struct m *mp, struct g *gp)
 {
+    rt_assert(mp == getm());
     mp->curg = NULL;
     struct g *next = findrunnable(mp);
     if (next != gp)
         host_resume(mp, gp, next);
     mp->curg = gp;
-    astore(&gp->status, Grunning);
+    casgstatus(gp, GS(Grunnable), Grunning);
     if (unlikely(mp->loopfd))
         loop_resumed(mp);
 }
@@ -423,6 +426,8 @@ void gopark(struct m *mp, struct g *gp)
  * others if it can wait. */
 void goready_when(struct g *gp, bool next)
 {
+    assert_none_held("goready");
+    rt_assert(!apeek(&gp->armed)); /* else nobody has claimed its wait */
     if (unlikely(gp->kind >= GFOREIGN)) {
         if (gp->kind == GFOREIGN) {
             aadd(&sched.nexternal, 1); /* until it has come back from foreign_wait */
@@ -433,7 +438,7 @@ void goready_when(struct g *gp, bool next)
         return;
     }
     struct m *mp = getm(), *home = gp->boundm;
-    astore(&gp->status, Grunnable);
+    casgstatus(gp, GS(Gwaiting), Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
         readyremote(gp, home);
@@ -471,7 +476,7 @@ void goready_when(struct g *gp, bool next)
 /* Let others run; gp, the running goroutine, goes behind them. */
 void gosched(struct m *mp, struct g *gp)
 {
-    astore(&gp->status, Grunnable);
+    casgstatus(gp, GS(Grunning), Grunnable);
     gq_push(&mp->yieldq, gp);
     gopark(mp, gp);
 }
@@ -479,7 +484,7 @@ void gosched(struct m *mp, struct g *gp)
 void gosched_begin(struct g *gp)
 {
     gp->wake = WAKE_OP;
-    astore(&gp->status, Grunnable);
+    casgstatus(gp, GS(Grunning), Grunnable);
     struct m *mp =
         GOPY_THREADED ? gp->boundm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
     if (mp)

@@ -3,7 +3,8 @@
 
 #include "runtime/host.h"
 
-/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
+/* Add t to the heap of this thread's P, or of the first. Whoever holds no lock any more calls sysmon_watch(). false: out of
+ * memory. */
 bool timer_add_here(struct timer *t, int64_t when)
 {
     struct m *mp = getm();
@@ -11,17 +12,16 @@ bool timer_add_here(struct timer *t, int64_t when)
     bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
     if (pp)
         givep(mp, pp);
-    sysmon_watch();
     return ok;
 }
 
-static void wait_timeout(struct timer *t, int64_t now)
+static void wait_timeout(struct timer *t, int64_t now, struct gqueue *ready)
 {
     struct g *gp = ((struct gwait *)((char *)t - offsetof(struct gwait, timer)))->sg.g;
     (void)now;
     if (wait_claim(gp)) {
         gp->wake = WAKE_TIMEOUT;
-        goready_when(gp, false); /* several that are due at once go in the order of their deadlines */
+        gq_push(ready, gp);
     }
 }
 
@@ -34,7 +34,7 @@ bool gowait_arm(struct g *gp, int64_t deadline)
 static enum wake cancel_wait(struct g *gp, enum wake how)
 {
     gp->wake = how;
-    astore(&gp->status, Grunning);
+    casgstatus(gp, GS(Gwaiting), Grunning);
     return how;
 }
 
@@ -42,13 +42,17 @@ static enum wake cancel_wait(struct g *gp, enum wake how)
  * nanotime() reaches the deadline. */
 enum wake gowait(struct g *gp, int64_t deadline)
 {
+    assert_none_held("gowait");
     if (unlikely(gp->kind == GFOREIGN))
         return foreign_wait(gp, deadline);
     struct m *mp = gp->boundm;
     if (unlikely(gp == sched.g1) && unlikely(host_interrupt_pending()) && wait_claim(gp))
         return cancel_wait(gp, WAKE_INTERRUPT);
-    if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))
-        return cancel_wait(gp, WAKE_NOMEM);
+    if (deadline != NEVER) {
+        if (!gowait_arm(gp, deadline) && wait_claim(gp))
+            return cancel_wait(gp, WAKE_NOMEM);
+        sysmon_watch();
+    }
     gp->waitsince = nanotime_coarse();
     gopark(mp, gp);
     if (deadline != NEVER)
@@ -74,7 +78,9 @@ enum wake gosleep(struct g *gp, int64_t deadline)
 bool gosleep_begin(struct g *gp, int64_t deadline)
 {
     wait_begin(gp, WAIT_SLEEP);
-    return deadline == NEVER || gowait_arm(gp, deadline);
+    bool ok = deadline == NEVER || gowait_arm(gp, deadline);
+    sysmon_watch();
+    return ok;
 }
 
 void gosleep_finish(struct g *gp)
