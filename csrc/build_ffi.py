@@ -1,6 +1,7 @@
 """What cffi compiles into gopy._core. setup.py names `ffi`.
 
 After a change to csrc/: `python setup.py build_ext --inplace`, or pip install again.
+With GOPY_DEBUG_BUILD=1 and --force the runtime checks its laws as it runs, see csrc/HACKING.md.
 """
 
 import glob
@@ -31,6 +32,7 @@ ffi.set_source(
     define_macros=[
         # The runtime's locks and atomics exist only where the GIL does not.
         ("GOPY_THREADED", str(int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))),
+        ("GOPY_LAWS", str(int(os.environ.get("GOPY_DEBUG_BUILD", "") == "1"))),
     ],
     extra_compile_args=[
         "-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden", "-flto=auto",

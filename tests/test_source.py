@@ -24,6 +24,7 @@ LONGEST = 600  # lines; a file that comes near it asks to be cut
 # The layers of the runtime, lowest first: a header includes only what stands before it.
 LAYERS = [
     "sys.h",
+    "lockrank.h",
     "lock.h",
     "runq.h",
     "timer.h",

@@ -16,6 +16,7 @@
 bool chaninit(struct hchan *c, size_t size)
 {
     *c = (struct hchan){.size = size};
+    lock_init(&c->lock, RANK_HCHAN);
     return size == 0 || (c->buf = calloc(size, sizeof(void *))) != NULL;
 }
 
@@ -43,6 +44,16 @@ enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
     if (woken)
         goready_when(woken, c->size == 0);
     return r;
+}
+
+void chansend_due(struct hchan *c, void *elem, struct gqueue *ready)
+{
+    struct g *woken = NULL;
+    lock(&c->lock);
+    try_send_locked(c, elem, &woken);
+    unlock(&c->lock);
+    if (woken)
+        gq_push(ready, woken);
 }
 
 static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **elem)

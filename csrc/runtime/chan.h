@@ -52,6 +52,9 @@ enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, voi
 enum chan_result chansend(struct hchan *c, struct g *gp, void *elem, int64_t deadline);
 enum chan_result chanrecv(struct hchan *c, struct g *gp, void **elem, int64_t deadline);
 
+/* Send without waiting, for a timer: a receiver that was waiting is put into `ready`, for goready_due(). */
+void chansend_due(struct hchan *c, void *elem, struct gqueue *ready);
+
 /* ---- for chan.c and select.c ---- */
 
 static inline void *chanbuf_get(struct hchan *c)
@@ -73,6 +76,7 @@ static inline void chanbuf_put(struct hchan *c, void *elem)
  */
 static inline enum chan_result try_send_locked(struct hchan *c, void *elem, struct g **woken)
 {
+    assert_held(&c->lock);
     if (unlikely(c->closed))
         return CHAN_CLOSED;
     struct sudog *sg;
@@ -91,6 +95,7 @@ static inline enum chan_result try_send_locked(struct hchan *c, void *elem, stru
 
 static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, struct g **woken)
 {
+    assert_held(&c->lock);
     struct sudog *sg;
     if (c->count > 0) {
         *elem = chanbuf_get(c);

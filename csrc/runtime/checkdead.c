@@ -36,6 +36,7 @@ uint64_t total_ticks(void)
  */
 bool deadcheck_locked(int64_t *until)
 {
+    assert_held(&sched.lock);
     if (sched.nmidle != sched.nm || !sched.main_adopted || sched.nexternal || netpollwaiters() ||
         first_timer() != NEVER)
         return false;
@@ -77,6 +78,7 @@ int64_t signal_look(void)
 /* Has any M something to run, or will it by a timer, a descriptor or a call outside? */
 static bool something_to_run_locked(void)
 {
+    assert_held(&sched.lock);
     struct m *mp = &sched.m0;
     struct p *pp = mp->p;
     return sched.globq.n || sched.nexternal || netpollwaiters() || first_timer() != NEVER || mp->lockq.head ||

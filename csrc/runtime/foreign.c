@@ -16,6 +16,7 @@ struct g *calling_g(void)
 
 enum wake foreign_wait(struct g *gp, int64_t deadline)
 {
+    assert_none_held("foreign_wait");
     bool for_ever = deadline == NEVER; /* only those count for a deadlock */
     aadd(&sched.nforeign_parked, for_ever);
     gp->waitsince = nanotime_coarse();

@@ -176,6 +176,16 @@ struct p {
     int64_t seenwhen, slicewhen;
 };
 
+/* gp's status becomes `to`. `from` is the set of those that it may have been. The change belongs to one owner, see above, so
+ * a plain store will do where Go swaps. What stands for a task or a thread only waits, again and again. */
+#define GS(status) (1u << (status))
+static inline void casgstatus(struct g *gp, uint32_t from, enum gstatus to)
+{
+    rt_assert(gp->kind >= GFOREIGN || (from & GS(apeek(&gp->status))));
+    (void)from;
+    astore(&gp->status, to);
+}
+
 #define RUNNEXT_BOUND ((uintptr_t)1) /* so a thief need not look into a goroutine that may be gone */
 #define MAXPROCS 1024
 #define ALLG_SHARDS 16
@@ -247,6 +257,8 @@ static inline struct p *takep(struct m *mp)
 
 static inline void givep(struct m *mp, struct p *pp)
 {
+    rt_assert(apeek(&pp->status) == Prunning);
+    rt_assert(apeek(&mp->p) == NULL || (!GOPY_THREADED && mp->p == pp));
     astore(&pp->lastm, mp);
     astore(&mp->p, pp);
 }
@@ -272,6 +284,7 @@ static inline void gq_push(struct gqueue *q, struct g *gp)
 static inline struct g *gq_pop(struct gqueue *q)
 {
     struct g *gp = q->head;
+    rt_assert((gp == NULL) == (q->tail == NULL) && (gp == NULL) == (q->n == 0));
     if (gp) {
         q->head = gp->schedlink;
         if (q->head == NULL)

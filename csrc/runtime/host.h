@@ -1,8 +1,8 @@
 /* host.h: the seam. What an embedding supplies to the runtime: CPython in ../python, a fake in tests/c.
  *
  * The runtime calls these and nothing else of the embedding. "Attached" means that the calling thread may
- * touch the embedding's objects (with a GIL: holds it). All but enter and attached are called
- * attached, and none while a runtime lock is held. */
+ * touch the embedding's objects (with a GIL: holds it). They are called attached unless they say otherwise, and none
+ * while a runtime lock is held. */
 #ifndef GOPY_HOST_H
 #define GOPY_HOST_H
 
@@ -16,11 +16,12 @@ void host_resume(struct m *mp, struct g *from, struct g *gp);
  * false: sleep, but not past *until, which it may bring forward to be asked again. */
 bool host_tidy(struct m *mp, int64_t *until);
 
-/* Detach and attach this thread around a sleep; enter() is given what leave() returned. */
+/* Detach and attach this thread around a sleep; enter(), which is called detached, is given what leave() returned. */
 void *host_leave(void);
 void host_enter(void *left);
 
-/* Whether mp's thread runs the embedding's code at this moment, as far as can be told without stopping it. */
+/* Whether mp's thread runs the embedding's code at this moment, as far as can be told without stopping it. Called
+ * attached or not. */
 bool host_attached(struct m *mp);
 
 /* Start an OS thread that calls host code ending in a loop of findrunnable() for mp. false: cannot. */
@@ -39,11 +40,11 @@ void host_offload_forked(struct offload *o) __attribute__((noreturn));
 
 /* Start the OS thread that runs sysmon(). */
 bool host_newsysmon(void);
-void host_sysmon_enter(void); /* attach; once the program exits it does not return */
+void host_sysmon_enter(void); /* called detached: attach; once the program exits it does not return */
 void host_sysmon_leave(void);
 bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called again soon */
 
-/* gp is of kind GTASK and its wait has ended: tell its event loop. May be called with a runtime lock held. */
+/* gp is of kind GTASK and its wait has ended: tell its event loop. */
 void host_wake_task(struct g *gp);
 
 /* A fresh goroutine of kind GSYSTEM. NULL: out of memory. */
@@ -65,7 +66,7 @@ bool host_is_main_thread(void);
 /* The G that stands for this thread, on which gopy does not run. NULL: out of memory. */
 struct g *host_foreign_g(void);
 
-/* Stop this thread for good: the process is about to end. */
+/* Stop this thread for good: the process is about to end. Called attached or not. */
 void host_hang(void) __attribute__((noreturn));
 
 #endif

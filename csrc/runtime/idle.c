@@ -79,6 +79,7 @@ static void start_system(struct m *mp, enum systemwork work)
 /* mp is idle: is it to sleep in the poller? */
 static bool becomes_poller_locked(struct m *mp)
 {
+    assert_held(&sched.lock);
     if (likely(!netpollwaiters()) || sched.poller || sched.npidle == 0 || mp->state != Midle)
         return false;
     real_store(&sched.poller, mp);
@@ -88,6 +89,7 @@ static bool becomes_poller_locked(struct m *mp)
 
 static void leave_poller_locked(struct m *mp)
 {
+    assert_held(&sched.lock);
     real_store(&mp->park.breakfd, 0);
     real_store(&sched.poller, (struct m *)NULL);
 }
@@ -146,6 +148,7 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
 /* Nothing to run: give up pp (NULL: there is none) and sleep. -> a P, or NULL: look again. */
 struct p *idle(struct m *mp, struct p *pp)
 {
+    assert_none_held("idle");
     int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
     if (pp) /* what ends in there may let go of the GIL on its way */
         givep(mp, pp);

@@ -32,6 +32,7 @@ static bool passed(int64_t deadline)
 /* gp is queued: after the caller's unlock it may run already. */
 static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
 {
+    assert_held(&w->pd->lock);
     w->deadline = deadline;
     gp->wait->sg.success = false;
     wait_begin(gp, WAIT_IO);
@@ -39,18 +40,24 @@ static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t
 }
 
 /* The next operation's turn, if one waits. */
-static struct g *release_locked(struct pollside *s)
+static struct g *release_locked(struct polldesc *pd, enum pollmode mode)
 {
+    struct pollside *s = &pd->side[mode];
+    assert_held(&pd->lock);
+    rt_assert(s->held);
     struct sudog *sg = dequeue(&s->lockers);
     s->held = sg != NULL;
     return sg ? sg->g : NULL;
 }
 
 /* The side is ours: may a system call be made? If not, it is released. */
-static enum io_result enter_locked(struct iowait *w, struct pollside *s, struct g **next)
+static enum io_result enter_locked(struct iowait *w, struct g **next)
 {
+    struct pollside *s = &w->pd->side[w->mode];
+    assert_held(&w->pd->lock);
+    rt_assert(s->held);
     if (passed(s->deadline)) {
-        *next = release_locked(s);
+        *next = release_locked(w->pd, (enum pollmode)w->mode);
         return IO_TIMEOUT;
     }
     s->ready = s->drained = false;
@@ -75,7 +82,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
     } else {
         s->held = true;
         w->empty = s->drained && !s->ready && gp && !pd->odd && pd->gen == np.gen && !np.backend->level;
-        r = enter_locked(w, s, &next);
+        r = enter_locked(w, &next);
     }
     unlock(&pd->lock);
     if (unlikely(next != NULL))
@@ -100,15 +107,15 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         r = IO_CLOSED;
     } else if (unlikely(err)) {
         w->err = err;
-        next = release_locked(s);
+        next = release_locked(pd, mode);
         r = IO_ERRNO;
     } else if (s->ready && gp) {
-        r = enter_locked(w, s, &next);
+        r = enter_locked(w, &next);
     } else if (passed(s->deadline)) {
-        next = release_locked(s);
+        next = release_locked(pd, mode);
         r = IO_TIMEOUT;
     } else if (gp == NULL) {
-        next = release_locked(s);
+        next = release_locked(pd, mode);
         r = IO_PARK;
     } else {
         w->locking = false;
@@ -134,20 +141,21 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
 {
     struct polldesc *pd = w->pd;
     struct pollside *s = &pd->side[w->mode];
+    assert_held(&pd->lock);
     dequeue_sudog(w->locking ? &s->lockers : &s->waiters, &gp->wait->sg);
     if (unlikely(pd->seq != w->seq))
         return IO_CLOSED;
     if (w->locking)
-        return how == WAKE_OP ? enter_locked(w, s, next) : why(how);
+        return how == WAKE_OP ? enter_locked(w, next) : why(how);
     bool moved = how == WAKE_TIMEOUT && !passed(s->deadline); /* the deadline, at the last moment */
     if (unlikely(how == WAKE_OP && pd->armerr)) {
         w->err = pd->armerr;
-        *next = release_locked(s);
+        *next = release_locked(pd, (enum pollmode)w->mode);
         return IO_ERRNO;
     }
     if (how == WAKE_OP || moved)
-        return enter_locked(w, s, next);
-    *next = release_locked(s);
+        return enter_locked(w, next);
+    *next = release_locked(pd, (enum pollmode)w->mode);
     return why(how);
 }
 
@@ -172,7 +180,7 @@ void iowait_end(struct iowait *w, bool drained)
     bool doclose = netpollsysdone_locked(pd);
     if (likely(pd->seq == w->seq)) {
         pd->side[w->mode].drained = drained;
-        next = release_locked(&pd->side[w->mode]);
+        next = release_locked(pd, (enum pollmode)w->mode);
     }
     unlock(&pd->lock);
     if (unlikely(doclose))
@@ -191,7 +199,7 @@ bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when)
         struct pollside *s = &pd->side[mode];
         s->deadline = when;
         if (s->waiters.first) /* they look at it, and park again */
-            netpollunblock_locked(s, &list);
+            netpollunblock_locked(pd, mode, &list);
     }
     unlock(&pd->lock);
     for (struct g *gp; (gp = gq_pop(&list)) != NULL;)

@@ -8,17 +8,34 @@
 #ifndef GOPY_LOCK_H
 #define GOPY_LOCK_H
 
-#include "runtime/sys.h"
+#include "runtime/lockrank.h"
 
 struct lock {
     uint32_t word; /* 0 free, 1 held, 2 held and somebody waits */
+#if GOPY_LAWS
+    uint32_t rank, rank_held; /* enum lockrank: its own, and the one as which it was taken */
+    struct lock *below;       /* what its holder took before */
+#endif
 };
+
+#if GOPY_LAWS
+#define LOCK_INIT(r) {.rank = (r)}
+#else
+#define LOCK_INIT(r) {0}
+#endif
+
+/* l, which nobody holds any more or yet, is free and of that rank. All zero is a free leaf. */
+static inline void lock_init(struct lock *l, enum lockrank rank)
+{
+    *l = (struct lock)LOCK_INIT(rank);
+    (void)rank;
+}
 
 #if GOPY_THREADED
 void lock_slow(struct lock *l);
 void unlock_slow(struct lock *l);
 
-static inline void lock(struct lock *l)
+static inline void lock_word(struct lock *l)
 {
     uint32_t free_ = 0;
     if (unlikely(
@@ -26,15 +43,56 @@ static inline void lock(struct lock *l)
         lock_slow(l);
 }
 
-static inline void unlock(struct lock *l)
+static inline void unlock_word(struct lock *l)
 {
     if (unlikely(__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2))
         unlock_slow(l);
 }
+#elif GOPY_LAWS
+static inline void lock_word(struct lock *l)
+{
+    rt_assert(l->word == 0); /* else its holder has let go of the GIL */
+    l->word = 1;
+}
+
+static inline void unlock_word(struct lock *l) { l->word = 0; }
 #else
-static inline void lock(struct lock *l) { (void)l; }
-static inline void unlock(struct lock *l) { (void)l; }
+static inline void lock_word(struct lock *l) { (void)l; }
+static inline void unlock_word(struct lock *l) { (void)l; }
 #endif
+
+/* Where several locks are taken at once, their order matters. */
+#define GOPY_LOCKS (GOPY_THREADED || GOPY_LAWS)
+
+/* As one of another rank than its own. */
+static inline void lock_with_rank(struct lock *l, enum lockrank rank)
+{
+#if GOPY_LAWS
+    lockrank_check(l, rank);
+    lock_word(l);
+    lockrank_taken(l, rank);
+#else
+    (void)rank;
+    lock_word(l);
+#endif
+}
+
+static inline void lock(struct lock *l)
+{
+#if GOPY_LAWS
+    lock_with_rank(l, (enum lockrank)l->rank);
+#else
+    lock_word(l);
+#endif
+}
+
+static inline void unlock(struct lock *l)
+{
+#if GOPY_LAWS
+    lockrank_release(l);
+#endif
+    unlock_word(l);
+}
 
 struct note {
     uint32_t key; /* 0 clear, 1 woken */

@@ -34,13 +34,15 @@ bool netpolluse(const char *name)
 }
 
 static struct polldesc *blocks[NBLOCKS]; /* by descriptor number; never freed */
-static struct lock initlock;
+static struct lock initlock = LOCK_INIT(RANK_POLLINIT);
 
 static struct polldesc *newblock(struct polldesc **at)
 {
     struct polldesc *b = calloc(BLOCK, sizeof(*b)), *none = NULL;
-    for (int i = 0; b && i < BLOCK; i++)
+    for (int i = 0; b && i < BLOCK; i++) {
+        lock_init(&b[i].lock, RANK_POLLDESC);
         b[i].side[0].deadline = b[i].side[1].deadline = NEVER;
+    }
     if (b && !__atomic_compare_exchange_n(at, &none, b, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         free(b);
         b = none;
@@ -72,8 +74,10 @@ int netpollinit(void)
 
 /* Claim everybody parked on a side, and let whoever is about to park look once more: those who are woken need not be
  * those who read, but may only wait for the descriptor (fdwait). */
-void netpollunblock_locked(struct pollside *s, struct gqueue *list)
+void netpollunblock_locked(struct polldesc *pd, enum pollmode mode, struct gqueue *list)
 {
+    struct pollside *s = &pd->side[mode];
+    assert_held(&pd->lock);
     for (struct sudog *sg; (sg = dequeue(&s->waiters)) != NULL;)
         gq_push(list, sg->g);
     s->ready = true;
@@ -82,10 +86,11 @@ void netpollunblock_locked(struct pollside *s, struct gqueue *list)
 /* The descriptor has another owner from here on: wake everybody who waited on the former's behalf. */
 static void evict_locked(struct polldesc *pd, struct gqueue *list)
 {
+    assert_held(&pd->lock);
     pd->seq++;
     for (int i = 0; i < 2; i++) {
         struct pollside *s = &pd->side[i];
-        netpollunblock_locked(s, list);
+        netpollunblock_locked(pd, (enum pollmode)i, list);
         for (struct sudog *sg; (sg = dequeue(&s->lockers)) != NULL;)
             gq_push(list, sg->g);
         s->ready = s->held = s->drained = false;
@@ -189,8 +194,8 @@ void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, b
             aadd(&np.nreg, -1);
         pd->gen = 0;
         pd->armerr = err;
-        netpollunblock_locked(&pd->side[0], &list);
-        netpollunblock_locked(&pd->side[1], &list);
+        netpollunblock_locked(pd, POLL_READ, &list);
+        netpollunblock_locked(pd, POLL_WRITE, &list);
     }
     unlock(&pd->lock);
     if (unlikely(doclose))
@@ -209,7 +214,7 @@ void netpollready(struct pollevents *evs, struct gqueue *list)
         if (likely(pd->seq == ev->seq))
             for (int mode = 0; mode < 2; mode++)
                 if (ev->modes & 1 << mode)
-                    netpollunblock_locked(&pd->side[mode], list);
+                    netpollunblock_locked(pd, (enum pollmode)mode, list);
         unlock(&pd->lock);
     }
     evs->n = 0;
@@ -241,7 +246,7 @@ void netpollfork(void)
             if (pd->closeafter)
                 close(b * BLOCK + i);
             pd->closeafter = false;
-            pd->lock.word = 0;
+            lock_init(&pd->lock, RANK_POLLDESC);
             pd->nsys = 0;
             pd->gen = 0;
             for (int mode = 0; mode < 2; mode++) {
@@ -253,6 +258,6 @@ void netpollfork(void)
     }
     if (np.gen)
         np.backend->fork();
-    initlock.word = 0;
+    lock_init(&initlock, RANK_POLLINIT);
     np.gen = np.nwaiters = np.nreg = 0;
 }

@@ -11,7 +11,8 @@
  * netpollopen and netpollclose bracket the life of a descriptor that the runtime owns. Others' may be waited
  * for too: nothing tells when they are closed and their number used again, so each wait registers them anew.
  *
- * pd->lock guards all of a polldesc. No other lock is taken under it. */
+ * pd->lock guards all of a polldesc. Under it a wait is given a deadline (timers.lock), and a descriptor that is closed
+ * is taken away from the poller. */
 #ifndef GOPY_NETPOLL_H
 #define GOPY_NETPOLL_H
 
@@ -97,7 +98,7 @@ bool netpollclose(int fd, uint32_t seq, struct gqueue *list);
 bool netpollevict(int fd, struct gqueue *list); /* the embedding is about to close a descriptor of its own */
 /* Called without pd->lock for somebody who is on a queue of pd; should it fail, that one is woken and finds armerr. */
 void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again);
-void netpollunblock_locked(struct pollside *s, struct gqueue *list);
+void netpollunblock_locked(struct polldesc *pd, enum pollmode mode, struct gqueue *list);
 void netpollready(struct pollevents *evs, struct gqueue *list);
 enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline); /* like note_sleep */
 void netpollfork(void);
@@ -108,6 +109,8 @@ void breakfd_drain(int fd);
 /* A system call is over. -> whether the descriptor is to be closed now */
 static inline bool netpollsysdone_locked(struct polldesc *pd)
 {
+    assert_held(&pd->lock);
+    rt_assert(pd->nsys > 0);
     bool last = --pd->nsys == 0 && pd->closeafter;
     if (unlikely(last))
         pd->closeafter = false;

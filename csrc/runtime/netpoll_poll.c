@@ -11,6 +11,8 @@
 
 /* With a GIL too: a poll that blocks takes its events out of the table without it. */
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+/* table_lock as the laws know it. */
+static struct lock table_rank __attribute__((unused)) = LOCK_INIT(RANK_POLLTABLE);
 static struct wanted {
     int fd;
     uint32_t seq;
@@ -19,6 +21,25 @@ static struct wanted {
 static int ntable, most;
 static uint32_t blocked; /* somebody sleeps in the poll, or is about to */
 static int breakfds[2] = {-1, -1};
+
+static void lock_table(void)
+{
+#if GOPY_LAWS
+    lockrank_check(&table_rank, RANK_POLLTABLE);
+#endif
+    pthread_mutex_lock(&table_lock);
+#if GOPY_LAWS
+    lockrank_taken(&table_rank, RANK_POLLTABLE);
+#endif
+}
+
+static void unlock_table(void)
+{
+#if GOPY_LAWS
+    lockrank_release(&table_rank);
+#endif
+    pthread_mutex_unlock(&table_lock);
+}
 
 static int poll_init(int *breakfd)
 {
@@ -29,6 +50,7 @@ static int poll_init(int *breakfd)
 
 static struct wanted *find_locked(int fd)
 {
+    assert_held(&table_rank);
     for (int i = 0; i < ntable; i++)
         if (table[i].fd == fd)
             return &table[i];
@@ -48,13 +70,13 @@ static int poll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
     struct pollfd p = {.fd = fd};
     if (poll(&p, 1, 0) >= 0 && p.revents & POLLNVAL)
         return EBADF;
-    pthread_mutex_lock(&table_lock);
+    lock_table();
     struct wanted *w = find_locked(fd);
     if (w == NULL && ntable == most) {
         int more = most ? 2 * most : 64;
         struct wanted *bigger = realloc(table, (size_t)more * sizeof(*table));
         if (bigger == NULL) {
-            pthread_mutex_unlock(&table_lock);
+            unlock_table();
             return ENOMEM;
         }
         table = bigger;
@@ -68,7 +90,7 @@ static int poll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
         w->modes = 0;
     }
     w->modes |= modes;
-    pthread_mutex_unlock(&table_lock);
+    unlock_table();
     if (real_load(&blocked))
         break_poll();
     return 0;
@@ -76,16 +98,17 @@ static int poll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
 
 static void poll_disarm(int fd)
 {
-    pthread_mutex_lock(&table_lock);
+    lock_table();
     struct wanted *w = find_locked(fd);
     if (w)
         *w = table[--ntable];
-    pthread_mutex_unlock(&table_lock);
+    unlock_table();
 }
 
 /* Of the events in `got`, take what is still wanted out of the table. */
 static void collect_locked(struct pollevents *to, struct pollfd *got, int n)
 {
+    assert_held(&table_rank);
     for (int i = 0; i < n && to->n < POLLEVENTS; i++) {
         struct wanted *w = got[i].revents ? find_locked(got[i].fd) : NULL;
         uint8_t modes = 0;
@@ -107,7 +130,7 @@ static int poll_poll(struct pollevents *to, int64_t deadline)
     to->broken = false;
     if (deadline)
         real_xchg(&blocked, 1);
-    pthread_mutex_lock(&table_lock);
+    lock_table();
     int n = 0;
     struct pollfd *fds = malloc((size_t)(ntable + 1) * sizeof(*fds));
     for (; fds && n < ntable; n++) {
@@ -115,7 +138,7 @@ static int poll_poll(struct pollevents *to, int64_t deadline)
                                (table[n].modes & 1 << POLL_WRITE ? POLLOUT : 0));
         fds[n] = (struct pollfd){.fd = table[n].fd, .events = events};
     }
-    pthread_mutex_unlock(&table_lock);
+    unlock_table();
     if (fds == NULL)
         return ENOMEM;
     fds[n] = (struct pollfd){.fd = breakfds[0], .events = POLLIN};
@@ -128,9 +151,9 @@ static int poll_poll(struct pollevents *to, int64_t deadline)
         real_store(&blocked, 0);
     if (r > 0) {
         to->broken = fds[n].revents != 0;
-        pthread_mutex_lock(&table_lock);
+        lock_table();
         collect_locked(to, fds, n);
-        pthread_mutex_unlock(&table_lock);
+        unlock_table();
     }
     free(fds);
     return err;

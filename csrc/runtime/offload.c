@@ -34,7 +34,7 @@ static struct {
     struct offthread *idle;
     uint32_t nthreads, most;
     uint32_t nstarting;
-} pool = {.last = &pool.first, .most = 512};
+} pool = {.lock = LOCK_INIT(RANK_OFFLOAD), .last = &pool.first, .most = 512};
 
 static __thread bool tls_offload;
 
@@ -46,6 +46,7 @@ bool offload_starting(void) { return real_load(&pool.nstarting) != 0; }
 
 static void queue_put_locked(struct offload *o)
 {
+    assert_held(&pool.lock);
     o->next = NULL;
     o->at = pool.last;
     *pool.last = o;
@@ -54,6 +55,8 @@ static void queue_put_locked(struct offload *o)
 
 static void queue_del_locked(struct offload *o)
 {
+    assert_held(&pool.lock);
+    rt_assert(o->state == Oqueued);
     *o->at = o->next;
     if (o->next)
         o->next->at = o->at;
@@ -64,6 +67,7 @@ static void queue_del_locked(struct offload *o)
 /* Take the idle thread t off the list. -> whether it was there. */
 static bool unidle_locked(struct offthread *t)
 {
+    assert_held(&pool.lock);
     for (struct offthread **at = &pool.idle; *at; at = &(*at)->idlenext)
         if (*at == t) {
             *at = t->idlenext;
@@ -75,6 +79,7 @@ static bool unidle_locked(struct offthread *t)
 /* See to it that there is a thread for one more call, or will be. */
 static bool grow(void)
 {
+    assert_none_held("offload_begin");
     lock(&pool.lock);
     bool need = pool.idle == NULL && pool.nthreads < pool.most;
     pool.nthreads += need;
@@ -209,6 +214,7 @@ void offload_fork_child(void)
 {
     uint32_t most = pool.most;
     memset(&pool, 0, sizeof(pool));
+    lock_init(&pool.lock, RANK_OFFLOAD);
     pool.last = &pool.first;
     pool.most = most;
     tls_offload = false;

@@ -52,7 +52,7 @@ static void allg_del(struct g *gp, struct waitq *joiners)
     if (gp->allnext)
         gp->allnext->allprev = gp->allprev;
     apoke(&s->n, s->n - 1);
-    astore(&gp->status, Gdead);
+    casgstatus(gp, GS(Grunning) | GS(Grunnable), Gdead); /* runnable: newproc_locked found no thread */
     for (struct sudog *sg; joiners && (sg = dequeue(&gp->joiners)) != NULL;)
         enqueue(joiners, sg);
     unlock(&s->lock);
@@ -71,7 +71,7 @@ static void born(struct g *gp, uint8_t kind)
 {
     gp->kind = kind;
     gp->epoch = sched.epoch;
-    apoke(&gp->status, Grunnable);
+    casgstatus(gp, GS(Gidle), Grunnable);
     if (kind != GSYSTEM) {
         gp->id = aadd(&sched.goidgen, 1);
         allg_add(gp);
@@ -139,7 +139,7 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
     gp->wait = wait;
     goroutine_bind(mp, gp);
     mp->curg = gp;
-    astore(&gp->status, Grunning);
+    casgstatus(gp, GS(Grunnable) | GS(Grunning), Grunning); /* the main goroutine runs already */
 }
 
 /* gp, which is stackless and between two steps, is mp's until goroutine_unbind. */
@@ -171,7 +171,7 @@ void goroutine_end(struct m *mp, struct g *gp)
     mp->nbound--;
     mp->curg = NULL;
     if (gp->kind == GSYSTEM) {
-        astore(&gp->status, Gdead);
+        casgstatus(gp, GS(Grunning), Gdead);
         return;
     }
     struct waitq woken = {0};

@@ -7,6 +7,10 @@
 
 void rt_start(int gomaxprocs)
 {
+    lock_init(&sched.lock, RANK_SCHED);
+    lock_init(&sched.duelock, RANK_DUE);
+    for (int i = 0; i < ALLG_SHARDS; i++)
+        lock_init(&sched.allg[i].lock, RANK_ALLG);
     sched.keep_until = NEVER;
     sched.nbegun = 1;                       /* this thread */
     sched.deadcheck_tick = (uint64_t)-1000; /* as if much had happened since the last check */

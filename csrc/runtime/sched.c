@@ -157,10 +157,10 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
         struct m *home = aload(&gp->boundm);
         if (mp && gp->kind < GFOREIGN && home == mp) {
-            astore(&gp->status, Grunnable);
+            casgstatus(gp, GS(Gwaiting), Grunnable);
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && home == NULL) {
-            astore(&gp->status, Grunnable);
+            casgstatus(gp, GS(Gwaiting), Grunnable);
             runqput_tail(mp, pp, (uintptr_t)gp);
             free_work = true;
         } else {
@@ -353,6 +353,7 @@ static bool lends_p(struct m *mp, struct p *pp)
 
 struct g *findrunnable(struct m *mp)
 {
+    assert_none_held("findrunnable");
     struct p *pp = takep(mp);
     if (unlikely(real_peek(&mp->preempt)))
         slice_ends(mp, pp);
@@ -400,6 +401,7 @@ struct g *findrunnable(struct m *mp)
             resetspinning(mp);
 #endif
         if (likely(gp != NULL)) {
+            rt_assert(apeek(&gp->status) == Grunnable && (!aload(&gp->boundm) || aload(&gp->boundm) == mp));
             givep(mp, pp);
             return gp;
         }
@@ -410,12 +412,13 @@ struct g *findrunnable(struct m *mp)
 /* Run others until gp, which is Gwaiting or queued, is resumed. */
 void gopark(struct m *mp, struct g *gp)
 {
+    rt_assert(mp == getm());
     mp->curg = NULL;
     struct g *next = findrunnable(mp);
     if (next != gp)
         host_resume(mp, gp, next);
     mp->curg = gp;
-    astore(&gp->status, Grunning);
+    casgstatus(gp, GS(Grunnable), Grunning);
     if (unlikely(mp->loopfd))
         loop_resumed(mp);
 }
@@ -424,6 +427,8 @@ void gopark(struct m *mp, struct g *gp)
  * others if it can wait. */
 void goready_when(struct g *gp, bool next)
 {
+    assert_none_held("goready");
+    rt_assert(!apeek(&gp->armed)); /* else nobody has claimed its wait */
     if (unlikely(gp->kind >= GFOREIGN)) {
         if (gp->kind == GFOREIGN) {
             aadd(&sched.nexternal, 1); /* until it has come back from foreign_wait */
@@ -434,7 +439,7 @@ void goready_when(struct g *gp, bool next)
         return;
     }
     struct m *mp = getm(), *home = aload(&gp->boundm);
-    astore(&gp->status, Grunnable);
+    casgstatus(gp, GS(Gwaiting), Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
         readyremote(gp, home);
@@ -472,7 +477,7 @@ void goready_when(struct g *gp, bool next)
 /* Let others run; gp, the running goroutine, goes behind them. */
 void gosched(struct m *mp, struct g *gp)
 {
-    astore(&gp->status, Grunnable);
+    casgstatus(gp, GS(Grunning), Grunnable);
     gq_push(&mp->yieldq, gp);
     gopark(mp, gp);
 }
@@ -480,7 +485,7 @@ void gosched(struct m *mp, struct g *gp)
 void gosched_begin(struct g *gp)
 {
     gp->wake = WAKE_OP;
-    astore(&gp->status, Grunnable);
+    casgstatus(gp, GS(Grunning), Grunnable);
     struct m *mp =
         GOPY_THREADED ? gp->boundm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
     if (mp)

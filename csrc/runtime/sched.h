@@ -37,6 +37,13 @@ bool netpoll_now(struct m *mp,
 
 static inline void goready(struct g *gp) { goready_when(gp, true); }
 
+/* Ready those that timers have woken, in the order of their deadlines. */
+static inline void goready_due(struct gqueue *ready)
+{
+    for (struct g *gp; (gp = gq_pop(ready)) != NULL;)
+        goready_when(gp, false);
+}
+
 void gosched_begin(struct g *gp); /* gp, which is bound to no M, runs again behind the others */
 
 /* Does mp run goroutines that are not bound to it yet? */

@@ -9,7 +9,7 @@
 static void sellock(struct selectstate *s)
 {
     struct hchan *prev = NULL;
-    for (uint32_t i = 0; GOPY_THREADED && i < s->n; i++) {
+    for (uint32_t i = 0; GOPY_LOCKS && i < s->n; i++) {
         struct hchan *c = s->cases[s->lockorder[i]].c;
         if (c && c != prev)
             lock(&c->lock);
@@ -20,7 +20,7 @@ static void sellock(struct selectstate *s)
 /* With the last unlock a stackless goroutine that has begun to wait may be resumed elsewhere, and s be gone. */
 static void selunlock(struct selectstate *s)
 {
-    struct hchan *c = GOPY_THREADED && s->n ? s->cases[s->lockorder[s->n - 1]].c : NULL;
+    struct hchan *c = GOPY_LOCKS && s->n ? s->cases[s->lockorder[s->n - 1]].c : NULL;
     for (uint32_t i = s->n; c;) {
         struct hchan *next = --i ? s->cases[s->lockorder[i - 1]].c : NULL;
         if (c != next)
@@ -115,7 +115,7 @@ enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand
             timechan_poll(s->cases[i].c);
         }
     }
-    if (GOPY_THREADED)
+    if (GOPY_LOCKS)
         sort_lockorder(s);
     enum chan_result r = select_once(s, timed ? NULL : gp, casei);
     if (likely(!timed) || r != CHAN_BLOCK || gp == NULL)

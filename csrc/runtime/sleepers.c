@@ -3,8 +3,10 @@
 
 struct p *pidleget_locked(void)
 {
+    assert_held(&sched.lock);
     struct p *pp = sched.pidle;
     if (pp) {
+        rt_assert(pp->status == Pidle && sched.npidle > 0);
         sched.pidle = pp->idlenext;
         astore_sc(&sched.npidle, sched.npidle - 1);
         apoke(&pp->status, Prunning);
@@ -14,6 +16,8 @@ struct p *pidleget_locked(void)
 
 void wake_with_locked(struct m *mp, struct p *pp)
 {
+    assert_held(&sched.lock);
+    rt_assert(mp->nextp == NULL && mp != getm());
     apoke(&pp->status, Prunning);
     mp->nextp = pp;
     astore_sc(&mp->state, Mrunning);
@@ -22,6 +26,7 @@ void wake_with_locked(struct m *mp, struct p *pp)
 
 static struct m *pwaitget_locked(void)
 {
+    assert_held(&sched.lock);
     struct m *mp = sched.pwait_first;
     if (mp) {
         apoke(&sched.pwait_first, mp->idlenext);
@@ -33,6 +38,7 @@ static struct m *pwaitget_locked(void)
 
 void pwaitput_locked(struct m *mp)
 {
+    assert_held(&sched.lock);
     mp->idlenext = NULL;
     if (sched.pwait_last)
         sched.pwait_last->idlenext = mp;
@@ -44,6 +50,8 @@ void pwaitput_locked(struct m *mp)
 
 void mput_locked(struct m *mp)
 {
+    assert_held(&sched.lock);
+    rt_assert(mp == getm() && mp->state == Mrunning && apeek(&mp->p) == NULL);
     mp->listed = takes_new(mp);
     if (mp->listed) {
         mp->idlenext = sched.midle;
@@ -55,8 +63,10 @@ void mput_locked(struct m *mp)
 
 struct m *mget_locked(void)
 {
+    assert_held(&sched.lock);
     struct m *mp = sched.midle;
     if (mp) {
+        rt_assert(mp->state == Midle && mp->listed);
         sched.midle = mp->idlenext;
         mp->listed = false;
         sched.nmidle--;
@@ -68,6 +78,7 @@ struct m *mget_locked(void)
 
 void unlist_locked(struct m *mp)
 {
+    assert_held(&sched.lock);
     if (sched.keeper == mp)
         sched.keeper = NULL;
     if (mp->state == Midle) {
@@ -95,7 +106,9 @@ void unlist_locked(struct m *mp)
 
 void pput_locked(struct p *pp)
 {
+    assert_held(&sched.lock);
     struct m *mp;
+    rt_assert(pp->status != Pidle);
     if (pp->id >= sched.gomaxprocs) {
         apoke(&pp->status, Pretired);
     } else if ((mp = pwaitget_locked()) != NULL) {
@@ -108,4 +121,8 @@ void pput_locked(struct p *pp)
     }
 }
 
-bool kept_locked(int64_t first) { return first == NEVER || (sched.keeper && sched.keep_until <= first); }
+bool kept_locked(int64_t first)
+{
+    assert_held(&sched.lock);
+    return first == NEVER || (sched.keeper && sched.keep_until <= first);
+}

@@ -10,6 +10,7 @@
 
 static inline void enqueue(struct waitq *q, struct sudog *sg)
 {
+    rt_assert(sg->q == NULL);
     sg->next = NULL;
     sg->prev = q->last;
     sg->q = q;
@@ -23,6 +24,7 @@ static inline void enqueue(struct waitq *q, struct sudog *sg)
 /* Before all others. */
 static inline void enqueue_front(struct waitq *q, struct sudog *sg)
 {
+    rt_assert(sg->q == NULL);
     sg->next = q->first;
     sg->prev = NULL;
     sg->q = q;

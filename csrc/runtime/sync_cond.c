@@ -16,6 +16,7 @@ void condadd(struct cond *c, struct g *gp, struct sudog *sg)
 /* Signal the first waiter. false: there is none. *woken: to be readied, if it is parked already. */
 static bool signal_locked(struct cond *c, struct g **woken)
 {
+    assert_held(&c->lock);
     *woken = NULL;
     for (struct sudog *sg; (sg = c->q.first) != NULL;) {
         dequeue_sudog(&c->q, sg);

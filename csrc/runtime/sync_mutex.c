@@ -60,6 +60,7 @@ static void spin(struct mutex *mu)
 
 static void wait_locked(struct mutex *mu, struct g *gp, bool again)
 {
+    assert_held(&mu->lock);
     struct sudog *sg = &gp->wait->sg;
     sg->success = false;
     wait_begin(gp, WAIT_SYNC_MUTEX_LOCK);
@@ -147,6 +148,7 @@ enum sync_result mutexlock(struct mutex *mu, struct g *gp, int64_t deadline)
 /* The first waiter gets the mutex. -> the state to leave it in */
 static uint32_t hand_over_locked(struct mutex *mu, struct sudog *sg, uint32_t other)
 {
+    assert_held(&mu->lock);
     sg->success = true;
     mu->handoffs++;
     if (mu->q.first == NULL)

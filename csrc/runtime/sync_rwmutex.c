@@ -23,6 +23,7 @@ bool rwtrylock(struct rwmutex *rw, bool write)
 
 static inline uint32_t waiters_locked(struct rwmutex *rw)
 {
+    assert_held(&rw->lock);
     return rw->readers.first || rw->writers.first ? RW_WAITERS : 0;
 }
 
@@ -30,6 +31,7 @@ static inline uint32_t waiters_locked(struct rwmutex *rw)
  * new state */
 static uint32_t hand_over_locked(struct rwmutex *rw, bool writer_first, struct gqueue *woken)
 {
+    assert_held(&rw->lock);
     struct sudog *sg = writer_first ? dequeue(&rw->writers) : NULL;
     uint32_t n = 0;
     while (sg == NULL && (sg = dequeue(&rw->readers)) != NULL) {

@@ -222,6 +222,7 @@ void sysmon(void)
 /* Called attached: start it, or end its sleep. */
 void sysmon_wake(void)
 {
+    assert_none_held("sysmon_wake");
     if (acas(&sched.sysmon_running, 0, 1)) {
         if (!host_newsysmon())
             astore(&sched.sysmon_running, 0);

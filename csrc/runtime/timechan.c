@@ -4,18 +4,20 @@
 static struct timechan *timechan_of(struct hchan *c) { return (struct timechan *)c; }
 
 /* Send what is due, without waiting. Called with the timer's heap locked, or with tc->lock and in no heap. */
-static void fire(struct timer *t, int64_t now)
+static void fire(struct timer *t, int64_t now, struct gqueue *ready)
 {
     struct timechan *tc = (struct timechan *)((char *)t - offsetof(struct timechan, timer));
     int64_t due = t->when;
     tc->sent = due;
     t->when = tc->period ? due + tc->period * (1 + (now - due) / tc->period) : 0;
-    chansend_begin(&tc->c, NULL, (void *)(uintptr_t)due);
+    chansend_due(&tc->c, (void *)(uintptr_t)due, ready);
 }
 
 void timechan_init(struct timechan *tc, int64_t when, int64_t period)
 {
     *tc = (struct timechan){.period = period, .epoch = sched.epoch};
+    lock_init(&tc->c.lock, RANK_HCHAN);
+    lock_init(&tc->lock, RANK_TIMECHAN);
     tc->c.timed = true;
     tc->c.size = 1;
     tc->c.buf = &tc->slot;
@@ -29,7 +31,7 @@ static void renew(struct timechan *tc)
     lock(&sched.lock);
     if (tc->epoch != sched.epoch) {
         tc->timer.heap = NULL;
-        tc->lock.word = 0;
+        lock_init(&tc->lock, RANK_TIMECHAN);
         tc->blocked = 0;
         astore(&tc->epoch, sched.epoch);
     }
@@ -52,6 +54,7 @@ void timechan_end(struct timechan *tc)
 /* If somebody waits it must be in a heap, unless it is stopped. false: out of memory. */
 static bool arm_locked(struct timechan *tc)
 {
+    assert_held(&tc->lock);
     if (tc->blocked == 0 || aload(&tc->timer.heap) != NULL)
         return true;
     int64_t when = tc->timer.when; /* not before: in a heap, it is the heap's */
@@ -61,13 +64,15 @@ static bool arm_locked(struct timechan *tc)
 void timechan_poll(struct hchan *c)
 {
     struct timechan *tc = timechan_of(c);
+    struct gqueue ready = {0};
     lock_timer(tc);
     if (aload(&tc->timer.heap) == NULL && tc->timer.when != 0) {
         int64_t now = nanotime();
         if (tc->timer.when <= now)
-            fire(&tc->timer, now);
+            fire(&tc->timer, now, &ready);
     }
     unlock(&tc->lock);
+    goready_due(&ready);
 }
 
 bool timechan_block(struct hchan *c, struct g *gp)
@@ -82,6 +87,8 @@ bool timechan_block(struct hchan *c, struct g *gp)
     unlock(&tc->lock);
     if (mp == NULL || mp->curg != gp) /* else it schedules next */
         timer_watch();
+    else
+        sysmon_watch();
     return ok;
 }
 
@@ -97,6 +104,7 @@ void timechan_unblock(struct hchan *c)
 /* -> whether it was pending. */
 static bool disarm_locked(struct timechan *tc)
 {
+    assert_held(&tc->lock);
     timer_del(&tc->timer);
     bool pending = tc->timer.when != 0;
     tc->timer.when = tc->sent = 0;
@@ -109,10 +117,12 @@ static bool disarm_locked(struct timechan *tc)
 
 void timechan_unrecv(struct timechan *tc, double seconds)
 {
+    struct gqueue ready = {0};
     lock_timer(tc);
     if (tc->sent != 0 && timechan_seconds(tc->sent) == seconds)
-        chansend_begin(&tc->c, NULL, (void *)(uintptr_t)tc->sent);
+        chansend_due(&tc->c, (void *)(uintptr_t)tc->sent, &ready);
     unlock(&tc->lock);
+    goready_due(&ready);
 }
 
 bool timechan_stop(struct timechan *tc)

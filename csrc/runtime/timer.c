@@ -10,7 +10,7 @@ void timers_forget(void) { generation++; }
 void timers_init(struct timers *ts)
 {
     ts->generation = generation;
-    ts->lock.word = 0;
+    lock_init(&ts->lock, RANK_TIMERS);
     ts->len = ts->cap = 0;
     ts->slots = NULL;
     real_poke(&ts->first, NEVER);
@@ -72,6 +72,7 @@ static bool reserve(struct timers *ts, uint32_t want)
 
 static void insert_locked(struct timers *ts, struct timer *t)
 {
+    assert_held(&ts->lock);
     ts->slots[ts->len] = (struct timer_slot){t->when, t};
     astore(&t->heap, ts);
     siftup(ts, ts->len++);
@@ -79,6 +80,8 @@ static void insert_locked(struct timers *ts, struct timer *t)
 
 static void remove_locked(struct timers *ts, uint32_t i)
 {
+    assert_held(&ts->lock);
+    rt_assert(i < ts->len && ts->slots[i].t->index == i && aload(&ts->slots[i].t->heap) == ts);
     astore(&ts->slots[i].t->heap, (struct timers *)NULL);
     struct timer_slot last = ts->slots[--ts->len];
     if (i < ts->len) {
@@ -97,6 +100,7 @@ static void remove_locked(struct timers *ts, uint32_t i)
 
 bool timer_add(struct timers *ts, struct timer *t, int64_t when)
 {
+    rt_assert(aload(&t->heap) == NULL || t->heap->generation != generation);
     lock(&ts->lock);
     bool ok = reserve(ts, ts->len + 1);
     if (ok) {
@@ -130,14 +134,14 @@ bool timer_del(struct timer *t)
     }
 }
 
-int timers_run(struct timers *ts, int64_t now)
+int timers_run(struct timers *ts, int64_t now, struct gqueue *ready)
 {
     int n = 0;
     lock(&ts->lock);
     while (ts->len > 0 && ts->slots[0].when <= now) {
         struct timer *t = ts->slots[0].t;
         /* The function runs before `heap` is cleared for a timer_del that does not take the lock. */
-        t->fn(t, now);
+        t->fn(t, now, ready);
         if (t->when > now) {
             ts->slots[0].when = t->when;
             siftdown(ts, 0);
@@ -154,7 +158,7 @@ int timers_run(struct timers *ts, int64_t now)
 bool timers_move(struct timers *to, struct timers *from)
 {
     lock(&to->lock); /* only a retired P's heap is ever `from`, so there is no cycle */
-    lock(&from->lock);
+    lock_with_rank(&from->lock, RANK_TIMERS_RETIRED);
     bool ok = reserve(to, to->len + from->len);
     if (ok) {
         for (uint32_t i = 0; i < from->len; i++)

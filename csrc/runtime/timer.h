@@ -1,9 +1,10 @@
 /* timer.h: a 4-ary heap of deadlines, one a P (with the GIL: one for all, see ptimers in gmp.h).
  *
  * A timer is in at most one heap, and `heap` says which; it lives in somebody else's memory. Its function
- * runs with the heap locked, so once timer_del has returned it neither runs nor will. It must be short, and
- * may ready a goroutine: the order of locks is timers, then channel, then scheduler. If it moves `when` to after
- * `now`, the timer stays in the heap and fires again then; otherwise it leaves the heap.
+ * runs with the heap locked, so once timer_del has returned it neither runs nor will. The function must be short. It
+ * readies no goroutine: one whose wait it has claimed it puts into `ready`, for the caller of timers_run() to ready when
+ * the heap is unlocked. If the function moves `when` to after `now`, the timer stays in the heap and fires again then;
+ * otherwise it leaves the heap.
  *
  * In the child of a fork the parent's heaps are abandoned where they lie. A timer that was in one still says
  * so; timer_del knows such a heap by its generation, leaves it alone, and the timer is in none. */
@@ -13,12 +14,13 @@
 #include "runtime/lock.h"
 
 struct timers;
+struct gqueue;
 
 struct timer {
     int64_t when;        /* on the clock of nanotime() */
     struct timers *heap; /* NULL: in none */
     uint32_t index;
-    void (*fn)(struct timer *t, int64_t now);
+    void (*fn)(struct timer *t, int64_t now, struct gqueue *ready);
 };
 
 struct timers {
@@ -33,10 +35,10 @@ struct timers {
 };
 
 void timers_init(struct timers *ts);
-bool timer_add(struct timers *ts, struct timer *t, int64_t when); /* false: out of memory */
-bool timer_del(struct timer *t);                                  /* true: it was pending */
-int timers_run(struct timers *ts, int64_t now);                   /* run what is due; how many */
-bool timers_move(struct timers *to, struct timers *from);         /* when a P is retired */
-void timers_forget(void);                                         /* in the child of a fork */
+bool timer_add(struct timers *ts, struct timer *t, int64_t when);     /* false: out of memory */
+bool timer_del(struct timer *t);                                      /* true: it was pending */
+int timers_run(struct timers *ts, int64_t now, struct gqueue *ready); /* run what is due; how many */
+bool timers_move(struct timers *to, struct timers *from);             /* when a P is retired */
+void timers_forget(void);                                             /* in the child of a fork */
 
 #endif

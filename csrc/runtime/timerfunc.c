@@ -7,10 +7,10 @@
 #include "runtime/host.h"
 #include "runtime/wait.h"
 
-static void due(struct timer *t, int64_t now)
+static void due(struct timer *t, int64_t now, struct gqueue *ready)
 {
     struct timerfunc *tf = (struct timerfunc *)t; /* its first member */
-    (void)now;
+    (void)now, (void)ready;
     lock(&sched.duelock);
     if (tf->ndue++ == 0) {
         tf->next = NULL;
@@ -87,7 +87,9 @@ static void start_due(void)
 
 void runtimers(struct timers *ts, int64_t now)
 {
-    timers_run(ts, now);
+    struct gqueue ready = {0};
+    timers_run(ts, now, &ready);
+    goready_due(&ready);
     if (unlikely(aload(&sched.due) != NULL))
         start_due();
 }

@@ -3,7 +3,8 @@
 
 #include "runtime/host.h"
 
-/* Add t to the heap of this thread's P, or of the first. false: out of memory. */
+/* Add t to the heap of this thread's P, or of the first. Whoever holds no lock any more calls sysmon_watch(). false: out of
+ * memory. */
 bool timer_add_here(struct timer *t, int64_t when)
 {
     struct m *mp = getm();
@@ -11,30 +12,31 @@ bool timer_add_here(struct timer *t, int64_t when)
     bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
     if (pp)
         givep(mp, pp);
-    sysmon_watch();
     return ok;
 }
 
-static void wait_timeout(struct timer *t, int64_t now)
+static void wait_timeout(struct timer *t, int64_t now, struct gqueue *ready)
 {
     struct g *gp = ((struct gwait *)((char *)t - offsetof(struct gwait, timer)))->sg.g;
     (void)now;
     if (wait_claim(gp)) {
         gp->wake = WAKE_TIMEOUT;
-        goready_when(gp, false); /* several that are due at once go in the order of their deadlines */
+        gq_push(ready, gp);
     }
 }
 
 bool gowait_arm(struct g *gp, int64_t deadline)
 {
     gp->wait->timer.fn = wait_timeout;
-    return timer_add_here(&gp->wait->timer, deadline);
+    bool ok = timer_add_here(&gp->wait->timer, deadline);
+    sysmon_watch();
+    return ok;
 }
 
 static enum wake cancel_wait(struct g *gp, enum wake how)
 {
     gp->wake = how;
-    astore(&gp->status, Grunning);
+    casgstatus(gp, GS(Gwaiting), Grunning);
     return how;
 }
 
@@ -42,6 +44,7 @@ static enum wake cancel_wait(struct g *gp, enum wake how)
  * nanotime() reaches the deadline. */
 enum wake gowait(struct g *gp, int64_t deadline)
 {
+    assert_none_held("gowait");
     if (unlikely(gp->kind == GFOREIGN))
         return foreign_wait(gp, deadline);
     struct m *mp = gp->boundm;

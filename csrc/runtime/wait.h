@@ -13,10 +13,12 @@
 
 static inline void wait_begin(struct g *gp, uint8_t reason)
 {
+    rt_assert(!apeek(&gp->armed)); /* one wait at a time */
     gp->reason = reason;
     gp->fired = NULL;
     gp->wake = WAKE_OP;
-    astore(&gp->status, Gwaiting);
+    /* A stackless one finishes a wait, and may begin it again, before its step begins: it is still runnable. */
+    casgstatus(gp, GS(Grunning) | (gp->kind == GSTACKLESS ? GS(Grunnable) : 0), Gwaiting);
     astore_sc(&gp->armed, 1);
 }
 

@@ -18,6 +18,8 @@ struct p *pidleget(void)
 /* Run pp on an M that sleeps, or on a new one. */
 void startm(struct p *pp, bool spinning)
 {
+    assert_none_held("startm");
+    rt_assert(apeek(&pp->status) == Prunning);
     lock(&sched.lock);
     struct m *mp = mget_locked();
     if (mp) {

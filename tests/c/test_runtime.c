@@ -76,22 +76,24 @@ static void test_runq(void)
 static int64_t last_fired;
 static int nfired;
 
-static void fire(struct timer *t, int64_t now)
+static void fire(struct timer *t, int64_t now, struct gqueue *ready)
 {
+    CHECK(ready->n == 0);
     CHECK(t->when <= now && t->when >= last_fired);
     last_fired = t->when;
     nfired++;
 }
 
-static void count_fire(struct timer *t, int64_t now)
+static void count_fire(struct timer *t, int64_t now, struct gqueue *ready)
 {
-    (void)t, (void)now;
+    (void)t, (void)now, (void)ready;
     real_add((uint32_t *)&nfired, 1);
 }
 
 static struct timers heap, other_heap;
 static struct timer shared[64];
 static uint32_t deleted;
+static struct gqueue ready;
 
 static void *deleter(void *arg)
 {
@@ -127,7 +129,7 @@ static void test_timers(uint32_t seed)
             now += rnd(&seed) % 100;
             last_fired = 0;
             nfired = 0;
-            int n = timers_run(&heap, now), gone = 0;
+            int n = timers_run(&heap, now, &ready), gone = 0;
             CHECK(n == nfired);
             for (int k = 0; k < N; k++)
                 if (pending[k] && t[k].heap == NULL) {
@@ -143,7 +145,7 @@ static void test_timers(uint32_t seed)
     }
     CHECK(timers_move(&other_heap, &heap) && heap.len == 0 && heap.first == NEVER);
     last_fired = 0;
-    CHECK(timers_run(&other_heap, INT64_MAX) == npending);
+    CHECK(timers_run(&other_heap, INT64_MAX, &ready) == npending);
     free(heap.slots);
     free(other_heap.slots);
 }
@@ -165,14 +167,14 @@ static void test_timer_threads(uint32_t seed)
             CHECK(timer_add(&other_heap, s, i + rnd(&seed) % 50));
             added++;
         }
-        timers_run(&heap, i);
+        timers_run(&heap, i, &ready);
         if (i % 100 == 0)
             timers_move(&heap, &other_heap);
     }
     for (int i = 0; i < 2; i++)
         pthread_join(d[i], NULL);
-    timers_run(&heap, INT64_MAX);
-    timers_run(&other_heap, INT64_MAX);
+    timers_run(&heap, INT64_MAX, &ready);
+    timers_run(&other_heap, INT64_MAX, &ready);
     CHECK((uint32_t)nfired + deleted == added);
     free(heap.slots);
     free(other_heap.slots);
