@@ -1,8 +1,7 @@
 /* m.c: Ms and Ps: who sleeps, who is woken, and how many there are.
  *
- * Invariant: no goroutine waits while a P that may run it is idle. Whoever queues work looks for an idle P
- * afterwards; whoever goes idle publishes that first and looks at the queues once more afterwards. One of
- * both sees the other. With the GIL both are atomic, and a P is woken only if none is in use: another one
+ * Invariant: no goroutine waits while a P that may run it is idle. The wake-up protocol in sched.h, whose steps are
+ * numbered here, keeps it. With the GIL each step is atomic, and a P is woken only if none is in use: another one
  * could not run anyway, unless the first is stuck outside Python, and that sysmon sees.
  *
  * One idle M, the keeper, sleeps only until the next timer; the others until they are woken. If any goroutine
@@ -174,8 +173,13 @@ static struct p *recheck(struct m *mp, bool spun)
 {
     if (spun)
         aadd(&sched.nmspinning, -1);
-    if (!work_anywhere() || !takes_new(mp))
+    afence(); /* step 2 */
+    if (!work_anywhere())
         return NULL;
+    if (!takes_new(mp)) { /* for others */
+        wakep();
+        return NULL;
+    }
     lock(&sched.lock);
     struct p *pp = NULL;
     if (mp->state == Midle && (pp = pidleget_locked()) != NULL)
@@ -302,6 +306,7 @@ struct p *idle(struct m *mp, struct p *pp)
     astore(&mp->p, (struct p *)NULL);
     note_clear(&mp->park);
     midleput_locked(mp);
+    afence(); /* step 2 */
     bool bound = has_bound_work(mp);
     if (bound || (sched.globq.n && sched.npidle && takes_new(mp))) {
         unlist_locked(mp);
@@ -415,17 +420,21 @@ void wakep(void)
 {
     if (aload_sc(&sched.npidle) == 0 || aload_sc(&sched.nmspinning) != 0 || !acas(&sched.nmspinning, 0, 1))
         return;
-    struct p *pp = acquirep();
+    lock(&sched.lock);
+    struct p *pp = pidleget_locked();
+    /* Under the lock: so whoever sees the P that is given up next sees, too, that nobody spins. */
+    if (pp == NULL)
+        aadd(&sched.nmspinning, -1);
+    unlock(&sched.lock);
     if (pp)
         startm(pp, true);
-    else
-        aadd(&sched.nmspinning, -1);
 }
 
 /* Work was queued globally by a thread that has no P. */
 void wake_anyone(void)
 {
 #if GOPY_THREADED
+    afence(); /* step 2: sched.nglob is stored under the lock, whose release the looks of step 3 may overtake */
     wakep();
 #else
     struct p *pp;
@@ -439,6 +448,7 @@ void wake_anyone(void)
 void timer_watch(void)
 {
     struct p *pp = NULL;
+    afence(); /* step 2, after timers.first */
     if (aload_sc(&sched.npidle)) {
         lock(&sched.lock);
         if (!kept_locked(first_timer()) && (GOPY_THREADED || sched.npidle == sched.gomaxprocs))
@@ -450,7 +460,8 @@ void timer_watch(void)
     sysmon_watch();
 }
 
-/* Somebody waits for a descriptor, and whoever began that may not schedule for long: see that an M polls. */
+/* Somebody waits for a descriptor, and whoever began that may not schedule for long: see that an M polls.
+ * np.nwaiters was counted by an exchange, which is step 2. */
 void poll_watch(void)
 {
     struct p *pp = NULL;
@@ -479,6 +490,11 @@ void handoffp(struct p *pp)
     unlock(&sched.lock);
     if (work)
         startm(pp, false);
+#if GOPY_THREADED
+    afence(); /* steps 2 and 3 of whoever gives up a P: pp's M would have looked at the other queues, too */
+    if (!work && work_anywhere())
+        wakep();
+#endif
 }
 
 /* gp is ready and bound to mp, which is not this thread's. */
