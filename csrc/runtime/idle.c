@@ -1,9 +1,8 @@
 /* idle.c: an M that finds nothing to run gives up its P and sleeps.
  *
- * Invariant: no goroutine waits while a P that may run it is idle. Whoever queues work looks for an idle P
- * afterwards (wake.c); whoever goes idle publishes that first and looks at the queues once more afterwards. One of
- * both sees the other. With the GIL both are atomic, and a P is woken only if none is in use: another one
- * could not run anyway, unless the first is stuck outside Python, and that sysmon sees.
+ * Invariant: no goroutine waits while a P that may run it is idle. The wake-up protocol in sched.h, whose steps are
+ * numbered here and in wake.c, keeps it. With the GIL each step is atomic, and a P is woken only if none is in use: another
+ * one could not run anyway, unless the first is stuck outside Python, and that sysmon sees.
  *
  * One idle M, the keeper, sleeps only until the next timer; the others until they are woken. If any goroutine
  * waits for a descriptor, the first M to go idle, the poller, sleeps in the poller instead of on its note, which
@@ -40,8 +39,13 @@ static struct p *recheck(struct m *mp, bool spun)
 {
     if (spun)
         aadd(&sched.nmspinning, -1);
-    if (!work_anywhere() || !takes_new(mp))
+    afence(); /* step 2 */
+    if (!work_anywhere())
         return NULL;
+    if (!takes_new(mp)) { /* for others */
+        wakep();
+        return NULL;
+    }
     lock(&sched.lock);
     struct p *pp = NULL;
     if (mp->state == Midle && (pp = pidleget_locked()) != NULL)
@@ -171,6 +175,7 @@ struct p *idle(struct m *mp, struct p *pp)
     astore(&mp->p, (struct p *)NULL);
     note_clear(&mp->park);
     mput_locked(mp);
+    afence(); /* step 2 */
     bool bound = has_bound_work(mp);
     if (bound || (sched.globq.n && sched.npidle && takes_new(mp))) {
         unlist_locked(mp);

@@ -38,12 +38,15 @@ static struct g *globrunqget(struct p *pp, uint32_t most)
     return gp;
 }
 
-static void runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
+/* Queue it behind the others. -> whether any M may take it: then a barrier follows, and the caller looks for an idle P. */
+static bool runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
 {
     struct g *gp = unbound(next);
     if (next & RUNNEXT_BOUND) {
         gq_push(&mp->lockq, gp);
-    } else if (!runqput(&pp->runq, gp)) { /* full: half of it goes to the global queue */
+        return false;
+    }
+    if (!runqput(&pp->runq, gp)) { /* full: half of it goes to the global queue */
         struct g *batch[RUNQ_SIZE / 2];
         uint32_t n = runqtake(&pp->runq, batch, RUNQ_SIZE / 2);
         lock(&sched.lock);
@@ -53,14 +56,33 @@ static void runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
         apoke(&sched.nglob, sched.globq.n);
         unlock(&sched.lock);
     }
+    afence(); /* step 2 of the wake-up protocol (sched.h): runqput's store of the tail is only a release */
+    return true;
 }
 
-/* Make `next` the goroutine that pp runs next; whatever was to be next goes to the tail. */
-void runqput_next(struct m *mp, struct p *pp, uintptr_t next)
+/* Step 3 of the wake-up protocol (sched.h). With a GIL a P is woken only if none is in use. */
+static inline void wakep_if(bool free_work)
 {
-    uintptr_t kicked = axchg(&pp->runnext, next);
-    if (kicked)
-        runqput_tail(mp, pp, kicked);
+    if (GOPY_THREADED && free_work)
+        wakep();
+}
+
+/* pp's runnext goes to the tail. Who looked for work meanwhile has seen it in neither place, so it counts as newly queued. */
+static void runnext_to_tail(struct m *mp, struct p *pp, uintptr_t next)
+{
+    if (next)
+        wakep_if(runqput_tail(mp, pp, next));
+}
+
+/* Make `next` the goroutine that pp runs next; whatever was to be next goes to the tail. -> whether any M may take either:
+ * then the caller looks for an idle P. */
+bool runqput_next(struct m *mp, struct p *pp, uintptr_t next)
+{
+    uintptr_t kicked = axchg(&pp->runnext, next); /* for `next`, this exchange is the barrier */
+    bool free_work = !(next & RUNNEXT_BOUND);
+    if (kicked && runqput_tail(mp, pp, kicked))
+        free_work = true;
+    return free_work;
 }
 
 /* Others have pushed ready goroutines bound to this M, the newest first. */
@@ -118,8 +140,7 @@ static struct g *pick_bound(struct m *mp, struct p *pp, uint64_t tick)
     }
     if (tick % 61 == 0 && (gp = pick_yielded(mp)) != NULL)
         gq_push(&mp->lockq, gp);
-    if (next)
-        runqput_tail(mp, pp, next);
+    runnext_to_tail(mp, pp, next);
     return (gp = gq_pop(&mp->lockq)) != NULL ? gp : gq_pop(&mp->yieldq);
 }
 
@@ -161,17 +182,12 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && home == NULL) {
             casgstatus(gp, GS(Gwaiting), Grunnable);
-            runqput_tail(mp, pp, (uintptr_t)gp);
-            free_work = true;
+            free_work = runqput_tail(mp, pp, (uintptr_t)gp);
         } else {
             goready_when(gp, false);
         }
     }
-#if GOPY_THREADED
-    if (free_work)
-        wakep();
-#endif
-    (void)free_work;
+    wakep_if(free_work);
     sysmon_watch();
 }
 
@@ -311,13 +327,6 @@ static void resetspinning(struct m *mp)
 }
 #endif
 
-static void runnext_to_tail(struct m *mp, struct p *pp)
-{
-    uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
-    if (next)
-        runqput_tail(mp, pp, next);
-}
-
 /* mp's time slice is over. Whoever would inherit it waits for another, and for as long the others come first. Those that
  * have yielded by themselves do not wait for that: they have not run for long. */
 void slice_ends(struct m *mp, struct p *pp)
@@ -327,15 +336,15 @@ void slice_ends(struct m *mp, struct p *pp)
     if (next & RUNNEXT_BOUND) {
         gq_push(&mp->yieldq, unbound(next));
         mp->yields_until = nanotime() + SLICE;
-    } else if (next) {
-        runqput_tail(mp, pp, next);
+    } else {
+        runnext_to_tail(mp, pp, next);
     }
 }
 
 /* mp is about to give pp away, ring and all: what is bound to mp stays. */
 void unbind_p(struct m *mp, struct p *pp)
 {
-    runnext_to_tail(mp, pp);
+    runnext_to_tail(mp, pp, axchg(&pp->runnext, (uintptr_t)0));
     astore(&mp->p, (struct p *)NULL);
 }
 
@@ -463,15 +472,10 @@ void goready_when(struct g *gp, bool next)
         }
         return;
     }
-    if (next)
-        runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0));
-    else
-        runqput_tail(mp, pp, (uintptr_t)gp);
+    bool free_work = next ? runqput_next(mp, pp, (uintptr_t)gp | (home ? RUNNEXT_BOUND : 0))
+                          : runqput_tail(mp, pp, (uintptr_t)gp);
     givep(mp, pp);
-#if GOPY_THREADED
-    if (home == NULL)
-        wakep();
-#endif
+    wakep_if(free_work);
 }
 
 /* Let others run; gp, the running goroutine, goes behind them. */

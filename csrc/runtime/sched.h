@@ -29,7 +29,7 @@ void globrunqput(struct g *gp);
 #if !GOPY_THREADED
 void shed_unbound(struct m *mp);
 #endif
-void runqput_next(struct m *mp, struct p *pp, uintptr_t next);
+bool runqput_next(struct m *mp, struct p *pp, uintptr_t next);
 void unbind_p(struct m *mp, struct p *pp);                         /* mp is about to give pp away */
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
 bool netpoll_now(struct m *mp,
@@ -90,6 +90,44 @@ void runtimers(struct timers *ts, int64_t now);           /* timers_run, and wha
 static inline void own_thread_begins(void) { (void)real_add(&sched.nbegun, 1); }
 static inline void own_thread_ends(void) { (void)real_add(&sched.nended, 1); }
 
+/* ---- the wake-up protocol ----
+ *
+ * Whoever queues work                              Whoever gives up a P, to sleep (idle) or for another (handoffp)
+ *   1. stores it                                     1. stores that the P is idle, and that it does not spin any more
+ *   2. BARRIER                                       2. BARRIER
+ *   3. looks for an idle P, then whether an M        3. looks at all the queues; idle at timers and descriptors,
+ *      spins (wakep)                                    too, which handoffp leaves to sysmon
+ *   4. neither P nor need: done; else wakes an M     4. nothing: done; else takes the P back, or wakes an M
+ *
+ * One of both sees the other, because of two that store, pass a barrier (afence, or a sequentially consistent exchange)
+ * and load, the one whose barrier comes last sees what the other stored. A release store alone stays in the store buffer
+ * while the loads behind it go ahead, on every machine. The words, what each is paired with and why its order suffices:
+ *
+ *   p.runq.tail     stored with release, so a thief that sees it sees the slots. afence() in runqput_tail. Paired with
+ *                   npidle and nmspinning; read by recheck behind its afence().
+ *   p.runnext       exchanged, which is the barrier. But a runnext that goes to the ring is in neither place for a moment, so
+ *                   it is queued anew: runqput_next, runnext_to_tail.
+ *   sched.nglob     a hint, stored under sched.lock; whoever finds it not 0 looks again under the lock. afence() in
+ *                   wake_anyone. Paired with npidle and nmspinning.
+ *   sched.npidle    stored under sched.lock, afence() in idle, recheck and handoffp. Paired with all that is queued.
+ *   sched.nmspinning  read-modify-writes only. Who sees that somebody spins leaves the work to that M, which, when it stops,
+ *                   counts itself out first and looks afterwards: recheck if it has found nothing; if it has found something,
+ *                   stop_spinning wakes another in its stead. An M that wakep has counted for somebody not yet found is
+ *                   counted out under sched.lock, so before another P can be seen to be idle.
+ *   m.remote        exchanged, then m.state and m.loopfd are loaded (readyremote). Paired with those two, which are stored
+ *                   sequentially consistent before m.remote is loaded so (has_bound_work).
+ *   m.exited        stored sequentially consistent, then m.remote is taken (m_exit); the push to m.remote, then m.exited is
+ *                   loaded (readyremote): so one of both hands on what was pushed.
+ *   timers.first    stored with release under timers.lock, afence() in timer_watch. Paired with npidle; idle loads it behind
+ *                   its afence(), under sched.lock, which also guards `keeper`.
+ *   np.nwaiters     counted by read-modify-writes, which are the barrier, before poll_watch. Paired with npidle likewise;
+ *                   sched.lock guards `poller`.
+ *   m.park          cleared under sched.lock before the M is on a list, woken under it by who took the M off. The key of the
+ *                   note orders all that the waker wrote before.
+ *   sysmon_asleep   needs no barrier: should the watchdog be missed, it looks by itself a quarter of a second later.
+ *
+ * tests/model checks the steps, also what happens without each of the barriers. */
+
 /* m.c: the life of an M */
 struct m *m_new(void); /* without a thread, which is to be started; NULL: out of memory */
 void m_init(struct m *mp);
@@ -108,7 +146,7 @@ bool work_anywhere(void); /* is a goroutine ready that any M can run? */
 /* wake.c: waking others */
 struct p *pidleget(void); /* an idle P, or NULL */
 void startm(struct p *pp, bool spinning);
-void wakep(void);
+void wakep(void); /* step 3 of the wake-up protocol: behind a barrier */
 void wake_anyone(void);
 void timer_watch(void);
 void poll_watch(void);

@@ -41,6 +41,8 @@
 #define axchg(p, v) real_xchg(p, v)
 #define aadd(p, v) real_add(p, v)
 #define acas(p, old, new) real_cas(p, old, new)
+/* The store-load barrier: of two threads that each store, pass it and load what the other stores, one sees the other's. */
+#define afence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #else
 #define aload(p) (*(p))
 #define apeek(p) (*(p))
@@ -56,6 +58,7 @@
     })
 #define aadd(p, v) (*(p) += (v))
 #define acas(p, old, new) (*(p) == (old) ? (*(p) = (new), true) : false)
+#define afence() ((void)0)
 #endif
 
 static inline void cpu_relax(void)

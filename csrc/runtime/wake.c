@@ -49,17 +49,21 @@ void wakep(void)
 {
     if (aload_sc(&sched.npidle) == 0 || aload_sc(&sched.nmspinning) != 0 || !acas(&sched.nmspinning, 0, 1))
         return;
-    struct p *pp = pidleget();
+    lock(&sched.lock);
+    struct p *pp = pidleget_locked();
+    /* Under the lock: so whoever sees the P that is given up next sees, too, that nobody spins. */
+    if (pp == NULL)
+        aadd(&sched.nmspinning, -1);
+    unlock(&sched.lock);
     if (pp)
         startm(pp, true);
-    else
-        aadd(&sched.nmspinning, -1);
 }
 
 /* Work was queued globally by a thread that has no P. */
 void wake_anyone(void)
 {
 #if GOPY_THREADED
+    afence(); /* step 2: sched.nglob is stored under the lock, whose release the looks of step 3 may overtake */
     wakep();
 #else
     struct p *pp;
@@ -73,6 +77,7 @@ void wake_anyone(void)
 void timer_watch(void)
 {
     struct p *pp = NULL;
+    afence(); /* step 2, after timers.first */
     if (aload_sc(&sched.npidle)) {
         lock(&sched.lock);
         if (!kept_locked(first_timer()) && (GOPY_THREADED || sched.npidle == sched.gomaxprocs))
@@ -84,7 +89,8 @@ void timer_watch(void)
     sysmon_watch();
 }
 
-/* Somebody waits for a descriptor, and whoever began that may not schedule for long: see that an M polls. */
+/* Somebody waits for a descriptor, and whoever began that may not schedule for long: see that an M polls.
+ * np.nwaiters was counted by an exchange, which is step 2. */
 void poll_watch(void)
 {
     struct p *pp = NULL;
@@ -113,6 +119,11 @@ void handoffp(struct p *pp)
     unlock(&sched.lock);
     if (work)
         startm(pp, false);
+#if GOPY_THREADED
+    afence(); /* steps 2 and 3 of whoever gives up a P: pp's M would have looked at the other queues, too */
+    if (!work && work_anywhere())
+        wakep();
+#endif
 }
 
 /* Give pp, ring and all, to the M that has waited longest for one. */
