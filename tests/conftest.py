@@ -394,6 +394,18 @@ def run_program(start_program: Callable[..., Program]) -> Callable[..., Finished
     return run_program
 
 
+@pytest.fixture(scope="session")
+def check_elapsed(run_program: Callable[..., Finished]) -> Callable[[Finished, float], None]:
+    """check_elapsed(finished, seconds): the program took at most so many seconds. On a machine too busy for that it
+    may take, besides, as long as three programs that do nothing but import gopy."""
+
+    def check_elapsed(finished: Finished, seconds: float) -> None:
+        if finished.elapsed >= seconds:
+            assert finished.elapsed < seconds + 3 * run_program("import gopy\n").elapsed
+
+    return check_elapsed
+
+
 METRONOME = """
 import time
 while True:

@@ -23,7 +23,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLES = REPOSITORY / "examples"
-TIMEOUT = 20  # nothing here takes nearly as long: whatever does, hangs
+TIMEOUT = 50  # nothing here takes nearly as long: whatever does, hangs
 HUGE = 1 << 40  # bytes in a sparse file that no test lives to see digested
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))

@@ -20,7 +20,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLES = REPOSITORY / "examples"
-TIMEOUT = 20
+TIMEOUT = 50
 
 needs_h11 = pytest.mark.skipif(find_spec("h11") is None, reason="needs h11, of the extra `examples`")
 needs_signal = pytest.mark.skipif(find_spec("gopy.signal") is None, reason="needs gopy.signal")

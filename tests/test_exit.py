@@ -86,7 +86,7 @@ def test_exit_with_ten_thousand_parked_goroutines_takes_under_100_ms(gomaxprocs,
 
 def test_exit_while_a_goroutine_is_in_a_c_call_on_another_thread(run_programs):
     source = PARKED + "park(100)\nelsewhere(pytime.sleep, 1000)\nsys.exit(5)\n"
-    for result in run_programs((source, {"env": {"GOMAXPROCS": n}, "timeout": 10}) for n in "124"):
+    for result in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "124"):
         assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
 
 
@@ -113,8 +113,7 @@ def test_exit_while_a_goroutine_is_in_a_c_call_on_the_main_thread(run_programs):
         "Chan().recv()\n"
     )
     exits, panics = run_programs(
-        (source.replace("HOW", repr(how)), {"env": {"GOMAXPROCS": "1"}, "timeout": 10})
-        for how in ("exits", "panics")
+        (source.replace("HOW", repr(how)), {"env": {"GOMAXPROCS": "1"}}) for how in ("exits", "panics")
     )
     assert (exits.returncode, exits.stdout) == (5, "")
     assert panics.returncode == 1
@@ -216,7 +215,6 @@ def test_what_a_finalizer_may_do_at_the_end(run_program):
         + "last.append(last)\n"
         + "park(10)\n"
         + "sys.exit(5)\n",
-        timeout=10,
     )
     assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
 

@@ -164,7 +164,7 @@ def test_interrupt_that_nobody_catches(start_program):
         child.wait_for(lambda: "parked" in child.stdout)
         child.process.send_signal(signal.SIGINT)
     for child in children:
-        result = child.finish(timeout=10)
+        result = child.finish()
         assert result.returncode == -signal.SIGINT
         assert result.stderr.startswith("Traceback (most recent call last):\n")
         assert "in <module>" in result.stderr
