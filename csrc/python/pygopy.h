@@ -174,7 +174,7 @@ void signals_before_fork(void);
 void signals_fork_child(void);
 
 /* pyframes.c: the frames of a suspended greenlet, for a collector that does not find them by itself. */
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x03100000
 #define GOPY_VISIT_FRAMES 1
 struct frames {
     struct frames *next, *prev;

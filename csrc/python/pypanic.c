@@ -4,11 +4,11 @@
  * it is poked: a pending call raises in its next bytecode, a signal ends a system call; otherwise it raises at
  * its next wait. While a panic takes it down nothing more is raised in it: it is not poked again before it has
  * waited again. */
+#include "pygopy.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
-
-#include "pygopy.h"
 
 static pthread_t main_pthread;
 static PyObject *main_exc;
