@@ -41,6 +41,8 @@ ffi.set_source(
         # predicted: a mutex pair took 43 or 71 ns. On cache lines, a change elsewhere does not move that.
         "-falign-functions=64",
         "-U_CFFI_NO_LIMITED_API",  # on free-threaded builds cffi defines it twice, which warns
+        # On free-threaded 3.15 cffi asks for the stable ABI whatever py_limited_api says. Types are opaque there.
+        "-UPy_TARGET_ABI3T",
     ],
     extra_link_args=["-flto=auto", "-O3"],
     py_limited_api=False,  # our types are more than the limited API allows

@@ -6,7 +6,7 @@ import warnings
 
 import greenlet  # type: ignore[import-untyped,unused-ignore]
 
-CHECKED = ((3, 13), (3, 14))
+CHECKED = ((3, 13), (3, 14), (3, 15))
 
 
 def start() -> None:

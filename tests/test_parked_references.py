@@ -1,7 +1,7 @@
 """What only a parked goroutine refers to stays alive: through collections, at every kind of blocking point.
 
-On free-threaded 3.14 frames refer to functions, code and types without counting, and it is for csrc/python/pyframes.c
-to show the collector those of parked goroutines. Elsewhere the same programs show that nothing of the kind is needed.
+On free-threaded 3.14 and 3.15 frames refer to functions, code and types without counting, and it is for
+csrc/python/pyframes.c to show the collector those of parked goroutines. Elsewhere the same programs show that nothing of the kind is needed.
 A failure is a wrong answer or a crash, so each program runs in a process of its own.
 """
 
@@ -14,7 +14,10 @@ import pytest
 
 from gopy import Chan, go, runtime
 
-NEEDS_REMEDY = bool(sysconfig.get_config_var("Py_GIL_DISABLED")) and sys.version_info[:2] == (3, 14)
+NEEDS_REMEDY = bool(sysconfig.get_config_var("Py_GIL_DISABLED")) and sys.version_info[:2] in (
+    (3, 14),
+    (3, 15),
+)
 
 # Every goroutine takes a function, a type or a method from its module's globals into a local, parks, and uses it when
 # the name has long been rebound and other objects have taken the memory.
@@ -199,6 +202,48 @@ def test_what_only_a_parked_goroutine_refers_to_stays_alive(run_program, procs, 
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "0 []\n")
 
 
+@pytest.mark.parametrize("procs", [1, 2, 8])
+def test_what_a_goroutine_takes_after_a_freeze_stays_alive(run_program, procs):
+    """gc.freeze() makes the collector pass over the greenlets that exist, and these go on and take other objects."""
+    done = run_program(
+        """
+        import gc, weakref
+        from gopy import Chan, go, time
+
+        n, gate, go_on, answers = 50, Chan(), Chan(), Chan(50)
+        space = {"gate": gate, "go_on": go_on, "answers": answers}
+        for i in range(n):
+            exec(f"def body{i}():\\n go_on.recv()\\n local = f{i}\\n gate.recv()\\n answers.send(local() == {i})", space)
+
+        def park():
+            while not all(g.state == "chan receive" for g in goroutines):
+                time.sleep(0.001)
+
+        goroutines = [go(space[f"body{i}"]) for i in range(n)]
+        park()
+        gc.freeze()
+        refs = []
+        for i in range(n):
+            exec(f"def f{i}(): return {i}", space)
+            refs.append(weakref.ref(space[f"f{i}"]))
+        for _ in range(n):
+            go_on.send(None)
+        park()
+        for i in range(n):
+            del space[f"f{i}"]
+        for _ in range(3):
+            gc.collect()
+            for i in range(n):
+                exec(f"def f{i}(): return 'wrong'", {})
+        alive = sum(ref() is not None for ref in refs)
+        gate.close()
+        print(alive, sum(answers.recv() for _ in range(n)))
+        """,
+        env={"GOMAXPROCS": str(procs)},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "50 50\n")
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("procs", [1, 2, 8])
@@ -312,7 +357,8 @@ def test_a_forked_child_collects_in_peace(run_program):
             go(gate.recv)
         go(forks)
         print(result.recv())
-        """
+        """,
+        flags=["-W", "ignore::DeprecationWarning"],  # of a fork in a process with threads
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "0\n")
 
@@ -345,7 +391,7 @@ def test_garbage_of_goroutines_that_have_ended_is_collected(until):
 
 
 @pytest.mark.skipif(
-    not NEEDS_REMEDY, reason="NOT TESTED HERE: the remedy of free-threaded 3.14, which this is not"
+    not NEEDS_REMEDY, reason="NOT TESTED HERE: the remedy of free-threaded 3.14 and 3.15, which this is not"
 )
 def test_the_remedy_is_compiled_in():
     assert "gopy_thaw" in [getattr(each, "__name__", "") for each in gc.callbacks]

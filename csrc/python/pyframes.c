@@ -1,10 +1,11 @@
-/* pyframes.c: shows the collector of free-threaded CPython 3.14 what suspended goroutines refer to.
+/* pyframes.c: shows the collector of free-threaded CPython 3.14 and 3.15 what suspended goroutines refer to.
  *
  * Why. There the frames of Python functions hold references to functions, code and modules that are not counted
  * ("deferred"): the collector finds them by walking the frames of every thread. A suspended greenlet's frames are
- * in no thread, and greenlet shows them to the collector from 3.15 on only. So an object that nothing but a
- * parked goroutine's local refers to would be collected under it, and the goroutine would then call whatever
- * lies there. 3.13 makes such objects immortal, which is why it needs nothing.
+ * in no thread. So an object that nothing but a parked goroutine's local refers to would be collected under it,
+ * and the goroutine would then call whatever lies there. 3.13 makes such objects immortal, which is why it needs
+ * nothing. On 3.15 a greenlet shows its own frames, but the collector passes over every greenlet that existed when
+ * gc.freeze() was called, whatever its goroutine refers to by now.
  *
  * How. One object of ours, which the collector sees and never collects, stands for all suspended frames: its
  * tp_traverse visits their uncounted references. The counted ones need no visit: references that the collector
@@ -12,7 +13,7 @@
  * uncounted ones must be left out; our object then has its own "unreachable" bit set, which is cleared before
  * the collector traverses it to mark what it reaches.
  *
- * What it relies on, all of it peculiar to this version:
+ * What it relies on, all of it peculiar to these versions:
  *  - the world is stopped during every traversal, so nobody switches or changes the list (it is changed by
  *    attached threads only, which do not detach in between);
  *  - greenlet links the complete frames of a suspended greenlet past those on its C stack, which is swapped out;
@@ -25,8 +26,9 @@
 
 #if GOPY_VISIT_FRAMES
 
-#if PY_VERSION_HEX < 0x030E00F0 || PY_VERSION_HEX >= 0x030F0000
-#error "pyframes.c knows the frames of CPython 3.14 only: see its top before it is told of another version"
+#if PY_VERSION_HEX < 0x030E00F0 || PY_VERSION_HEX >= 0x03100000
+#error                                                                                                       \
+    "pyframes.c knows the frames of CPython 3.14 and 3.15 only: see its top before it is told of another version"
 #endif
 #ifdef Py_STACKREF_DEBUG
 #error "pyframes.c does not know the references of an interpreter built with Py_STACKREF_DEBUG"
@@ -43,6 +45,10 @@
 #include "internal/pycore_runtime.h"
 #include "internal/pycore_stackref.h"
 #pragma GCC diagnostic pop
+
+#if PY_VERSION_HEX < 0x030F0000
+#define PyStackRef_RefcountOnObject(ref) (!PyStackRef_IsDeferred(ref))
+#endif
 
 static struct lock frames_lock;
 static struct frames *first;
@@ -88,7 +94,7 @@ void frames_fork_child(struct frames *running)
 
 static int visit_uncounted(_PyStackRef ref, visitproc visit, void *arg)
 {
-    if (PyStackRef_IsNullOrInt(ref) || !PyStackRef_IsDeferred(ref))
+    if (PyStackRef_IsNullOrInt(ref) || PyStackRef_RefcountOnObject(ref))
         return 0;
     return visit(PyStackRef_AsPyObjectBorrow(ref), arg);
 }

@@ -190,23 +190,29 @@ bool host_newsysmon(void)
     return err == 0;
 }
 
-/* Of the one sysmon thread. It attaches as a new thread each time. */
-static PyGILState_STATE sysmon_state;
+/* Of the one sysmon thread. It attaches as a new thread each time. PyGILState_Ensure() would not do: without memory
+ * it ends the process, and from 3.15 on the thread waits in it for ever, which the program's end would wait for. */
+static PyThreadState *sysmon_state;
 static uint32_t sysmon_inside; /* it is attached, or about to be unless the program exits */
 
 void host_sysmon_enter(void)
 {
     (void)real_xchg(&sysmon_inside, 1);
-    if (!may_start()) {
-        real_store(&sysmon_inside, 0);
-        host_hang();
+    for (;; usleep(1000)) {
+        if (!may_start()) {
+            real_store(&sysmon_inside, 0);
+            host_hang();
+        }
+        if ((sysmon_state = PyThreadState_New(PyInterpreterState_Main())) != NULL)
+            break;
     }
-    sysmon_state = PyGILState_Ensure();
+    PyEval_RestoreThread(sysmon_state);
 }
 
 void host_sysmon_leave(void)
 {
-    PyGILState_Release(sysmon_state);
+    PyThreadState_Clear(sysmon_state);
+    PyThreadState_DeleteCurrent();
     real_store(&sysmon_inside, 0);
 }
 

@@ -72,7 +72,7 @@ static inline int dict_get(PyObject *dict, PyObject *key, PyObject **value)
 #define TRACES_OTHERS (PY_VERSION_HEX < 0x030C0000)
 
 /* Is this the collector that does not find what the frames of a suspended greenlet refer to? See pyframes.c. */
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x03100000
 #define GOPY_VISIT_FRAMES 1
 #else
 #define GOPY_VISIT_FRAMES 0
