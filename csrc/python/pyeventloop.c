@@ -147,12 +147,12 @@ static PyObject *core_loop_set(PyObject *self, PyObject *arg)
 }
 
 /* Whether the thread may sleep in a system call: False if a goroutine runs here and others, or timers or descriptors that
- * somebody waits for, would have to do without the thread or its P. */
+ * somebody waits for, would have to do without the thread or its P. Once the program ends none of them runs. */
 static PyObject *core_may_block(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct m *mp = getm();
-    bool may = mp == NULL || mp->curg == NULL ||
+    bool may = mp == NULL || mp->curg == NULL || real_load(&sched.exiting) ||
                (num_goroutine() <= 1 && first_timer() == NEVER && !netpollwaiters());
     return PyBool_FromLong(may);
 }

@@ -41,9 +41,9 @@ void loop_set(struct m *mp, int fd)
         loop_resumed(mp);
 }
 
-/* The loop, which has been woken, lets the goroutines of its thread run once. */
+/* The loop, which has been woken, lets the goroutines of its thread run once, unless the program ends. */
 void loop_turn(struct m *mp)
 {
-    if (has_bound_work(mp))
+    if (has_bound_work(mp) && !real_load(&sched.exiting))
         gosched(mp, mp->curg);
 }
