@@ -137,6 +137,7 @@ void raise_exception(PyObject *exc); /* steals exc */
 void wait_for_memory(struct m *mp);
 void nap(int i); /* detached: for who waits in a loop for another thread, before the i-th look */
 void pyhost_before_fork(void);
+void pyhost_fork_parent(void);
 void pyhost_before_exit(void);
 void stop_for_good(void) __attribute__((noreturn)); /* this thread, attached: the program is ending */
 void pyhost_fork_child(void);

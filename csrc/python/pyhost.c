@@ -453,12 +453,24 @@ static void wait_for_new_threads(void)
         nap(i);
 }
 
-/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
+/* Invariant: from here until the child has been reset, or in the parent until pyhost_fork_parent(), the goroutine that forks
+ * is not made to yield. In the child the others of its thread are still there until then, and nothing ends their turn.
+ *
+ * A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's
  * lock for that locked in the child. So let those that have been started attach first. */
 void pyhost_before_fork(void)
 {
+    preempt_forbid(1);
     signals_before_fork();
     wait_for_new_threads();
+}
+
+/* In the parent, also if there is no child. A hook that runs after ours may be what has made this thread an M's. */
+void pyhost_fork_parent(void)
+{
+    struct m *mp = getm();
+    if (mp && mp->locks)
+        preempt_forbid(-1);
 }
 
 void pyhost_before_exit(void)

@@ -226,6 +226,13 @@ static PyObject *core_before_fork(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
+static PyObject *core_fork_parent(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    pyhost_fork_parent();
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
@@ -292,6 +299,7 @@ PyMethodDef runtime_functions[] = {
     {"shutdown", core_shutdown, METH_NOARGS, NULL},
     {"park_forever", core_park_forever, METH_NOARGS, NULL},
     {"before_fork", core_before_fork, METH_NOARGS, NULL},
+    {"fork_parent", core_fork_parent, METH_NOARGS, NULL},
     {"fork_child", core_fork_child, METH_NOARGS, NULL},
     {"start", core_start, METH_VARARGS, NULL},
     {0},
