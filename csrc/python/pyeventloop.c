@@ -98,6 +98,17 @@ static void asyncio_enter(struct eventloop *had)
     Py_DECREF(had->loop);
 }
 
+/* asyncio's running loop, a new reference; NULL: raised. */
+PyObject *running_loop(void)
+{
+    PyObject *loop = asyncio_known() ? PyObject_CallNoArgs(get_loop) : new_ref(Py_None);
+    if (loop == Py_None) {
+        Py_CLEAR(loop);
+        PyErr_SetString(PyExc_RuntimeError, "no running event loop");
+    }
+    return loop;
+}
+
 /* The running goroutine, which has hooks, is about to be switched from: take what is its own out of the thread state. */
 void eventloop_leave(PyThreadState *ts, struct eventloop *had)
 {
