@@ -135,6 +135,7 @@ int host_init(unsigned long main_ident);
 PyObject *fetch_exception(void);     /* the exception that is set, which is set no more */
 void raise_exception(PyObject *exc); /* steals exc */
 void wait_for_memory(struct m *mp);
+PyThreadState *own_state(void);
 void nap(int i); /* detached: for who waits in a loop for another thread, before the i-th look */
 void pyhost_before_fork(void);
 void pyhost_fork_parent(void);
