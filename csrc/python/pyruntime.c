@@ -6,6 +6,7 @@
 static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
+    preempt_point();
     if (nargs > 1) {
         PyErr_Format(PyExc_TypeError, "GOMAXPROCS() takes at most 1 positional argument but %zd were given",
                      nargs);
@@ -41,6 +42,7 @@ static PyObject *core_num_goroutine(PyObject *self, PyObject *noargs)
 /* The G of the goroutine that calls; RuntimeError on a thread that gopy does not run. */
 static struct g *current(void)
 {
+    preempt_point();
     struct g *gp = calling_g();
     if (gp == NULL || gp->kind == GFOREIGN) {
         PyErr_SetString(PyExc_RuntimeError, "not on a goroutine: this thread is not run by gopy");
