@@ -448,6 +448,53 @@ def test_preempt_leaves_a_tracer_alone(run_program):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.skipif(not EVERY_THREAD, reason="with a GIL, from 3.12 on, only the main thread is reached")
+def test_preempt_is_not_seen_by_gettrace(run_program):
+    """Two that compute on threads of their own, made to yield again and again."""
+    done = run_program(
+        """
+        import sys
+        from time import monotonic
+        from gopy import runtime
+
+        def tracer(*args):
+            pass
+
+        def body(own):
+            sys.settrace(own)
+            end = monotonic() + 0.5
+            while monotonic() < end:
+                assert sys.gettrace() is own, sys.gettrace()
+
+        runtime.preempt(0.01)
+        for g in [runtime.go_locked(body, own) for own in (tracer, tracer, None)]:
+            g.join()
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="without a GIL no signal is needed"
+)
+def test_preempt_without_a_signal_to_be_had(run_program):
+    done = run_program(
+        """
+        import signal
+        from gopy import runtime
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if number > signal.SIGTERM and signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, signal.SIG_IGN)
+        try:
+            runtime.preempt(0.01)
+        except RuntimeError as exc:
+            print(exc)
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "preempt() needs a signal that nobody handles, and there is none\n"
+
+
 def test_preempt_can_be_turned_off():
     runtime.preempt(0.05)
     runtime.preempt(None)
