@@ -43,7 +43,7 @@ def _queue_of(loop: "asyncio.AbstractEventLoop") -> _core.LoopQueue:
 
 
 class _CloseBoth:
-    """A loop's close(), which closes its queue, too. Only that tells at once, on the thread that closes it."""
+    """A loop's close(), which closes its queue, too: only that tells at once, and on its thread."""
 
     def __init__(self, loop: "asyncio.AbstractEventLoop", queue: _core.LoopQueue) -> None:
         self.loop = loop
