@@ -41,9 +41,9 @@ def preempt(seconds: float | None) -> None:
     gopy's.
 
     Every call into gopy, parking or not, yields once its goroutine has run for 10 ms while others wait;
-    that is always so, but for ==, bool(), hash(), repr() and reading an id. This is for goroutines that make no such call: they yield between two bytecodes.
-    It looks every 5 ms. None, the default, turns it off. GOPY_PREEMPT=0.01 in the environment turns it
-    on from the start.
+    that is always so, but for ==, bool(), hash(), repr() and reading an id. This is for goroutines that make
+    no such call: they yield between two bytecodes. It looks every 5 ms. None, the default, turns it off.
+    GOPY_PREEMPT=0.01 in the environment turns it on from the start.
 
     The switch may come anywhere, also while the goroutine holds a threading.Lock or RLock, which belong
     to its thread: another goroutine of that thread that takes the Lock then blocks the thread for ever,
