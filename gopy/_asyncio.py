@@ -42,22 +42,29 @@ def _queue_of(loop: "asyncio.AbstractEventLoop") -> _core.LoopQueue:
     return queue
 
 
-def _close_with(loop: "asyncio.AbstractEventLoop", queue: _core.LoopQueue) -> None:
-    """Have loop.close() close the queue, too. Only that tells at once, and on the thread that closes it."""
-    close_loop = loop.close
+class _CloseBoth:
+    """A loop's close(), which closes its queue, too: only that tells at once, and on its thread."""
 
-    def close() -> None:
+    def __init__(self, loop: "asyncio.AbstractEventLoop", queue: _core.LoopQueue) -> None:
+        self.loop = loop
+        self.close_loop = loop.close
+        self.queue = queue
+
+    def __call__(self) -> None:
         try:
-            close_loop()
+            self.close_loop()
         finally:  # it refuses while the loop runs
-            if loop.is_closed():
-                if vars(loop).get("close") is close:
-                    del loop.close
-                _queues.pop(loop, None)  # what must not go on refers to the loop for good
-                queue.close()
+            if self.loop.is_closed():
+                if vars(self.loop).get("close") is self:
+                    del self.loop.close
+                _queues.pop(self.loop, None)  # what must not go on refers to the loop for good
+                self.queue.close()
 
+
+def _close_with(loop: "asyncio.AbstractEventLoop", queue: _core.LoopQueue) -> None:
+    """Have loop.close() close the queue, too."""
     try:
-        loop.close = close  # type: ignore[method-assign]
+        loop.close = _CloseBoth(loop, queue)  # type: ignore[method-assign]
     except AttributeError:  # a loop without a __dict__: what waits there when it is closed waits on
         pass
 

@@ -4,6 +4,8 @@ import math
 import os
 import re
 
+from gopy._core import preempt_point
+
 
 def _read(path: str) -> str | None:
     try:
@@ -64,6 +66,7 @@ def cgroup_quota(proc: str = "/proc/self") -> float | None:
 def num_cpu() -> int:
     """The CPUs that this process may use: its affinity mask, and its cgroup's CPU quota (v1 or v2) rounded
     up; at least 1."""
+    preempt_point()
     try:
         n = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):

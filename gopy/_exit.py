@@ -41,7 +41,10 @@ def _joins_begin() -> None:
 def _shutdown_aside() -> None:
     """What threading does at the end of the main module, on another thread, while the main goroutine is
     parked: so those that started on its thread go on, for which the threads may wait. A panic, a goroutine's
-    sys.exit() or a deadlock ends the program here as it does while the main module runs."""
+    sys.exit() or a deadlock ends the program here as it does while the main module runs; whatever else is
+    raised meanwhile, by a signal handler or a tracer, the interpreter tells and ignores."""
+    from gopy._panic import Deadlock, GoroutinePanic
+
     failed: list[BaseException] = []
 
     def body() -> None:
@@ -59,9 +62,7 @@ def _shutdown_aside() -> None:
     threading._threading_atexits.insert(0, _joins_begin)  # type: ignore[attr-defined]
     try:
         _core.blocking(body)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:
+    except (SystemExit, Deadlock, GoroutinePanic) as exc:
         status = _status(exc)
         try:
             atexit._run_exitfuncs()
@@ -73,8 +74,8 @@ def _shutdown_aside() -> None:
 
 def _shutdown() -> None:
     """threading._shutdown(), which the interpreter calls when the main module has ended."""
-    goroutine = _core.running_here()
-    if goroutine is not None and goroutine.id == 1 and others_left():
+    on_main = threading.current_thread() is threading.main_thread()
+    if others_left() and on_main and _core.current().id == 1:  # also if main has not used gopy before
         _shutdown_aside()
     _shutdown_of_threading()
 
@@ -85,7 +86,6 @@ def at_exit() -> None:
             _core.park_forever()
         except BaseException as exc:
             leave(_status(exc))
-    _core.shutdown()
 
 
 def on_forked_exit(exc: BaseException | None) -> NoReturn:
@@ -127,5 +127,6 @@ def leave(status: int) -> NoReturn:
 
 
 def start() -> None:
+    atexit.register(_core.shutdown)  # runs after at_exit, even if that fails: a tracer may raise there
     atexit.register(at_exit)
     threading._shutdown = _shutdown  # type: ignore[attr-defined]

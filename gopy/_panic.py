@@ -160,5 +160,7 @@ def _start(gomaxprocs: int) -> None:
     hooks = (_on_panic, _on_idle, _on_adopt, _exit.on_forked_exit)
     asyncio_hooks = (_asyncio.loop_queue, _asyncio.once_ado, _asyncio.close_asyncgen)
     _core.start(gomaxprocs, main, *hooks, *asyncio_hooks, Panic, ClosedChannelError, _Goexit)
-    os.register_at_fork(before=_core.before_fork, after_in_child=_core.fork_child)
+    os.register_at_fork(
+        before=_core.before_fork, after_in_parent=_core.fork_parent, after_in_child=_core.fork_child
+    )
     _exit.start()

@@ -19,15 +19,20 @@ _NEEDS_SIGNAL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 def _take_signal() -> int:
     """Make a signal ours that nobody handles: of the highest number, as Python calls handlers in their
-    order, and ours may come back late. ValueError off the main thread.
+    order, and ours may come back late. ValueError off the main thread. RuntimeError: there is none.
     """
     global _signum
     if not _signum:
         for number in sorted(signal.valid_signals(), reverse=True):
             if number > signal.SIGTERM and signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, _core.preempt_signal)
+                try:
+                    signal.signal(number, _core.preempt_signal)
+                except OSError:  # SIGSTOP, which nobody can handle
+                    continue
                 _signum = number
                 break
+        else:
+            raise RuntimeError("preempt() needs a signal that nobody handles, and there is none")
     return _signum
 
 
@@ -36,9 +41,9 @@ def preempt(seconds: float | None) -> None:
     gopy's.
 
     Every call into gopy, parking or not, yields once its goroutine has run for 10 ms while others wait;
-    that is always so. This is for goroutines that make no such call: they yield between two bytecodes.
-    It looks every 5 ms. None, the default, turns it off. GOPY_PREEMPT=0.01 in the environment turns it
-    on from the start.
+    that is always so, but for ==, bool(), hash(), repr() and reading an id. This is for goroutines that make
+    no such call: they yield between two bytecodes. It looks every 5 ms. None, the default, turns it off.
+    GOPY_PREEMPT=0.01 in the environment turns it on from the start.
 
     The switch may come anywhere, also while the goroutine holds a threading.Lock or RLock, which belong
     to its thread: another goroutine of that thread that takes the Lock then blocks the thread for ever,
@@ -49,16 +54,14 @@ def preempt(seconds: float | None) -> None:
     from 3.12 on those on the main thread. A goroutine inside a C function is reached when that returns.
 
     Call it on the main thread. ValueError: seconds is not positive, or elsewhere on a build with a GIL.
-    TypeError: it is no number.
+    TypeError: it is no number. RuntimeError: on a build with a GIL, if every signal has a handler already.
     """
     global _wanted
     on_main = threading.current_thread() is threading.main_thread()
     if seconds is not None and _NEEDS_SIGNAL and not on_main and not _signum:
         raise ValueError("preempt() must be called on the main thread")
-    _core.preempt_after(seconds, 0)
+    _core.preempt_after(seconds, _take_signal() if seconds is not None and _NEEDS_SIGNAL and on_main else 0)
     _wanted = seconds
-    if seconds is not None and _NEEDS_SIGNAL and on_main:
-        _core.preempt_after(seconds, _take_signal())
 
 
 def at_start() -> None:

@@ -88,10 +88,12 @@ class Context:
 
     def done(self) -> RecvChan[None]:
         """The channel that is closed when the context is cancelled or times out; nil if it never is."""
+        preempt_point()
         return _NIL
 
     def err(self) -> Exception | None:
         """None until then, and then a new Canceled each time, or a new DeadlineExceeded."""
+        preempt_point()
         return None
 
     def raise_if_done(self) -> None:
@@ -109,10 +111,12 @@ class Context:
 
     def deadline(self) -> float | None:
         """When it ends by itself, on the clock of time.monotonic(); None: never."""
+        preempt_point()
         return None
 
     def value(self, key: object, default: Any = None) -> Any:
         """The value that with_value() has given to this key, nearest first; else the default."""
+        preempt_point()
         return default
 
 
@@ -151,6 +155,7 @@ class _Derived(Context):
         return _up(self, _has_deadline).deadline()
 
     def value(self, key: object, default: Any = None) -> Any:
+        preempt_point()
         ctx: Context = self
         while isinstance(ctx, _Derived):
             if key is _NEAREST:
@@ -209,12 +214,15 @@ class _WithoutCancel(_Derived):
         self._parent = parent
 
     def done(self) -> RecvChan[None]:
+        preempt_point()
         return _NIL
 
     def err(self) -> Exception | None:
+        preempt_point()
         return None
 
     def deadline(self) -> float | None:
+        preempt_point()
         return None
 
     def _suffix(self) -> str:
@@ -229,6 +237,7 @@ class _CancelCtx(_Derived):
     _state: dict[str, Any]
 
     def done(self) -> RecvChan[None]:
+        preempt_point()
         state = self._state
         done: tuple[RecvChan[None], Chan[None]] | None = state.get("done")
         if done is None:
@@ -253,10 +262,10 @@ class _CancelCtx(_Derived):
             state["closed"] = True
 
     def err(self) -> Exception | None:
+        preempt_point()  # whoever polls this must not keep from running what is to end it
         state = self._state
         outcome: _Outcome | None = state.get("err")
         if outcome is None:
-            preempt_point()  # whoever polls this must not keep from running what is to end it
             return None
         self._close()  # whoever has set it may not have come to that, and done() must agree with err()
         error = outcome[0]
@@ -268,6 +277,7 @@ class _CancelCtx(_Derived):
 
     def _cancel(self) -> None:
         """End the context, and all below it, as Canceled. Idempotent; from any goroutine or thread."""
+        preempt_point()
         state = self._state
         state.setdefault("err", _CANCELED)
         if len(state) > 1:
@@ -275,6 +285,7 @@ class _CancelCtx(_Derived):
 
     def _cancel_cause(self, cause: BaseException | None, /) -> None:
         """Like any cancel function, and cause(ctx) is `cause`, if this is the first."""
+        preempt_point()
         _end(self, (Canceled, _check_cause(cause)))
 
     def _suffix(self) -> str:
@@ -289,6 +300,7 @@ class _TimerCtx(_CancelCtx):
     _why: BaseException | None
 
     def deadline(self) -> float | None:
+        preempt_point()
         return self._deadline
 
     def __del__(self) -> None:

@@ -99,6 +99,7 @@ def _dump(wanted: list[Goroutine], here: FrameType) -> str:
 
 def _goroutine_stack(goroutine: Goroutine) -> str:
     """Goroutine.stack()."""
+    _core.preempt_point()
     return _dump([goroutine], sys._getframe(1))
 
 
@@ -108,6 +109,7 @@ def stack(all: bool = False) -> str:
 
     Where no goroutine runs (on a plain thread), all=False gives the thread's own stack, without a header.
     """
+    _core.preempt_point()
     here = sys._getframe(1)
     check_bool("all", all)
     me = _core.running_here()

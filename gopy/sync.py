@@ -7,7 +7,7 @@ from functools import update_wrapper
 from typing import Generic, Protocol, TypeVar
 
 from gopy._arguments import check_callable
-from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup
+from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup, preempt_point
 from gopy._failure import Failure, without_frames
 
 __all__ = [
@@ -96,6 +96,7 @@ class Pool(Generic[T]):
 
     def get(self) -> T | None:
         """Take a value out: any that was put back, or else new(), or None."""
+        preempt_point()
         try:
             return self._values.pop()
         except IndexError:
@@ -103,5 +104,6 @@ class Pool(Generic[T]):
 
     def put(self, x: T) -> None:
         """Put a value back. None is ignored."""
+        preempt_point()
         if x is not None:
             self._values.append(x)

@@ -482,3 +482,40 @@ def test_anyio_on_asyncio():
         return got
 
     assert anyio.run(main) == [0, 1, 2]
+
+
+def test_no_descriptor_to_wait_with(run_program):
+    """The task that has to wait gets the error, and may go on. One that need not wait needs none."""
+    done = run_program(
+        """
+        import asyncio, os, resource
+        from gopy import Chan, aselect, go, recv, sync
+
+        async def main():
+            full, empty, cond = Chan(1), Chan(), sync.Cond(sync.Mutex())
+            full.send(1)
+            await cond.L.alock()
+            taken = []
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+            try:
+                while True:
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                pass
+            for wait in (empty.arecv, lambda: full.asend(2), lambda: aselect(recv(empty)), cond.await_, cond.L.alock):
+                try:
+                    await wait()
+                except OSError as exc:
+                    print(exc.strerror)
+            assert await full.arecv() == 1
+            cond.L.unlock()
+            for fd in taken:
+                os.close(fd)
+            go(empty.send, "value")
+            print(await empty.arecv())
+
+        asyncio.run(main())
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["Too many open files"] * 5 + ["value"]

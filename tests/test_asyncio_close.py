@@ -436,3 +436,40 @@ def test_a_closed_loop_leaves_no_descriptor(new_event_loop):
         live()
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("how", ["received", "cancelled", "waiting"])
+def test_closing_a_loop_closes_its_descriptor(how, new_event_loop):
+    """Whatever still refers to the loop, and without the collector."""
+    ch = Chan()
+    tasks, loops = [], []
+
+    async def body():
+        task = asyncio.ensure_future(receive())
+        tasks.append(task)
+        await asyncio.sleep(0)
+        if how == "received":
+            go(ch.send, 1)
+            await task
+        elif how == "cancelled":
+            task.cancel()
+            await asyncio.wait([task])
+        task._log_destroy_pending = False
+
+    async def receive():
+        await ch.arecv()
+
+    def live():
+        loops.append(new_event_loop())
+        loops[-1].run_until_complete(body())
+        loops[-1].close()
+
+    live()
+    before = len(os.listdir("/proc/self/fd"))
+    gc.disable()
+    try:
+        for _ in range(10):
+            live()
+    finally:
+        gc.enable()
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -344,3 +344,89 @@ def test_exit_while_idle_workers_end(run_programs):
         (source.replace("MOMENT", str(i)), {"env": {"GOMAXPROCS": "8"}}) for i in range(8)
     ):
         assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
+
+
+@pytest.mark.parametrize("late", ["n.load()", "asyncio.run(asyncio.sleep(0.01))"])
+def test_what_runs_after_gopys_own_end_keeps_its_thread(late, run_programs):
+    """Main's time slice is over, and who would run then never lets go of the thread again: nobody watches any more."""
+    source = """
+        import atexit
+        atexit.register(lambda: LATE)
+        import asyncio, time as pytime
+        from gopy import atomic, go, time
+
+        n = atomic.Int64()
+
+        def hog():
+            while True:
+                n.load()
+
+        go(hog)
+        time.sleep(0.001)
+        end = pytime.monotonic() + 0.05
+        while pytime.monotonic() < end:
+            pass
+        print("end")
+    """.replace("LATE", late)
+    for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
+        assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+def test_a_tracer_that_raises_at_exit(run_program):
+    """The interpreter tells and ignores it. The runtime has ended all the same, for whoever comes after."""
+    done = run_program(
+        """
+        import atexit, sys
+
+        def late():
+            try:
+                Chan().recv()
+            except RuntimeError as exc:
+                print(exc)
+
+        atexit.register(late)
+        from gopy import Chan, _exit, go
+
+        def tracer(frame, event, arg):
+            if frame.f_code is _exit.at_exit.__code__:
+                raise ZeroDivisionError
+            return tracer
+
+        go(int).join()
+        sys.settrace(tracer)
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "gopy: blocking call after the main goroutine has ended\n")
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_what_is_raised_while_threads_are_waited_for_is_ignored(run_program):
+    """By a tracer, there; a plain Python does the same."""
+    done = run_program(
+        """
+        import sys, threading
+        from gopy import Chan, _exit, go, time
+
+        def tracer(frame, event, arg):
+            if frame.f_code.co_qualname == "_shutdown_aside.<locals>.body":
+                raise ZeroDivisionError
+            return tracer
+
+        go(int).join()
+        threading.settrace(tracer)
+        threading.Thread(target=time.sleep, args=(0.1,)).start()
+        """
+    )
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_thread_that_nobody_wakes_beside_a_main_that_never_used_gopy(run_programs):
+    source = """
+        import threading
+        from gopy import Chan
+        threading.Thread(target=Chan().recv).start()
+    """
+    for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
+        assert done.returncode == 1
+        assert "all goroutines are asleep - deadlock!" in done.stderr

@@ -293,6 +293,49 @@ THREADS = """
 
 
 @pytest.mark.parametrize("gomaxprocs", [1, 4])
+def test_nothing_yields_between_fork_and_reset(gomaxprocs, run_program):
+    """The time slice of the goroutine that forks is over, and hooks that run before gopy's call into gopy, in the child and
+    in the parent: the one that waits behind it would never let go of the thread in the child. In the parent it has
+    its turn afterwards."""
+    done = run_program(
+        """
+        import os
+        os.register_at_fork(
+            before=lambda: n.load(), after_in_child=lambda: n.load(), after_in_parent=lambda: n.load()
+        )
+        import time as pytime
+        from gopy import atomic, go, runtime, time
+
+        n, turns = atomic.Int64(), atomic.Int64()
+
+        def hog():
+            while True:
+                turns.add(1)
+
+        def spend_a_time_slice():
+            end = pytime.monotonic() + 0.03
+            while pytime.monotonic() < end:
+                pass
+
+        go(hog)
+        time.sleep(0.001)
+        for _ in range(5):
+            spend_a_time_slice()
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            had = turns.load()
+            while turns.load() == had:
+                pass
+        """,
+        env={"GOMAXPROCS": str(gomaxprocs)},
+        flags=FLAGS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("gomaxprocs", [1, 4])
 def test_fork_while_a_thread_makes_dumps(gomaxprocs, run_program):
     """Without a GIL it holds all switches for that, and is not there in the child to let them go."""
     done = run_program(

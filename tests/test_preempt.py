@@ -24,13 +24,17 @@ def finished(results):
 # What a hog may call, over and over, without ever having to wait.
 CALLS = """
 import threading
-from gopy import Chan, aselect, atomic, context, default, go, recv, runtime, select, send, sync, time
+from gopy import Chan, atomic, context, default, go, net, recv, runtime, select, send, sync, time
 
 quiet, one, jobs, mu, rw = Chan(), Chan(1), Chan(1), sync.Mutex(), sync.RWMutex()
 i64, flag, ref, value, table = atomic.Int64(), atomic.Bool(), atomic.Pointer(), atomic.Value(), sync.Map()
 value.store(1)
 wg, once, cond = sync.WaitGroup(), sync.Once(), sync.Cond(mu)
 ctx, cancel = context.with_cancel(context.background())
+ended_cancel = context.with_cancel(context.background())[1]
+pool = sync.Pool(int)
+listener = net.listen("tcp", "127.0.0.1:0")
+conn = net.dial("tcp", str(listener.addr))
 later, often = time.Timer(1000), time.Ticker(1000)
 dead = go(lambda: None)
 dead.join()
@@ -68,9 +72,20 @@ def polls(case):
 CALLS = {
     "select": polls(recv(quiet)),
     "select of a send": polls(send(quiet, 1)),
+    "recv of a case": lambda: recv(quiet),
+    "send of a case": lambda: send(quiet, 1),
+    "Chan": Chan,
+    "cap": lambda: quiet.cap,
+    "recv_only": quiet.recv_only,
+    "send_only": quiet.send_only,
     "ctx.done": lambda: select(recv(ctx.done()), default),
     "ctx.err": ctx.err,
     "ctx.raise_if_done": ctx.raise_if_done,
+    "ctx.done, alone": ctx.done,
+    "ctx.value": lambda: ctx.value(1),
+    "ctx.deadline": ctx.deadline,
+    "cancel": ended_cancel,
+    "background": lambda: context.background().done(),
     "a channel as a lock": lock_by_channel,
     "a buffer": through_buffer,
     "recv with a timeout": lambda: (one.send(1, timeout=1), one.recv(timeout=1)),
@@ -105,10 +120,24 @@ CALLS = {
     "Timer.reset": lambda: later.reset(1000),
     "Timer.stop": later.stop,
     "Ticker.reset": lambda: often.reset(1000),
+    "Pool.get": pool.get,
+    "Pool.put": lambda: pool.put(1),
     "go": lambda: go(int),
     "WaitGroup.go": lambda: wg.go(int),
     "join": dead.join,
     "state": lambda: dead.state,
+    "name": lambda: dead.name,
+    "stack of one": dead.stack,
+    "current": runtime.current,
+    "stack": runtime.stack,
+    "GOMAXPROCS": runtime.GOMAXPROCS,
+    "num_cpu": runtime.num_cpu,
+    "lock_os_thread": lambda: (runtime.lock_os_thread(), runtime.unlock_os_thread()),
+    "fileno": conn.fileno,
+    "local_addr": lambda: conn.local_addr,
+    "remote_addr": lambda: conn.remote_addr,
+    "control": lambda: conn.control(int),
+    "close": conn.close,
     "num_goroutine": runtime.num_goroutine,
     "stats": runtime.stats,
     "goroutines": runtime.goroutines,
@@ -417,6 +446,53 @@ def test_preempt_leaves_a_tracer_alone(run_program):
         else "pass"
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not EVERY_THREAD, reason="with a GIL, from 3.12 on, only the main thread is reached")
+def test_preempt_is_not_seen_by_gettrace(run_program):
+    """Two that compute on threads of their own, made to yield again and again."""
+    done = run_program(
+        """
+        import sys
+        from time import monotonic
+        from gopy import runtime
+
+        def tracer(*args):
+            pass
+
+        def body(own):
+            sys.settrace(own)
+            end = monotonic() + 0.5
+            while monotonic() < end:
+                assert sys.gettrace() is own, sys.gettrace()
+
+        runtime.preempt(0.01)
+        for g in [runtime.go_locked(body, own) for own in (tracer, tracer, None)]:
+            g.join()
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="without a GIL no signal is needed"
+)
+def test_preempt_without_a_signal_to_be_had(run_program):
+    done = run_program(
+        """
+        import signal
+        from gopy import runtime
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if number > signal.SIGTERM and signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, signal.SIG_IGN)
+        try:
+            runtime.preempt(0.01)
+        except RuntimeError as exc:
+            print(exc)
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "preempt() needs a signal that nobody handles, and there is none\n"
 
 
 def test_preempt_can_be_turned_off():

@@ -49,7 +49,7 @@ LAYERS = [
 # before it. The one exception is a pair: an awaitable and what it is to asyncio.
 BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach"]
 RUN = """
-    pyg pypanic pyop pyawait pyasyncio pycoroutine pyframes pyeventloop pyswitch pypreempt pycall pyworker pystackless
+    pyg pypanic pyop pyeventloop pyawait pyasyncio pycoroutine pyframes pyswitch pypreempt pycall pyworker pystackless
     pytrim pystackful pyhost
 """.split()
 API = """

@@ -228,3 +228,41 @@ def test_blocked_goroutine_does_not_delay_a_wakeup_from_a_thread(gomaxprocs, run
     assert len(lateness) == 40
     assert statistics.median(lateness) < 0.020 + machine_delay()
     assert lateness[len(lateness) * 9 // 10] < 0.030 + 2 * machine_delay(), lateness[-10:]
+
+
+def test_out_of_memory_while_sysmon_attaches(run_program):
+    """Main computes, and a descriptor that another goroutine of its thread waits for has come: that is sysmon's to tell."""
+    pytest.importorskip("_testcapi")
+    done = run_program(
+        """
+        import os
+        from time import monotonic
+
+        import _testcapi
+        from gopy import go, runtime
+
+        def spin():
+            end = monotonic() + 0.2
+            while monotonic() < end:
+                pass
+
+        def wait():
+            runtime.wait_read(inlet)
+            os.read(inlet, 1)
+
+        inlet, outlet = os.pipe()
+        for nomemory in (False, True):
+            waiting = go(wait)
+            while waiting.state != "IO wait":
+                runtime.gosched()
+            os.write(outlet, b"x")
+            if nomemory:
+                _testcapi.set_nomemory(0)
+            spin()
+            if nomemory:
+                _testcapi.remove_mem_hooks()
+            waiting.join()
+        """,
+        env={"GOMAXPROCS": "1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")

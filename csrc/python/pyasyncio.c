@@ -9,7 +9,8 @@
  *
  * Nobody drains the queue of a loop that is closed. So a LoopQueue knows all waits that its tasks have begun and not
  * seen the end of, and whoever closes the loop (gopy/_asyncio.py) takes each off the queue that it waits in, or gives back
- * what it has been given: after queue_close() no waker can find one, on whatever thread it is. */     \
+ * what it has been given: after queue_close() no waker can find one, on whatever thread it is, and its descriptor is
+ * closed. */
 #include "pyasyncio.h"
 
 #include <sched.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "pyerror.h"
+#include "pyeventloop.h"
 #include "pypanic.h"
 
 /* What stands for an asyncio task. It refers to its awaitable, and is in `waits` of its loop's queue, until the task has
@@ -35,7 +37,9 @@ struct taskwait {
 /* The waits of one event loop's tasks. */
 typedef struct loopqueue {
     PyObject_HEAD
-    int fd;           /* an eventfd that the loop watches; open as long as the queue lives */
+    int fd;           /* an eventfd that the loop watches; -1: closed, see stop_waking */
+    uint32_t wakers;  /* threads between pushing to `ended` and having written to fd */
+    uint32_t epoch;   /* the fork generation that it was made in */
     struct g *ended;  /* those that have ended, newest first: pushed from any thread, drained by the loop */
     PyObject *loop;   /* a weak reference */
     struct lock lock; /* guards what follows; a leaf */
@@ -113,10 +117,7 @@ PyObject *await_get_loop(PyObject *self, PyObject *noargs)
             return loop;
         Py_DECREF(loop);
     }
-    PyObject *queue = PyObject_CallNoArgs(hooks.loop_queue);
-    PyObject *loop = queue ? PyObject_CallNoArgs(((LoopQueue *)queue)->loop) : NULL;
-    Py_XDECREF(queue);
-    return loop;
+    return running_loop();
 }
 
 static void taskwait_begin(struct taskwait *tw, PyAwait *a, LoopQueue *q) /* steals q */
@@ -125,7 +126,6 @@ static void taskwait_begin(struct taskwait *tw, PyAwait *a, LoopQueue *q) /* ste
     tw->g = (struct g){.kind = GTASK, .epoch = sched.epoch, .wait = &tw->wait};
     tw->wait.sg.g = &tw->g;
     tw->a = (PyAwait *)new_ref((PyObject *)a);
-    a->task = tw;
     lock(&q->lock);
     tw->next = q->waits;
     tw->prev = &q->waits;
@@ -215,17 +215,17 @@ enum op_result taskwait_finish(PyAwait *a)
     return await_finish(a, &a->task->g, (enum wake)a->task->g.wake);
 }
 
-/* a stands for a task from here on. */
-static int join_queue(PyAwait *a)
+/* a, which stands for a task from here on, waits in the queue of its loop. Without one, for which a descriptor is needed, the
+ * task goes on with that error: to asyncio, which has not been told yet that a is over, none may be raised. */
+static enum op_result begin(PyAwait *a)
 {
-    struct taskwait *tw = PyMem_RawCalloc(1, sizeof(*tw));
-    PyObject *queue = tw ? PyObject_CallNoArgs(hooks.loop_queue) : PyErr_NoMemory();
+    PyObject *queue = PyObject_CallNoArgs(hooks.loop_queue);
     if (queue == NULL) {
-        PyMem_RawFree(tw);
-        return -1;
+        a->state = AWAIT_READY;
+        return OP_RAISED;
     }
-    taskwait_begin(tw, a, (LoopQueue *)queue);
-    return 0;
+    taskwait_begin(a->task, a, (LoopQueue *)queue);
+    return await_begin(a, &a->task->g);
 }
 
 PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -244,13 +244,13 @@ PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwar
         await_misused();
         return NULL;
     }
-    if (!again && join_queue(a) < 0) {
+    if (!again && (a->task = PyMem_RawCalloc(1, sizeof(*a->task))) == NULL) {
         a->state = AWAIT_YIELDED;
-        return NULL;
+        return PyErr_NoMemory();
     }
     a->task->callback = new_ref(callback);
     a->task->context = context && context != Py_None ? new_ref(context) : NULL;
-    if (went(a, again ? OP_PARK : await_begin(a, &a->task->g)) < 0)
+    if (went(a, again ? OP_PARK : begin(a)) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -262,16 +262,18 @@ void host_wake_task(struct g *gp)
         PyMem_RawFree(tw);
         return;
     }
-    LoopQueue *q = tw->queue;
+    LoopQueue *q = tw->queue; /* from the push on kept only by `wakers` */
     struct g *head;
+    aadd(&q->wakers, 1);
     do {
         head = aload(&q->ended);
         gp->schedlink = head;
     } while (!acas(&q->ended, head, gp));
     uint64_t one = 1;
     if (head == NULL && write(q->fd, &one, sizeof(one)) < 0) {
-        /* only if the loop has closed it: then nobody waits */
+        /* full: it has been woken often enough */
     }
+    aadd(&q->wakers, -1);
 }
 
 /* Somebody has ended a's wait. */
@@ -494,6 +496,18 @@ static PyObject *take_waits(LoopQueue *q)
     return all;
 }
 
+/* No wait of q's can be claimed any more, and what had been claimed has been pushed: whoever has pushed it was counted before.
+ * When all of them have written, none will touch the descriptor again, nor q. (In the child of a fork some that were counted
+ * may have stayed behind.) */
+static void stop_waking(LoopQueue *q)
+{
+    while (q->epoch == sched.epoch && aload_sc(&q->wakers))
+        sched_yield();
+    if (q->fd >= 0)
+        close(q->fd);
+    q->fd = -1;
+}
+
 /* The loop is closed. First nobody waits any more; then what they have is given back, the latest first, so that values
  * are in their channel in the order in which they were; and only then go the references that destroy tasks, whose code
  * may do anything. A coroutine that must not go on, not even to its end, without a lock that it has lost (`orphan`) is
@@ -510,6 +524,8 @@ static PyObject *queue_close(PyObject *self, PyObject *noargs)
         n--;
     for (Py_ssize_t i = 0; i < n; i++)
         stop_waiting(q, (PyAwait *)PyTuple_GET_ITEM(all, i));
+    if (q->epoch == sched.epoch) /* else its descriptor lives as long as q */
+        stop_waking(q);
     for (Py_ssize_t i = 0; i < n; i++)
         await_give_up((PyAwait *)PyTuple_GET_ITEM(all, i));
     for (Py_ssize_t i = 0; i < n; i++) {
@@ -539,14 +555,14 @@ static PyObject *queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     q->loop = new_ref(loop);
+    q->epoch = sched.epoch;
     return (PyObject *)q;
 }
 
 static void queue_dealloc(PyObject *self)
 {
     LoopQueue *q = (LoopQueue *)self;
-    if (q->fd >= 0)
-        close(q->fd);
+    stop_waking(q);
     Py_XDECREF(q->loop);
     Py_TYPE(self)->tp_free(self);
 }

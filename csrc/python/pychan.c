@@ -19,6 +19,7 @@ static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {"capacity", "zero", NULL};
     PyObject *capacity = NULL, *zero = Py_None;
     Py_ssize_t size = 0;
+    preempt_point();
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$O:Chan", names, &capacity, &zero))
         return NULL;
     if (capacity) {
@@ -102,14 +103,16 @@ static PyObject *chan_close(PyObject *self, PyObject *noargs)
 
 /* ---- the rest of the protocol ---- */
 
+/* A timer's channel shows nothing of its buffer: whether it is due is seen when somebody looks. */
+static size_t chan_count(PyChan *ch) { return ch->c && !ch->c->timed ? apeek(&ch->c->count) : 0; }
+
 static Py_ssize_t chan_len(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
     preempt_point();
-    return ch->c && !ch->c->timed ? (Py_ssize_t)apeek(&ch->c->count) : 0;
+    return (Py_ssize_t)chan_count(ch);
 }
 
-/* A timer's channel shows nothing of its buffer: whether it is due is seen when somebody looks. */
 static size_t chan_size(PyChan *ch) { return ch->c && !ch->c->timed ? ch->c->size : 0; }
 
 static int chan_bool(PyObject *self)
@@ -122,11 +125,13 @@ static PyObject *chan_cap(PyObject *self, void *closure)
 {
     PyChan *ch = (PyChan *)self;
     (void)closure;
+    preempt_point();
     return PyLong_FromSize_t(chan_size(ch));
 }
 
 static PyObject *view(PyObject *self, PyTypeObject *type)
 {
+    preempt_point();
     PyChan *ch = chan_alloc(type);
     if (ch) {
         ch->owner = (PyChan *)new_ref((PyObject *)((PyChan *)self)->owner);
@@ -167,7 +172,7 @@ static PyObject *chan_repr(PyObject *self)
     if (ch->c == NULL)
         return PyUnicode_FromString("gopy.nilchan");
     return PyUnicode_FromFormat("<%s %p len=%zd cap=%zd%s>", Py_TYPE(self)->tp_name, ch->owner,
-                                chan_len(self), (Py_ssize_t)chan_size(ch),
+                                (Py_ssize_t)chan_count(ch), (Py_ssize_t)chan_size(ch),
                                 apeek(&ch->c->closed) ? " closed" : "");
 }
 

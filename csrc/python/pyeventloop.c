@@ -101,6 +101,17 @@ static void asyncio_enter(struct eventloop *had)
     Py_DECREF(had->loop);
 }
 
+/* asyncio's running loop, a new reference; NULL: raised. */
+PyObject *running_loop(void)
+{
+    PyObject *loop = asyncio_known() ? PyObject_CallNoArgs(get_loop) : new_ref(Py_None);
+    if (loop == Py_None) {
+        Py_CLEAR(loop);
+        PyErr_SetString(PyExc_RuntimeError, "no running event loop");
+    }
+    return loop;
+}
+
 /* The running goroutine, which has hooks, is about to be switched from: take what is its own out of the thread state. */
 void eventloop_leave(PyThreadState *ts, struct eventloop *had)
 {
@@ -150,12 +161,12 @@ static PyObject *core_loop_set(PyObject *self, PyObject *arg)
 }
 
 /* Whether the thread may sleep in a system call: False if a goroutine runs here and others, or timers or descriptors that
- * somebody waits for, would have to do without the thread or its P. */
+ * somebody waits for, would have to do without the thread or its P. Once the program ends none of them runs. */
 static PyObject *core_may_block(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct m *mp = getm();
-    bool may = mp == NULL || mp->curg == NULL ||
+    bool may = mp == NULL || mp->curg == NULL || real_load(&sched.exiting) ||
                (num_goroutine() <= 1 && first_timer() == NEVER && !netpollwaiters());
     return PyBool_FromLong(may);
 }

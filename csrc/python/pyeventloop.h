@@ -9,6 +9,7 @@ struct eventloop {
     PyObject *loop, *task;           /* asyncio's running loop and current task, or NULL */
     int fd;                          /* the M's loopfd */
 };
+PyObject *running_loop(void);
 void eventloop_leave(PyThreadState *ts, struct eventloop *had);
 void eventloop_enter(PyThreadState *ts, struct eventloop *had);
 

@@ -109,16 +109,23 @@ static PyObject *get_id(PyObject *self, void *closure)
     return PyLong_FromUnsignedLongLong(((Goroutine *)self)->g.id);
 }
 
+static PyObject *shown_name(PyObject *self)
+{
+    PyObject *name = goroutine_name((Goroutine *)self);
+    return name ? name : PyUnicode_FromString("?");
+}
+
 static PyObject *get_name(PyObject *self, void *closure)
 {
     (void)closure;
-    PyObject *name = goroutine_name((Goroutine *)self);
-    return name ? name : PyUnicode_FromString("?");
+    preempt_point();
+    return shown_name(self);
 }
 
 static int set_name(PyObject *self, PyObject *value, void *closure)
 {
     (void)closure;
+    preempt_point();
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "a goroutine's name cannot be deleted");
         return -1;
@@ -154,6 +161,7 @@ static PyObject *get_state(PyObject *self, void *closure)
 static PyObject *get_stackless(PyObject *self, void *closure)
 {
     (void)closure;
+    preempt_point();
     return PyBool_FromLong(((Goroutine *)self)->g.kind == GSTACKLESS);
 }
 
@@ -210,7 +218,7 @@ static PyObject *goroutine_stack(PyObject *self, PyObject *noargs)
 
 static PyObject *goroutine_repr(PyObject *self)
 {
-    PyObject *name = get_name(self, NULL);
+    PyObject *name = shown_name(self);
     struct g *gp = &((Goroutine *)self)->g;
     PyObject *r =
         PyUnicode_FromFormat("<Goroutine %llu %U [%s]>", (unsigned long long)gp->id, name, state_of(gp));
@@ -230,7 +238,8 @@ static PyGetSetDef goroutine_getset[] = {
 static PyMethodDef goroutine_methods[] = {
     {"join", (PyCFunction)(void (*)(void))goroutine_join_, METH_FASTCALL | METH_KEYWORDS,
      "join($self, timeout=None)\n--\n\nPark until this goroutine is dead, however it ended.\n\n"
-     "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic."},
+     "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic. RuntimeError: a\n"
+     "goroutine that joins itself."},
     {"ajoin", (PyCFunction)(void (*)(void))goroutine_ajoin, METH_FASTCALL | METH_KEYWORDS,
      "ajoin($self, timeout=None)\n--\n\nAn awaitable: join() for `async def` and generator goroutines, and asyncio."},
     {"stack", goroutine_stack, METH_NOARGS,

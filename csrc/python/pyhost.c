@@ -165,11 +165,36 @@ bool host_newoffload(void)
     return may_start() && PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
 }
 
+static uint32_t
+    nmaking; /* threads that are in own_state(), where no fork and no end of the program is to meet them */
+
+/* For a thread that attaches only now and then: its state, detached, which it keeps, as there may be no memory for another
+ * when it needs to attach. NULL: the program ends. Up to 3.11 PyThreadState_New() crashes without memory, and with it
+ * PyGILState_Ensure(): see first whether there is some. */
+PyThreadState *own_state(void)
+{
+    for (;; usleep(1000)) {
+        (void)real_add(&nmaking, 1);
+        bool may = may_start();
+        void *mem = PyMem_RawMalloc(sizeof(PyThreadState));
+        PyMem_RawFree(mem);
+        PyThreadState *ts = may && mem ? PyThreadState_New(PyInterpreterState_Main()) : NULL;
+        (void)real_add(&nmaking, -1);
+        if (ts || !may)
+            return ts;
+    }
+}
+
+/* Of the one sysmon thread. */
+static PyThreadState *sysmon_state;
+static uint32_t sysmon_inside; /* it is attached, or about to be unless the program exits */
+
 static void *sysmon_thread(void *arg)
 {
     (void)arg;
     own_thread_begins();
-    sysmon();
+    if ((sysmon_state = own_state()) != NULL)
+        sysmon();
     own_thread_ends();
     return NULL;
 }
@@ -190,29 +215,19 @@ bool host_newsysmon(void)
     return err == 0;
 }
 
-/* Of the one sysmon thread. It attaches as a new thread each time. PyGILState_Ensure() would not do: without memory
- * it ends the process, and from 3.15 on the thread waits in it for ever, which the program's end would wait for. */
-static PyThreadState *sysmon_state;
-static uint32_t sysmon_inside; /* it is attached, or about to be unless the program exits */
-
 void host_sysmon_enter(void)
 {
     (void)real_xchg(&sysmon_inside, 1);
-    for (;; usleep(1000)) {
-        if (!may_start()) {
-            real_store(&sysmon_inside, 0);
-            host_hang();
-        }
-        if ((sysmon_state = PyThreadState_New(PyInterpreterState_Main())) != NULL)
-            break;
+    if (!may_start()) {
+        real_store(&sysmon_inside, 0);
+        host_hang();
     }
     PyEval_RestoreThread(sysmon_state);
 }
 
 void host_sysmon_leave(void)
 {
-    PyThreadState_Clear(sysmon_state);
-    PyThreadState_DeleteCurrent();
+    PyEval_SaveThread();
     real_store(&sysmon_inside, 0);
 }
 
@@ -255,7 +270,7 @@ void pyhost_wait_for_threads(void)
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
         for (int i = 0; real_load(&mp->entering) && m_tstate(mp) == NULL; i++)
             nap(i);
-    for (int i = 0; offload_starting() || real_load(&sysmon_inside); i++)
+    for (int i = 0; offload_starting() || real_load(&sysmon_inside) || real_load(&nmaking); i++)
         nap(i);
 }
 
@@ -272,7 +287,7 @@ void pyhost_fork_child(void)
     rt_fork_child(self);
     offload_fork_child();
     freeze_fork_child();
-    sysmon_inside = 0;
+    sysmon_inside = nmaking = 0;
     if (self) {
         stackful_fork_child();
         return;

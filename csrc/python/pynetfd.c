@@ -244,6 +244,7 @@ static PyObject *netfd_aretry(PyObject *self, PyObject *const *args, Py_ssize_t 
 static PyObject *netfd_control(PyObject *self, PyObject *fn)
 {
     NetFD *f = (NetFD *)self;
+    preempt_point();
     if (!PyCallable_Check(fn)) {
         type_error("fn", "callable", fn);
         return NULL;
@@ -263,6 +264,7 @@ static PyObject *netfd_close(PyObject *self, PyObject *noargs)
 {
     NetFD *f = (NetFD *)self;
     (void)noargs;
+    preempt_point();
     if (f->opened)
         iowait_close(f->fd, f->seq);
     Py_RETURN_NONE;
@@ -300,6 +302,7 @@ static PyObject *netfd_set_write_deadline(PyObject *self, PyObject *seconds)
 static PyObject *netfd_fileno(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    preempt_point();
     return netfd_is_open((NetFD *)self) ? PyLong_FromLong(((NetFD *)self)->fd) : raise_errno(EBADF);
 }
 

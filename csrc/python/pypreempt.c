@@ -5,7 +5,8 @@
  *   - with a GIL, the main thread: signals. PyErr_SetInterruptEx() marks a signal as arrived, and the thread calls
  *     its handler, core_preempt_signal. No signal is sent to the process. gopy/_preempt.py has chosen the number;
  *   - with a GIL on 3.11, any thread: a trace function, put into its thread state while sysmon holds the GIL, which
- *     takes itself out again when it is called first;
+ *     takes itself out again when it is called first. The object that goes with the function, which is what
+ *     sys.gettrace() returns, stays where it is: the program sees nothing of this;
  *   - without a GIL, any thread: the last reference to an object that was made by that thread, a token, is dropped
  *     by sysmon. CPython then has the owner deallocate it at a safe point, and the deallocator is called there.
  * With a GIL, from 3.12 on, threads other than the main one are out of reach. */ \
@@ -34,38 +35,33 @@ static PyObject *core_preempt_signal(PyObject *self, PyObject *args)
 static struct {
     PyThreadState *ts;
     Py_tracefunc func;
-    PyObject *obj;
 } traced;
 
 static int come_by(PyObject *obj, PyFrameObject *frame, int what, PyObject *arg)
 {
-    (void)obj;
     PyThreadState *ts = PyThreadState_Get();
     Py_tracefunc func = traced.func;
-    PyObject *had = traced.obj;
     traced.ts = NULL;
     ts->c_tracefunc = func;
-    ts->c_traceobj = had;
+    Py_XINCREF(obj); /* another goroutine of this thread may set another one */
     int tracing = ts->tracing;
     ts->tracing = 0; /* another goroutine of this thread is not in a trace function */
     preempt_here();
     ts->tracing = tracing;
-    return func ? func(had, frame, what, arg) : 0;
+    int r = func ? func(obj, frame, what, arg) : 0;
+    Py_XDECREF(obj);
+    return r;
 }
 
 static void trace(PyThreadState *ts)
 {
     if (ts->tracing || ts->c_tracefunc == come_by)
         return;
-    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by) { /* it has not run since */
+    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by) /* it has not run since */
         traced.ts->c_tracefunc = traced.func;
-        traced.ts->c_traceobj = traced.obj;
-    }
     traced.ts = ts;
     traced.func = ts->c_tracefunc;
-    traced.obj = ts->c_traceobj;
     ts->c_tracefunc = come_by;
-    ts->c_traceobj = NULL;
     ts->cframe->use_tracing = 255;
 }
 #else

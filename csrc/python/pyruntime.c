@@ -14,6 +14,7 @@
 static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
+    preempt_point();
     if (nargs > 1) {
         PyErr_Format(PyExc_TypeError, "GOMAXPROCS() takes at most 1 positional argument but %zd were given",
                      nargs);
@@ -49,6 +50,7 @@ static PyObject *core_num_goroutine(PyObject *self, PyObject *noargs)
 /* The G of the goroutine that calls; RuntimeError on a thread that gopy does not run. */
 static struct g *current(void)
 {
+    preempt_point();
     struct g *gp = calling_g();
     if (gp == NULL || gp->kind == GFOREIGN) {
         PyErr_SetString(PyExc_RuntimeError, "not on a goroutine: this thread is not run by gopy");
@@ -229,13 +231,27 @@ static PyObject *core_park_forever(PyObject *self, PyObject *noargs)
     return NULL;
 }
 
-/* A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's lock for
+/* Invariant: from here until the child has been reset, or in the parent until fork_parent(), the goroutine that forks is not
+ * made to yield. In the child the others of its thread are still there until then, and nothing ends their turn.
+ *
+ * A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's lock for
  * that locked in the child. */
 static PyObject *core_before_fork(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
+    preempt_forbid(1);
     signals_before_fork();
     pyhost_wait_for_threads();
+    Py_RETURN_NONE;
+}
+
+/* In the parent, also if there is no child. A hook that runs after ours may be what has made this thread an M's. */
+static PyObject *core_fork_parent(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct m *mp = getm();
+    if (mp && mp->locks)
+        preempt_forbid(-1);
     Py_RETURN_NONE;
 }
 
@@ -306,6 +322,7 @@ PyMethodDef runtime_functions[] = {
     {"shutdown", core_shutdown, METH_NOARGS, NULL},
     {"park_forever", core_park_forever, METH_NOARGS, NULL},
     {"before_fork", core_before_fork, METH_NOARGS, NULL},
+    {"fork_parent", core_fork_parent, METH_NOARGS, NULL},
     {"fork_child", core_fork_child, METH_NOARGS, NULL},
     {"start", core_start, METH_VARARGS, NULL},
     {0},

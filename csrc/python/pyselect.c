@@ -76,6 +76,7 @@ static PyObject *case_repr(PyObject *self)
 static PyObject *core_recv(PyObject *self, PyObject *ch)
 {
     (void)self;
+    preempt_point();
     if (unlikely(!PyObject_TypeCheck(ch, &RecvChan_Type))) {
         type_error("ch", "a Chan or RecvChan", ch);
         return NULL;
@@ -86,6 +87,7 @@ static PyObject *core_recv(PyObject *self, PyObject *ch)
 static PyObject *core_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
+    preempt_point();
     if (unlikely(nargs != 2)) {
         PyErr_Format(PyExc_TypeError, "send() takes 2 positional arguments but %zd %s given", nargs,
                      nargs == 1 ? "was" : "were");

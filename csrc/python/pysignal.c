@@ -17,6 +17,7 @@
 #include "pyattach.h"
 #include "pychan.h"
 #include "pyerror.h"
+#include "pyhost.h"
 #include "pyop.h"
 
 struct notified {
@@ -48,24 +49,25 @@ static struct notified *next_notified(struct notified *after, int sig)
     return n;
 }
 
-static void deliver(int sig)
+static void deliver(PyThreadState *ts, int sig)
 {
-    PyGILState_STATE state = PyGILState_Ensure();
+    PyEval_RestoreThread(ts);
     for (struct notified *n = NULL; (n = next_notified(n, sig)) != NULL;) {
         PyObject *value = new_ref(values[sig]);
         if (chansend_begin(n->ch->c, NULL, value) !=
             CHAN_OK) /* nobody waits, the buffer is full, or closed */
             Py_DECREF(value);
     }
-    PyGILState_Release(state);
+    PyEval_SaveThread();
 }
 
 static void *receiver(void *arg)
 {
     (void)arg;
     own_thread_begins();
-    for (int sig; (sig = signal_recv()) != 0;)
-        deliver(sig);
+    PyThreadState *ts = own_state();
+    for (int sig; ts && (sig = signal_recv()) != 0;)
+        deliver(ts, sig);
     own_thread_ends();
     return NULL;
 }

@@ -38,14 +38,6 @@ bool host_attached(struct m *mp)
 
 /* ---- switching, and holding it while somebody looks at suspended frames ---- */
 
-/* Whoever freezes switches is not made to yield before the thaw: what it looks at is of one moment. */
-static void own_time_slice(int by)
-{
-    struct m *mp = getm();
-    if (mp)
-        mp->locks += (uint32_t)by;
-}
-
 #if GOPY_THREADED
 static uint32_t frozen;
 
@@ -64,10 +56,11 @@ void switch_begins(struct hostm *hm)
 
 void switch_ended(struct hostm *hm) { astore(&hm->switching, 0); }
 
-/* From here to thaw_switches() no other M resumes a suspended goroutine. */
+/* From here to thaw_switches() no other M resumes a suspended goroutine, nor is this one made to yield: what it looks at
+ * is of one moment. */
 void freeze_switches(void)
 {
-    own_time_slice(1);
+    preempt_forbid(1);
     aadd(&frozen, 1);
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
         struct hostm *hm = real_load(&mp->host);
@@ -82,7 +75,7 @@ void freeze_switches(void)
 void thaw_switches(void)
 {
     aadd(&frozen, -1);
-    own_time_slice(-1);
+    preempt_forbid(-1);
 }
 
 /* Whoever held them is not there in the child; no thread forks while it does. */
@@ -90,8 +83,8 @@ void freeze_fork_child(void) { frozen = 0; }
 #else
 void switch_begins(struct hostm *hm) { (void)hm; }
 void switch_ended(struct hostm *hm) { (void)hm; }
-void freeze_switches(void) { own_time_slice(1); }
-void thaw_switches(void) { own_time_slice(-1); }
+void freeze_switches(void) { preempt_forbid(1); }
+void thaw_switches(void) { preempt_forbid(-1); }
 void freeze_fork_child(void) {}
 #endif
 

@@ -121,4 +121,3 @@ static inline enum chan_result chan_why(enum wake w)
 }
 
 #endif
-

@@ -134,6 +134,7 @@ struct m {
     struct g *curg;      /* the goroutine whose code runs; NULL while the M schedules */
     struct p *p;         /* see takep */
     int loopfd;          /* see loop.c; 0: its goroutine runs no loop that sleeps by itself */
+    uint32_t loopwakers; /* threads that may be writing to loopfd */
     struct gqueue lockq; /* ready goroutines bound to this M; its own */
     struct gqueue
         yieldq;       /* the same, but behind everybody else: they have yielded, or can wait for a batch */

@@ -22,10 +22,10 @@ enum io_result { IO_OK, IO_PARK, IO_CLOSED, IO_TIMEOUT, IO_INTERRUPT, IO_NOMEM, 
 struct iowait {
     int fd;
     uint32_t seq;
-    uint8_t mode; /* enum pollmode */
-    bool locking; /* it waits for its side, not for the descriptor */
-    bool empty;   /* set by iowait_begin */
-    int err;      /* of IO_ERRNO */
+    uint8_t mode;     /* enum pollmode */
+    bool locking;     /* it waits for its side, not for the descriptor */
+    bool empty;       /* set by iowait_begin */
+    int err;          /* of IO_ERRNO */
     int64_t deadline; /* of the wait that is to begin */
     struct polldesc *pd;
 };

@@ -8,6 +8,9 @@
  * Invariant: sched.attention is the number of Ms whose flag is up, and one more once the program ends; sched.nhogs is
  * the number of those whose flag says PREEMPT_HANDED. Whoever changes a flag counts, by what it was before.
  *
+ * Once the program ends nobody is made to yield, whatever flag is up: sysmon has stopped, so what would run then might
+ * never let go of the thread again.
+ *
  * A flag that is raised for nothing, because nobody waits or the M has scheduled meanwhile, costs a look at the queues. */
 #include "runtime/host.h"
 #include "runtime/netpoll.h"
@@ -43,6 +46,14 @@ void preempt_exiting(void)
         real_add(&sched.attention, 1);
 }
 
+/* The goroutine that runs here is, or is no longer, in the midst of something that no other of its thread may see. */
+void preempt_forbid(int by)
+{
+    struct m *mp = getm();
+    if (mp)
+        mp->locks += (uint32_t)by;
+}
+
 /* Does anybody wait for mp's goroutine to yield? Then end its time slice. Those that have not started do not count: they
  * are handed to another M, where they can hold nobody up. An M that has lost its P takes an idle one, or is to wait. */
 static bool yields(struct m *mp)
@@ -72,7 +83,7 @@ void preempt_here(void)
     if (mp == NULL || real_peek(&mp->preempt) == PREEMPT_NOT)
         return;
     struct g *gp = mp->curg;
-    if (gp == NULL || gp->kind == GSYSTEM || mp->locks)
+    if (gp == NULL || gp->kind == GSYSTEM || mp->locks || real_load(&sched.exiting))
         return;
     preempt_heard(mp);
     if (yields(mp)) {

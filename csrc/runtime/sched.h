@@ -62,6 +62,7 @@ void preempt_ask(struct m *mp, enum preempt how);
 void preempt_heard(struct m *mp);
 void slice_ends(struct m *mp, struct p *pp); /* in sched.c; pp may be missing */
 void preempt_exiting(void);
+void preempt_forbid(int by); /* 1: this M's goroutine is not to be made to yield; -1: it may again */
 void preempt_here(void);
 
 /* Every call into gopy comes by here: the goroutine that calls yields if it has had its time slice. The caller holds

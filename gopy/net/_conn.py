@@ -65,6 +65,7 @@ class Conn(_core.NetFD):
         self.control(lambda fd: Lent(fd).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value))
 
     def _address(self, name: str, ask: Callable[[], Any]) -> Any:
+        _core.preempt_point()
         try:
             return getattr(self, name)
         except AttributeError:
