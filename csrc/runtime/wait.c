@@ -85,5 +85,6 @@ bool gosleep_begin(struct g *gp, int64_t deadline)
 
 void gosleep_finish(struct g *gp)
 {
-    timer_del(&gp->wait->timer); /* the timer's function may still be on its way out on another M */
+    /* Unless the deadline ended the sleep, the timer is pending still, or its function is running on another M. */
+    timer_del(&gp->wait->timer);
 }

@@ -42,7 +42,8 @@ bool gowait_arm(struct g *gp, int64_t deadline);
 bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
 
 enum wake gosleep(struct g *gp, int64_t deadline);
-/* The same for a gp that does not park here. false: out of memory. */
+/* gosleep() for a gp that does not park where it calls: begin gp's sleep, and let its timer go after it. false: out of
+ * memory. */
 bool gosleep_begin(struct g *gp, int64_t deadline);
 void gosleep_finish(struct g *gp);
 
