@@ -72,8 +72,9 @@ static inline void chanbuf_put(struct hchan *c, void *elem)
     c->count++;
 }
 
-/* What chan_begin and select have in common: do it now if it can be done now. *woken: goready() it unlocked.
- */
+/* The part that an operation on one channel and a select have in common: send or receive if that can be done without
+ * waiting, else CHAN_BLOCK. *woken is set to a goroutine whose wait this has ended: the caller readies it after it has
+ * unlocked c. */
 static inline enum chan_result try_send_locked(struct hchan *c, void *elem, struct g **woken)
 {
     assert_held(&c->lock);

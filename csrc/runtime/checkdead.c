@@ -37,8 +37,8 @@ uint64_t total_ticks(void)
 bool deadcheck_locked(int64_t *until)
 {
     assert_held(&sched.lock);
-    if (sched.nmidle != sched.nm || !sched.main_adopted || sched.nexternal || netpollwaiters() ||
-        first_timer() != NEVER)
+    if (sched.nmidle != sched.nm || !aload(&sched.main_adopted) || aload(&sched.nexternal) ||
+        netpollwaiters() || first_timer() != NEVER)
         return false;
     int64_t now = nanotime();
     uint64_t ticks = total_ticks();
@@ -81,9 +81,9 @@ static bool something_to_run_locked(void)
     assert_held(&sched.lock);
     struct m *mp = &sched.m0;
     struct p *pp = mp->p;
-    return sched.globq.n || sched.nexternal || netpollwaiters() || first_timer() != NEVER || mp->lockq.head ||
-           mp->yieldq.head || aload(&mp->remote) || !aload(&sched.g1->armed) || pp == NULL ||
-           apeek(&pp->runnext) || runqlen(&pp->runq);
+    return sched.globq.n || aload(&sched.nexternal) || netpollwaiters() || first_timer() != NEVER ||
+           mp->lockq.head || mp->yieldq.head || aload(&mp->remote) || !aload(&sched.g1->armed) ||
+           pp == NULL || apeek(&pp->runnext) || runqlen(&pp->runq);
 }
 
 /* For the system goroutine that looks for a deadlock, on the main thread. */

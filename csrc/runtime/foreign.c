@@ -38,6 +38,6 @@ enum wake foreign_wait(struct g *gp, int64_t deadline)
     }
     note_clear(gp->note);
     aadd(&sched.nforeign_parked, -(uint32_t)for_ever);
-    gp->status = Grunning;
+    casgstatus(gp, GS(Gwaiting), Grunning);
     return gp->wake;
 }

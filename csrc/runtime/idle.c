@@ -116,7 +116,7 @@ static enum note_result sleep_idle(struct m *mp, int64_t until, struct pollevent
     return r;
 }
 
-/* mp is on a list of those that sleep: do so. -> as idle() */
+/* Sleep. mp is on the list of idle Ms, or of those that wait for a P, already. -> as idle() */
 static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool polls)
 {
     static struct pollevents polled; /* the poller's: there is one at a time */
@@ -154,7 +154,9 @@ struct p *idle(struct m *mp, struct p *pp)
 {
     assert_none_held("idle");
     int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
-    if (pp) /* what ends in there may let go of the GIL on its way */
+    /* pp is back in its slot meanwhile: host_tidy() ends workers, which may let go of the GIL, and then sysmon may hand pp to
+     * another M. */
+    if (pp)
         givep(mp, pp);
     bool tidied = host_tidy(mp, &tidy);
     if (pp)

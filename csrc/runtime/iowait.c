@@ -29,7 +29,7 @@ static bool passed(int64_t deadline)
     return unlikely(deadline != NEVER) && (deadline == 0 || nanotime() >= deadline);
 }
 
-/* gp is queued: after the caller's unlock it may run already. */
+/* Begin gp's wait on q, which is one of w's side. Once the caller has unlocked pd, gp may run: elsewhere, unless it is bound to this M. */
 static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
 {
     assert_held(&w->pd->lock);
@@ -39,7 +39,8 @@ static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t
     enqueue(q, &gp->wait->sg);
 }
 
-/* The next operation's turn, if one waits. */
+/* The operation that holds this side has ended. If others wait for the side it is the first one's from here on: -> its
+ * goroutine, to be readied after the unlock, or NULL. */
 static struct g *release_locked(struct polldesc *pd, enum pollmode mode)
 {
     struct pollside *s = &pd->side[mode];
@@ -50,7 +51,8 @@ static struct g *release_locked(struct polldesc *pd, enum pollmode mode)
     return sg ? sg->g : NULL;
 }
 
-/* The side is ours: may a system call be made? If not, it is released. */
+/* w holds its side. IO_OK: it may make its system call. IO_TIMEOUT: the side's deadline has passed, and the side is released
+ * (*next as from release_locked). */
 static enum io_result enter_locked(struct iowait *w, struct g **next)
 {
     struct pollside *s = &w->pd->side[w->mode];
@@ -76,7 +78,9 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_CLOSED;
     } else if (unlikely(s->held)) {
         w->locking = true;
-        if (gp) /* its turn comes by its deadline: that is the present one's too */
+        /* Without a deadline of its own: the operation that holds the side ends by the side's deadline at the latest, and
+         * then it is gp's turn, which finds that the deadline has passed. */
+        if (gp)
             park_locked(w, &s->lockers, gp, NEVER);
         r = IO_PARK;
     } else {

@@ -116,8 +116,9 @@ void shed_unbound(struct m *mp)
 }
 #endif
 
-/* One that has yielded, before others have had their turn: but not yet if it may be one that was made to yield, as
- * it would run for a time slice again while those others take a few microseconds each. */
+/* A goroutine that has yielded, although others may not have had their turn yet. NULL while mp->yields_until lasts: then
+ * the goroutine may be one that was made to yield, and it would run for a whole time slice again while each of the others
+ * takes a few microseconds. */
 static struct g *pick_yielded(struct m *mp)
 {
     if (unlikely(mp->yields_until)) {
@@ -128,7 +129,8 @@ static struct g *pick_yielded(struct m *mp)
     return gq_pop(&mp->yieldq);
 }
 
-/* For an M that takes no new goroutines: those that have started there go on there, as they can nowhere else. */
+/* pick() for an M that takes no new goroutines. The goroutines that have started on mp go on there, as they can nowhere
+ * else. */
 static struct g *pick_bound(struct m *mp, struct p *pp, uint64_t tick)
 {
     struct g *gp;
@@ -154,7 +156,7 @@ static inline void run_timers(struct timers *ts)
     }
 }
 
-/* The turn of those that otherwise run only when nothing else does, each in its turn. */
+/* Every 61st time: a goroutine of one of the queues that pick() otherwise looks at last. The queues take turns. */
 static struct g *pick_patient(struct m *mp, struct p *pp, uint64_t tick)
 {
     struct g *gp = NULL;
@@ -245,8 +247,10 @@ static struct g *pick(struct m *mp, struct p *pp)
 #define LOOKS 5
 #define BETWEEN_LOOKS 10000 /* ns */
 
-/* Look at another P, at its tick now and when the looking began. A lone goroutine, and a runnext above all, is
- * left to a P that makes progress: its partner would have to follow it and cannot, once both have started. */
+/* Take half of the victim's ring for pp, and return one of those. If the victim's ring holds a single goroutine, or only
+ * its runnext is set, that goroutine is taken only from a victim that is `stuck`: one that has not scheduled since the
+ * thief began to look. On a victim that does schedule, a lone goroutine often has a partner that it talks to, which could
+ * not follow it to another M once both have started. */
 static struct g *runqsteal(struct p *pp, struct p *victim, bool stuck)
 {
     if (runqlen(&victim->runq) >= 2 || (stuck && runqlen(&victim->runq))) {
@@ -269,7 +273,8 @@ static struct g *runqsteal(struct p *pp, struct p *victim, bool stuck)
     return NULL;
 }
 
-/* Run what is due on another P, whose M may compute: what becomes ready and bound to this M is found here. */
+/* Run the timers that are due on another P, whose M may compute. They may ready goroutines that are bound to mp: one of
+ * those is returned. */
 static struct g *run_timers_of(struct m *mp, struct p *victim)
 {
     int64_t first = real_peek(&victim->timers.first);
@@ -327,8 +332,8 @@ static void resetspinning(struct m *mp)
 }
 #endif
 
-/* mp's time slice is over. Whoever would inherit it waits for another, and for as long the others come first. Those that
- * have yielded by themselves do not wait for that: they have not run for long. */
+/* mp's time slice is over. The goroutine in runnext, which would go on with that slice, goes behind the others, and if it is
+ * bound to mp it also waits until the others have had a slice (mp->yields_until). */
 void slice_ends(struct m *mp, struct p *pp)
 {
     preempt_heard(mp);
@@ -348,7 +353,8 @@ void unbind_p(struct m *mp, struct p *pp)
     astore(&mp->p, (struct p *)NULL);
 }
 
-/* An M that takes no new goroutines has gone on with its own for a while: let another M have pp, and ask for it again. */
+/* If mp takes no new goroutines and has gone on with its own for 61 turns, while pp has goroutines that others may run:
+ * hand pp to another M. -> whether it did; mp then has to ask for a P again. */
 static bool lends_p(struct m *mp, struct p *pp)
 {
     uint64_t tick = real_peek(&pp->schedtick);

@@ -44,7 +44,9 @@ static inline void goready_due(struct gqueue *ready)
         goready_when(gp, false);
 }
 
-void gosched_begin(struct g *gp); /* gp, which is bound to no M, runs again behind the others */
+/* gosched() for a stackless goroutine, which does not park where it calls: gp, which its M has let go of, is queued behind
+ * the others. */
+void gosched_begin(struct g *gp);
 
 /* Does mp run goroutines that are not bound to it yet? */
 static inline bool takes_new(struct m *mp) { return mp->nlocked == 0 && !mp->ending; }

@@ -140,7 +140,8 @@ int timers_run(struct timers *ts, int64_t now, struct gqueue *ready)
     lock(&ts->lock);
     while (ts->len > 0 && ts->slots[0].when <= now) {
         struct timer *t = ts->slots[0].t;
-        /* The function runs before `heap` is cleared for a timer_del that does not take the lock. */
+        /* `heap` is cleared only after the function has run. Whoever calls timer_del() meanwhile sees `heap` set, takes the
+         * lock, and so returns after the function has. */
         t->fn(t, now, ready);
         if (t->when > now) {
             ts->slots[0].when = t->when;
