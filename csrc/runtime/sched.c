@@ -75,7 +75,8 @@ static void runnext_to_tail(struct m *mp, struct p *pp, uintptr_t next)
 }
 
 /* Make `next` the goroutine that pp runs next; whatever was to be next goes to the tail. -> whether any M may take either:
- * then the caller looks for an idle P. */
+ * then the caller looks for an idle P. The one that goes to the tail needs a barrier of its own, as somebody may take `next`,
+ * run it and look again before the tail is stored. */
 bool runqput_next(struct m *mp, struct p *pp, uintptr_t next)
 {
     uintptr_t kicked = axchg(&pp->runnext, next); /* for `next`, this exchange is the barrier */

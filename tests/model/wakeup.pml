@@ -14,6 +14,7 @@
  *
  * What must fail: see the Makefile.
  *   -DNO_FENCE_PUT        runqput_tail ends in its release store
+ *   -DNO_FENCE_KICKED     it does so where an unbound goroutine becomes runnext, whose exchange is a barrier, but an earlier one
  *   -DNO_FENCE_GLOBAL     wake_anyone has no barrier: WEAK alone, on x86 unlock is one
  *   -DNO_FENCE_IDLE       recheck has none: WEAK alone, on x86 astore_sc is one
  *   -DNO_RECHECK          idle does not look again
@@ -288,7 +289,12 @@ inline handoffp(p)
 inline runqput_tail()
 {
     astore(TAIL, LOAD(TAIL) + 1);
-#ifndef NO_FENCE_PUT
+#ifdef NO_FENCE_KICKED
+    if
+    :: next != 1 -> afence()
+    :: else
+    fi
+#elif !defined(NO_FENCE_PUT)
     afence()
 #endif
 }
@@ -304,7 +310,7 @@ inline ready()
     fi;
     x = 1;
     if
-    :: next -> axchg(x, RUNNEXT, next); next = 0 /* runqput_next: a barrier, too */
+    :: next -> axchg(x, RUNNEXT, next) /* runqput_next: a barrier, too */
     :: else
     fi;
     if
@@ -315,7 +321,7 @@ inline ready()
 #endif
     :: else
     fi;
-    x = 0;
+    d_step { x = 0; next = 0 }
     if
     :: wake -> wakep()
     :: else
