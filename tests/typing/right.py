@@ -77,6 +77,8 @@ def starts() -> None:
     wg = sync.WaitGroup()
     wg.go(function, 1)
     wg.go(coroutine(1))
+    context.after_func(context.background(), function, 1)
+    context.after_func(context.background(), coroutine(1))
     time.after_func(1, function, 1)
     time.after_func(1, function, 1, "z")
     time.after_func(1, coroutine, 1)

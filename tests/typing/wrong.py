@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from gopy import Chan, aselect, default, go, recv, runtime, select, send, singleflight, sync, time
+from gopy import Chan, aselect, context, default, go, recv, runtime, select, send, singleflight, sync, time
 
 
 def function(x: int, y: str = "") -> None: ...
@@ -45,6 +45,7 @@ def starts() -> None:
     runtime.go_locked(function)  # error
     wg = sync.WaitGroup()
     wg.go(function)  # error
+    context.after_func(context.background(), function)  # error
     time.after_func(1, function)  # error
     time.after_func(1, function, "x")  # error
     time.after_func("1", function, 1)  # error
