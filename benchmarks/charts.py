@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.scaling import FEW, GROWS_TO, MANY
 from benchmarks.workload import is_gopy
@@ -72,6 +72,12 @@ def case_label(record: Mapping[str, Any]) -> str:
 
 
 def log_axis(axis: Any, unit: str) -> None:
+    """Of an axis whose limits are known: a short one has few powers of ten to be numbered, or none."""
+    low, high = axis.get_view_interval()
+    if high < 10 * low:
+        axis.set_major_locator(MaxNLocator(5))
+    elif high < 1000 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: label(value, unit)))
     axis.set_minor_formatter(NullFormatter())
 

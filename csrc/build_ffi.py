@@ -18,17 +18,17 @@ ffi = FFI()
 ffi.cdef("int gopy_init(void);")
 
 
-def _sources() -> list[str]:
-    found = glob.glob(os.path.join(HERE, "runtime", "*.c")) + glob.glob(os.path.join(HERE, "python", "*.c"))
-    return sorted(os.path.relpath(path, ROOT) for path in found)
+def _files(pattern: str) -> list[str]:
+    """From the root, as an archive of the sources needs them."""
+    return sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(HERE, "*", pattern)))
 
 
 ffi.set_source(
     "gopy._core",
     '#include "python/pymodule.h"',
-    sources=_sources(),
+    sources=_files("*.c"),
     include_dirs=[HERE, os.path.dirname(greenlet.__file__)],
-    depends=sorted(glob.glob(os.path.join(HERE, "*", "*.h"))),
+    depends=_files("*.h"),
     define_macros=[
         # The runtime's locks and atomics exist only where the GIL does not.
         ("GOPY_THREADED", str(int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))),
@@ -41,7 +41,7 @@ ffi.set_source(
         # predicted: a mutex pair took 43 or 71 ns. On cache lines, a change elsewhere does not move that.
         "-falign-functions=64",
         "-U_CFFI_NO_LIMITED_API",  # on free-threaded builds cffi defines it twice, which warns
-        # On free-threaded 3.15 cffi asks for the stable ABI whatever py_limited_api says. Types are opaque there.
+        # On free-threaded 3.15 cffi asks for the stable ABI whatever py_limited_api says; it hides the types.
         "-UPy_TARGET_ABI3T",
     ],
     extra_link_args=["-flto=auto", "-O3"],

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from types import FrameType, GenericAlias
-from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, final, overload
 
 from _typeshed import FileDescriptorLike
 
@@ -14,6 +14,14 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 F = TypeVar("F", bound=NetFD)
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R", covariant=True)
+R0 = TypeVar("R0")
+R1 = TypeVar("R1")
+R2 = TypeVar("R2")
+R3 = TypeVar("R3")
+R4 = TypeVar("R4")
+R5 = TypeVar("R5")
 
 lib: Any
 ffi: Any
@@ -35,9 +43,9 @@ class Goroutine:
     def stack(self) -> str: ...
 
 @overload
-def go(fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Goroutine: ...
-@overload
 def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Goroutine: ...
+@overload
+def go(fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Goroutine: ...
 def kind_of(fn: object, nargs: int, name: str, /) -> Literal["plain", "generator", "coroutine"]: ...
 
 @final
@@ -84,30 +92,133 @@ class RecvChan(_ChanBase, Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]: ...
 
 class Chan(SendChan[T], RecvChan[T]):
-    def __init__(self, capacity: int = 0, *, zero: Any = None) -> None: ...
+    @overload
+    def __init__(self, capacity: int = 0, *, zero: None = None) -> None: ...
+    @overload
+    def __init__(self, capacity: int = 0, *, zero: T) -> None: ...
     def send_only(self) -> SendChan[T]: ...
     def recv_only(self) -> RecvChan[T]: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 nilchan: Final[Chan[Any]]
 
-@final
-class RecvCase(Generic[T]): ...
+# A case whose operation yields an R.
+class _Case(Generic[R]): ...
 
 @final
-class SendCase(Generic[T]): ...
+class RecvCase(_Case[T]): ...
 
 @final
-class Default: ...
+class SendCase(_Case[None], Generic[T]): ...
+
+@final
+class Default(_Case[None]): ...
 
 default: Final[Default]
 
 def recv(ch: RecvChan[T], /) -> RecvCase[T]: ...
 def send(ch: SendChan[T], value: T, /) -> SendCase[T]: ...
+
+# The index tells the value's type: a checker narrows `match select(...)` and sees whether that is complete.
+@overload
+def select(c0: _Case[R0], /, *, timeout: float | None = None) -> tuple[Literal[0], R0, bool]: ...
+@overload
 def select(
-    *cases: RecvCase[Any] | SendCase[Any] | Default, timeout: float | None = None
-) -> tuple[int, Any, bool]: ...
-def aselect(*cases: RecvCase[Any] | SendCase[Any] | Default) -> Awaitable[tuple[int, Any, bool]]: ...
+    c0: _Case[R0], c1: _Case[R1], /, *, timeout: float | None = None
+) -> tuple[Literal[0], R0, bool] | tuple[Literal[1], R1, bool]: ...
+@overload
+def select(
+    c0: _Case[R0], c1: _Case[R1], c2: _Case[R2], /, *, timeout: float | None = None
+) -> tuple[Literal[0], R0, bool] | tuple[Literal[1], R1, bool] | tuple[Literal[2], R2, bool]: ...
+@overload
+def select(
+    c0: _Case[R0], c1: _Case[R1], c2: _Case[R2], c3: _Case[R3], /, *, timeout: float | None = None
+) -> (
+    tuple[Literal[0], R0, bool]
+    | tuple[Literal[1], R1, bool]
+    | tuple[Literal[2], R2, bool]
+    | tuple[Literal[3], R3, bool]
+): ...
+@overload
+def select(
+    c0: _Case[R0],
+    c1: _Case[R1],
+    c2: _Case[R2],
+    c3: _Case[R3],
+    c4: _Case[R4],
+    /,
+    *,
+    timeout: float | None = None,
+) -> (
+    tuple[Literal[0], R0, bool]
+    | tuple[Literal[1], R1, bool]
+    | tuple[Literal[2], R2, bool]
+    | tuple[Literal[3], R3, bool]
+    | tuple[Literal[4], R4, bool]
+): ...
+@overload
+def select(
+    c0: _Case[R0],
+    c1: _Case[R1],
+    c2: _Case[R2],
+    c3: _Case[R3],
+    c4: _Case[R4],
+    c5: _Case[R5],
+    /,
+    *,
+    timeout: float | None = None,
+) -> (
+    tuple[Literal[0], R0, bool]
+    | tuple[Literal[1], R1, bool]
+    | tuple[Literal[2], R2, bool]
+    | tuple[Literal[3], R3, bool]
+    | tuple[Literal[4], R4, bool]
+    | tuple[Literal[5], R5, bool]
+): ...
+@overload
+def select(*cases: _Case[Any], timeout: float | None = None) -> tuple[int, Any, bool]: ...
+@overload
+def aselect(c0: _Case[R0], /) -> Awaitable[tuple[Literal[0], R0, bool]]: ...
+@overload
+def aselect(
+    c0: _Case[R0], c1: _Case[R1], /
+) -> Awaitable[tuple[Literal[0], R0, bool] | tuple[Literal[1], R1, bool]]: ...
+@overload
+def aselect(
+    c0: _Case[R0], c1: _Case[R1], c2: _Case[R2], /
+) -> Awaitable[tuple[Literal[0], R0, bool] | tuple[Literal[1], R1, bool] | tuple[Literal[2], R2, bool]]: ...
+@overload
+def aselect(
+    c0: _Case[R0], c1: _Case[R1], c2: _Case[R2], c3: _Case[R3], /
+) -> Awaitable[
+    tuple[Literal[0], R0, bool]
+    | tuple[Literal[1], R1, bool]
+    | tuple[Literal[2], R2, bool]
+    | tuple[Literal[3], R3, bool]
+]: ...
+@overload
+def aselect(
+    c0: _Case[R0], c1: _Case[R1], c2: _Case[R2], c3: _Case[R3], c4: _Case[R4], /
+) -> Awaitable[
+    tuple[Literal[0], R0, bool]
+    | tuple[Literal[1], R1, bool]
+    | tuple[Literal[2], R2, bool]
+    | tuple[Literal[3], R3, bool]
+    | tuple[Literal[4], R4, bool]
+]: ...
+@overload
+def aselect(
+    c0: _Case[R0], c1: _Case[R1], c2: _Case[R2], c3: _Case[R3], c4: _Case[R4], c5: _Case[R5], /
+) -> Awaitable[
+    tuple[Literal[0], R0, bool]
+    | tuple[Literal[1], R1, bool]
+    | tuple[Literal[2], R2, bool]
+    | tuple[Literal[3], R3, bool]
+    | tuple[Literal[4], R4, bool]
+    | tuple[Literal[5], R5, bool]
+]: ...
+@overload
+def aselect(*cases: _Case[Any]) -> Awaitable[tuple[int, Any, bool]]: ...
 def sleep(seconds: float, /) -> None: ...
 def asleep(seconds: float, /) -> Awaitable[None]: ...
 def blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -118,7 +229,7 @@ def tick(seconds: float, /) -> RecvChan[float]: ...
 @overload
 def after_func(seconds: float, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Timer: ...
 @overload
-def after_func(seconds: float, fn: Callable[..., object], /, *args: Any) -> Timer: ...
+def after_func(seconds: float, fn: Callable[[*Ts], object], /, *args: *Ts) -> Timer: ...
 
 @final
 class Timer:
@@ -143,7 +254,10 @@ def goroutines() -> list[Goroutine]: ...
 def gosched() -> None: ...
 def agosched() -> Awaitable[None]: ...
 def lock_os_thread() -> None: ...
-def go_locked(fn: Callable[..., object], /, *args: Any, **kwargs: Any) -> Goroutine: ...
+@overload
+def go_locked(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Goroutine: ...
+@overload
+def go_locked(fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Goroutine: ...
 def unlock_os_thread() -> None: ...
 def stats() -> Stats: ...
 
@@ -193,9 +307,9 @@ class WaitGroup:
     def add(self, delta: int = 1) -> None: ...
     def done(self) -> None: ...
     @overload
-    def go(self, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> None: ...
-    @overload
     def go(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def go(self, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> None: ...
     def wait(self, *, timeout: float | None = None) -> None: ...
     def await_(self) -> Awaitable[None]: ...
 

@@ -21,19 +21,27 @@ class Panic(RuntimeError):
     had raised GoroutinePanic (see runtime.set_panic_handler).
     """
 
+    __module__ = "gopy"  # tracebacks name it as programs do
+
 
 class ClosedChannelError(Panic):
     """A send on a closed channel, or the close of one."""
 
+    __module__ = "gopy"
+
 
 class GoroutinePanic(Panic):
     """Raised in the main goroutine when another one panicked; `__cause__` is the exception that did it."""
+
+    __module__ = "gopy"
 
     goroutine: Goroutine
 
 
 class Deadlock(Panic):
     """Raised in the main goroutine, with every goroutine's stack, when no goroutine can ever run again."""
+
+    __module__ = "gopy"
 
 
 class _Goexit(SystemExit):

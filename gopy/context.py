@@ -23,7 +23,7 @@ goroutine.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, TypeVarTuple
 from weakref import ref
 
 from gopy import time as gotime
@@ -44,11 +44,14 @@ __all__ = [
     "with_cancel",
     "with_cancel_cause",
     "with_deadline",
+    "with_deadline_cause",
     "with_timeout",
     "with_timeout_cause",
     "with_value",
     "without_cancel",
 ]
+
+Ts = TypeVarTuple("Ts")
 
 CancelFunc = Callable[[], None]
 CancelCauseFunc = Callable[[BaseException | None], None]
@@ -378,7 +381,7 @@ def _finish(ctx: _CancelCtx, state: dict[str, Any]) -> None:
         timer.stop()
     fn = state.pop("fn", None)
     if fn is not None:
-        go(fn)
+        go(*fn)
     stop = state.pop("stop", None)
     if stop is not None:
         stop()
@@ -499,6 +502,11 @@ def with_deadline(parent: Context, deadline: float) -> tuple[Context, CancelFunc
     return _with_deadline(parent, check_seconds("deadline", deadline), None)
 
 
+def with_deadline_cause(parent: Context, deadline: float, cause: BaseException) -> tuple[Context, CancelFunc]:
+    """with_deadline(); if it ends by that deadline, cause() returns `cause`. The function sets no cause."""
+    return _with_deadline(parent, _check_seconds(deadline, "deadline"), _check_cause(cause))
+
+
 def with_timeout(parent: Context, timeout: float) -> tuple[Context, CancelFunc]:
     """with_deadline() `timeout` seconds from now. Negative is zero: it has ended when it is returned."""
     return _with_deadline(parent, gotime.now() + max(check_seconds("timeout", timeout), 0.0), None)
@@ -544,18 +552,21 @@ def without_cancel(parent: Context) -> Context:
 
 
 def after_func(
-    ctx: Context, fn: Callable[[], object] | Coroutine[Any, Any, object] | Generator[Any, Any, object]
+    ctx: Context,
+    fn: Callable[[*Ts], object] | Coroutine[Any, Any, object] | Generator[Any, Any, object],
+    /,
+    *args: *Ts,
 ) -> Callable[[], bool]:
-    """Run fn, which may be whatever go() takes, in a goroutine of its own when ctx has ended; at once if it
+    """Run fn(*args), or whatever else go() takes, in a goroutine of its own when ctx has ended; at once if it
     has. -> stop.
 
     stop() returns True if it has prevented that; False if fn was started, or was stopped before. Several
     calls on one ctx are independent.
     """
     _check_parent(ctx, "ctx")
-    kind_of(fn, 0, "fn")  # refuses what go() will not take
+    kind_of(fn, len(args), "fn")  # refuses what go() will not take
     child = _derive(ctx)
-    child._state["fn"] = fn
+    child._state["fn"] = (fn, *args)
     _adopt(child, ctx)
     _need(child)
 

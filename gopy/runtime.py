@@ -170,6 +170,10 @@ def _positive_setting(name: str, default: Callable[[], int], most: int) -> int:
     return min(int(text), most)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def _gomaxprocs_at_start() -> int:
     return _positive_setting("GOMAXPROCS", num_cpu, 1024)
 

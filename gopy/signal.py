@@ -113,9 +113,9 @@ def notify_context(ctx: context.Context, *signums: int) -> tuple[context.Context
     notify(ch, *signums)
 
     def wait() -> None:
-        index, signum, _ = select(recv(ch), recv(child.done()))
-        if index == 0:
-            cancel(_Received(f"{_name(signum)} signal received"))
+        match select(recv(ch), recv(child.done())):
+            case (0, signum, _):
+                cancel(_Received(f"{_name(signum)} signal received"))
         _waits.pop(wait, None)
 
     def stop_notifying() -> None:

@@ -14,6 +14,8 @@ from gopy.sync import Mutex, WaitGroup
 __all__ = ["Group", "Result"]
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class Result(NamedTuple, Generic[T]):
@@ -71,16 +73,19 @@ def _check_key(key: Hashable) -> None:
         raise wrong_type("key", "hashable", key) from None
 
 
-class Group:
-    """A space of keys: of the calls for one key only one is under way at a time."""
+class Group(Generic[K, V]):
+    """A space of keys: of the calls for one key only one is under way at a time.
+
+    group: Group[str, bytes] = Group()
+    """
 
     __slots__ = ("_calls", "_mu")
 
     def __init__(self) -> None:
         self._mu = Mutex()
-        self._calls: dict[Hashable, _Call] = {}
+        self._calls: dict[K, _Call] = {}
 
-    def do(self, key: Hashable, fn: Callable[[], T]) -> tuple[T, bool]:
+    def do(self, key: K, fn: Callable[[], V]) -> tuple[V, bool]:
         """(fn(), was it shared with others). While a call for the same key is under way, park until it has
         ended, and return its value instead.
 
@@ -109,14 +114,14 @@ class Group:
         finally:  # what is raised refers to this frame, which must not refer back
             mine = call = None  # type: ignore[assignment]
 
-    def do_chan(self, key: Hashable, fn: Callable[[], T]) -> RecvChan[Result[T]]:
+    def do_chan(self, key: K, fn: Callable[[], V]) -> RecvChan[Result[V]]:
         """Like do(), with fn in a goroutine of its own: a channel that will receive the Result.
 
         The channel is not closed. If fn calls goexit(), the Result has a RuntimeError. A SystemExit or
         KeyboardInterrupt of fn is in the Result, and ends the program as well.
         """
         _check(key, fn)
-        ch: Chan[Result[T]] = Chan(1)
+        ch: Chan[Result[V]] = Chan(1)
         mine = call = _Call()
         try:
             call = self._join(key, mine, ch)
@@ -129,7 +134,7 @@ class Group:
             raise
         return ch.recv_only()
 
-    def _join(self, key: Hashable, mine: _Call, ch: Chan[Result[Any]] | None = None) -> _Call:
+    def _join(self, key: K, mine: _Call, ch: Chan[Result[Any]] | None = None) -> _Call:
         """The call that is under way for key, from now on `mine` if there was none."""
         with self._mu:
             call = self._calls.setdefault(key, mine)
@@ -139,7 +144,7 @@ class Group:
                 call.dups += 1
             return call
 
-    def _run(self, key: Hashable, call: _Call, fn: Callable[[], object]) -> None:
+    def _run(self, key: K, call: _Call, fn: Callable[[], object]) -> None:
         failure: Failure | None = None
         if not call.claim():
             return
@@ -155,7 +160,7 @@ class Group:
         if failure is not None:
             raise failure.to_raise()
 
-    def _end(self, key: Hashable, call: _Call) -> None:
+    def _end(self, key: K, call: _Call) -> None:
         """Tell all who wait for it."""
         try:
             with self._mu:
@@ -166,7 +171,7 @@ class Group:
         for ch in call.chans:
             ch.send(Result(call.value, call.error(), call.dups > 0))  # does not wait: it has room for one
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: K) -> None:
         """Have the next do() or do_chan() for this key call its function, even if a call is under way."""
         _check_key(key)
         with self._mu:

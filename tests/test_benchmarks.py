@@ -414,3 +414,26 @@ def test_report_in_a_browser(tmp_path):
             colours = {colour: n for n, colour in image.convert("RGB").getcolors(1 << 24)}
         assert max(colours, key=colours.get) == paper
         assert colours.get(gopy, 0) > 2_000, scheme  # the bars of gopy
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(("low", "high"), [(310, 480), (210, 890), (500, 50_000), (1e3, 1e8), (4e6, 4e6)])
+def test_every_axis_of_the_scaling_picture_has_numbers(low, high):
+    from benchmarks import charts
+
+    points = [(10, low), (1_000, (low + high) / 2), (100_000, high)]
+    figure = charts.scaling(
+        [
+            {"workload": "w", "peer": "gopy", "operation": "hop", "unit": "ns", "goroutines": n, "median": m}
+            for n, m in points
+        ]
+    )
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    bottom, top = axes.get_ylim()
+    shown = [
+        text.get_text()
+        for text, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
+        if bottom <= at <= top
+    ]
+    assert len([text for text in shown if text]) >= 2

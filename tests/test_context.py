@@ -406,6 +406,36 @@ def test_after_func_runs_once_in_its_own_goroutine():
     assert len(ran) == 0
 
 
+def test_after_func_takes_arguments():
+    ctx, cancel = context.with_cancel(background())
+    ran = Chan(2)
+    context.after_func(ctx, ran.send, "argument")
+
+    async def coroutine(x, y):
+        await ran.asend(x + y)
+
+    context.after_func(ctx, coroutine, 1, 2)
+    cancel()
+    assert {ran.recv(), ran.recv()} == {"argument", 3}
+
+
+def test_deadline_cause():
+    why = KeyError("why")
+    late, _ = context.with_deadline_cause(background(), gotime.now() - 1, why)
+    assert isinstance(late.err(), context.DeadlineExceeded)
+    assert context.cause(late) is why
+    soon, _ = context.with_deadline_cause(background(), gotime.now() + 0.01, why)
+    soon.done().recv()
+    assert context.cause(soon) is why
+    never, cancel = context.with_deadline_cause(background(), gotime.now() + 1e6, why)
+    cancel()
+    assert isinstance(context.cause(never), context.Canceled)
+    with pytest.raises(TypeError, match="`cause` must be an exception or None, got type"):
+        context.with_deadline_cause(background(), 1, KeyError)
+    with pytest.raises(TypeError, match="`deadline` must be a number of seconds, got str"):
+        context.with_deadline_cause(background(), "1", why)
+
+
 def test_after_func_on_what_never_ends():
     stop = context.after_func(background(), lambda: None)
     assert stop()

@@ -321,7 +321,8 @@ def test_a_thread_that_a_forked_goroutine_left_behind_gets_its_value(run_program
         + textwrap.indent(source[at:], "    ")
         + "go(child).join()\n"
     )
-    for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
+    flags = ["-W", "ignore::DeprecationWarning"]  # of a fork in a process with threads
+    for done in run_programs((source, {"env": {"GOMAXPROCS": n}, "flags": flags}) for n in "128"):
         assert (done.returncode, done.stdout, done.stderr) == (0, "value\natexit\n", "")
 
 

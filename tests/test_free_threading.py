@@ -26,7 +26,9 @@ def test_an_unchecked_interpreter_is_warned_of(monkeypatch):
     assert len(record) == 1
 
 
-@pytest.mark.parametrize(("disabled", "version"), [(1, (3, 13)), (1, (3, 14)), (1, (3, 15)), (0, (3, 99)), (None, (3, 11))])
+@pytest.mark.parametrize(
+    ("disabled", "version"), [(1, (3, 13)), (1, (3, 14)), (1, (3, 15)), (0, (3, 99)), (None, (3, 11))]
+)
 def test_a_checked_interpreter_is_not_warned_of(monkeypatch, disabled, version):
     unchecked(monkeypatch, disabled, version)
     with warnings.catch_warnings():

@@ -30,8 +30,8 @@ WAITS = ("import sys", "sys.started.send(None)", "sys.gate.recv()")
 
 @pytest.fixture(params=["1", "2", "8"])
 def prints(request, run_program):
-    def prints(source, stdout):
-        done = run_program(PROLOGUE + source, env={"GOMAXPROCS": request.param})
+    def prints(source, stdout, flags=()):
+        done = run_program(PROLOGUE + source, env={"GOMAXPROCS": request.param}, flags=flags)
         assert (done.returncode, done.stdout, done.stderr) == (0, stdout, "")
 
     return prints
@@ -125,6 +125,7 @@ go(body)
 print(results.recv())
 """,
         "0\n",
+        flags=["-W", "ignore::DeprecationWarning"],  # of a fork in a process with threads
     )
 
 

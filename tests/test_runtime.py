@@ -519,3 +519,7 @@ def test_what_is_due_as_an_m_changes_its_p_is_run(run_program):
     """
     done = run_program(program, env={"GOMAXPROCS": "1"})
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_dir_shows_its_own_names_only():
+    assert dir(runtime) == sorted(runtime.__all__)
