@@ -504,7 +504,7 @@ def with_deadline(parent: Context, deadline: float) -> tuple[Context, CancelFunc
 
 def with_deadline_cause(parent: Context, deadline: float, cause: BaseException) -> tuple[Context, CancelFunc]:
     """with_deadline(); if it ends by that deadline, cause() returns `cause`. The function sets no cause."""
-    return _with_deadline(parent, _check_seconds(deadline, "deadline"), _check_cause(cause))
+    return _with_deadline(parent, check_seconds("deadline", deadline), _check_cause(cause))
 
 
 def with_timeout(parent: Context, timeout: float) -> tuple[Context, CancelFunc]:

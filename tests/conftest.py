@@ -11,7 +11,7 @@ programs that must deadlock, die, fork or exit are child programs (the fixture `
 """
 
 import faulthandler
-import importlib.util
+import importlib
 import os
 import shutil
 import signal
@@ -236,11 +236,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Those of tests/certificates.py."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make certificates with")
-    spec = importlib.util.spec_from_file_location("certificates", Path(__file__).with_name("certificates.py"))
-    assert spec and spec.loader
-    module = sys.modules["certificates"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.make_certificates(tmp_path_factory.mktemp("certificates"))
+    certificates = importlib.import_module("certificates")
+    return certificates.make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 # Event loops.
@@ -252,6 +249,14 @@ def new_event_loop(request: pytest.FixtureRequest) -> Callable[[], Any]:
     if request.param == "asyncio":
         return importlib.import_module("asyncio").new_event_loop
     return pytest.importorskip("uvloop", reason="uvloop is not installed").new_event_loop
+
+
+@pytest.fixture
+def kinds() -> Iterator[Any]:
+    """What runs one body as every kind of goroutine, as a thread and as a task: see tests/kinds.py."""
+    kinds = importlib.import_module("kinds").Kinds()
+    yield kinds
+    kinds.close()
 
 
 # Child programs.

@@ -15,7 +15,18 @@ from gopy import Chan, ablocking, aselect, blocking, go, runtime, select, time
 KINDS = ["stackful", "async", "generator", "thread", "task"]
 
 
+TWINS = {"wait": "await_", "wait_read": "await_read", "wait_write": "await_write"}
+
+
+def twin(name: str) -> str:
+    """The a-prefixed twin of the blocking call of this name."""
+    return TWINS.get(name, "a" + name)
+
+
 class Blocking:
+    async def call(self, owner, name, *args, **kwargs):
+        return getattr(owner, name)(*args, **kwargs)
+
     async def send(self, ch, value):
         ch.send(value)
 
@@ -55,6 +66,9 @@ class Blocking:
 
 
 class Awaiting:
+    async def call(self, owner, name, *args, **kwargs):
+        return await getattr(owner, twin(name))(*args, **kwargs)
+
     async def send(self, ch, value):
         await ch.asend(value)
 

@@ -1,35 +1,18 @@
 """Goroutines of all kinds, plain threads and asyncio tasks on the same channels: every pair of kinds."""
 
-import importlib.util
+import contextlib
 import itertools
 import random
-import sys
+import socket
 import threading
-from pathlib import Path
 
 import pytest
+from kinds import KINDS, Blocking
 
-from gopy import Chan, ClosedChannelError, go, recv, send, sync, time
+import gopy
+from gopy import Chan, ClosedChannelError, go, recv, runtime, send, sync, time
 
-
-def load():
-    spec = importlib.util.spec_from_file_location("kinds", Path(__file__).with_name("kinds.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["kinds"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-kinds_module = load()
-KINDS = kinds_module.KINDS
 PAIRS = list(itertools.product(KINDS, KINDS))
-
-
-@pytest.fixture
-def kinds():
-    kinds = kinds_module.Kinds()
-    yield kinds
-    kinds.close()
 
 
 pairs = pytest.mark.parametrize(("one", "other"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
@@ -159,6 +142,84 @@ def test_each_kind_sleeps_yields_and_joins(kinds, kind):
     kinds.join()
 
 
+# Timeouts
+
+
+def full():
+    ch = Chan(1)
+    ch.send(1)
+    return ch
+
+
+def held(lock, how="lock"):
+    getattr(lock, how)()
+    return lock
+
+
+def counted():
+    group = sync.WaitGroup()
+    group.add()
+    return group
+
+
+def notify(cond):
+    with cond.L:
+        cond.broadcast()
+
+
+def reading():
+    ours, theirs = socket.socketpair()
+    return runtime, "wait_read", (ours,), theirs.close
+
+
+def writing():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while ours.send(bytes(65536)):
+            pass
+    return runtime, "wait_write", (ours,), theirs.close
+
+
+# A call that waits: what it is a call of, its name and arguments, and what lets it go on.
+WAITS = {
+    "send": lambda: (ch := full(), "send", (2,), ch.recv),
+    "recv": lambda: (ch := Chan(), "recv", (), lambda: go(ch.send, 1)),
+    "recv_ok": lambda: (ch := Chan(), "recv_ok", (), lambda: go(ch.send, 1)),
+    "select": lambda: (gopy, "select", (recv(ch := Chan()), recv(Chan())), lambda: go(ch.send, 1)),
+    "join": lambda: (go((ch := Chan()).recv_ok), "join", (), ch.close),
+    "Mutex.lock": lambda: (lock := held(sync.Mutex()), "lock", (), lock.unlock),
+    "RWMutex.lock": lambda: (lock := held(sync.RWMutex(), "rlock"), "lock", (), lock.runlock),
+    "RWMutex.rlock": lambda: (lock := held(sync.RWMutex()), "rlock", (), lock.unlock),
+    "rlocker.lock": lambda: ((lock := held(sync.RWMutex())).rlocker(), "lock", (), lock.unlock),
+    "WaitGroup.wait": lambda: (group := counted(), "wait", (), group.done),
+    "Cond.wait": lambda: (cond := sync.Cond(held(sync.Mutex())), "wait", (), lambda: go(notify, cond)),
+    "wait_read": reading,
+    "wait_write": writing,
+}
+
+
+@each
+@pytest.mark.parametrize("make", WAITS.values(), ids=WAITS)
+def test_each_kind_waits_for_so_long(kinds, kind, make):
+    owner, name, args, let_go_on = make()
+
+    async def body(how):
+        for timeout in (0, 0.002):
+            with pytest.raises(TimeoutError):
+                await how.call(owner, name, *args, timeout=timeout)
+        let_go_on()
+        await how.call(owner, name, *args, timeout=20)
+        with pytest.raises(TypeError, match="`timeout` must be"):
+            await how.call(owner, name, *args, timeout="1")
+
+    kinds.start(kind, body)
+    kinds.join()
+    for arg in args:
+        if isinstance(arg, socket.socket):
+            arg.close()
+
+
 # sync
 
 
@@ -283,7 +344,7 @@ def test_random_programs_of_all_kinds_lose_nothing(kinds, gomaxprocs, procs):
             for i in range(n):
                 if rand.random() < 0.3:
                     await how.select(*(send(ch, base + i) for ch in chans))
-                elif rand.random() < 0.3 and isinstance(how, kinds_module.Blocking):
+                elif rand.random() < 0.3 and isinstance(how, Blocking):
                     ch = rand.choice(chans)
                     while True:
                         try:

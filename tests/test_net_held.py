@@ -127,8 +127,12 @@ ALL = {
 CONN = {
     **ALL,
     **DEADLINES,
+    "aaccept": (lambda x: awaited(x.aaccept, _core.NetFD), EBADF),
     "accept": (lambda x: x.accept(_core.NetFD), EBADF),
     "aread": (lambda x: awaited(x.aread), EBADF),
+    "aread_full": (lambda x: awaited(x.aread_full, 1), EBADF),
+    "aread_into": (lambda x: awaited(x.aread_into, bytearray(1)), EBADF),
+    "aretry": (lambda x: awaited(x.aretry, os.close, True, 0), EBADF),
     "awrite": (lambda x: awaited(x.awrite, b"x"), EBADF),
     "close_write": (lambda x: x.close_write(), EBADF),
     "local_addr": (lambda x: x.local_addr, KEPT),
@@ -199,7 +203,8 @@ def test_a_closed_one_leaves_its_number_alone(made, kind, name):
 def test_nothing_is_read_of_a_closed_one(made):
     conn = made(net.Conn)
     assert (conn.read(0), conn.read_full(0), conn.read_into(bytearray()), conn.write(b"")) == (b"", b"", 0, 0)
-    assert awaited(conn.aread, 0) == b""
+    assert (awaited(conn.aread, 0), awaited(conn.aread_full, 0)) == (b"", b"")
+    assert awaited(conn.aread_into, bytearray()) == 0
     conn.close()
     for call in (
         lambda: conn.read(0),
@@ -207,6 +212,8 @@ def test_nothing_is_read_of_a_closed_one(made):
         lambda: conn.read_into(bytearray()),
         lambda: conn.write(b""),
         lambda: awaited(conn.aread, 0),
+        lambda: awaited(conn.aread_full, 0),
+        lambda: awaited(conn.aread_into, bytearray()),
         lambda: awaited(conn.awrite, b""),
     ):
         with pytest.raises(OSError) as caught:
