@@ -1,0 +1,51 @@
+"""Go's net/http over gopy.net: servers and clients in goroutines. Needs the extra: pip install
+'gopy[http]'"""
+
+try:
+    import httptools as _httptools  # noqa: F401
+except ImportError:
+    raise ImportError("gopy.http needs httptools: pip install 'gopy[http]'") from None
+
+from gopy.http._body import BodyTooLarge as BodyTooLarge
+from gopy.http._handlers import HandlerTimeout as HandlerTimeout
+from gopy.http._handlers import error as error
+from gopy.http._handlers import not_found as not_found
+from gopy.http._handlers import redirect as redirect
+from gopy.http._handlers import strip_prefix as strip_prefix
+from gopy.http._handlers import timeout_handler as timeout_handler
+from gopy.http._header import Header as Header
+from gopy.http._mux import ServeMux as ServeMux
+from gopy.http._mux import handle as handle
+from gopy.http._pattern import PatternError as PatternError
+from gopy.http._request import Request as Request
+from gopy.http._response import BodyNotAllowed as BodyNotAllowed
+from gopy.http._response import ContentLengthError as ContentLengthError
+from gopy.http._response import Hijacked as Hijacked
+from gopy.http._response import ResponseWriter as ResponseWriter
+from gopy.http._server import Handler as Handler
+from gopy.http._server import Server as Server
+from gopy.http._server import ServerClosed as ServerClosed
+from gopy.http._server import listen_and_serve as listen_and_serve
+
+__all__ = [
+    "BodyNotAllowed",
+    "BodyTooLarge",
+    "ContentLengthError",
+    "Handler",
+    "HandlerTimeout",
+    "Header",
+    "Hijacked",
+    "PatternError",
+    "Request",
+    "ResponseWriter",
+    "ServeMux",
+    "Server",
+    "ServerClosed",
+    "error",
+    "handle",
+    "listen_and_serve",
+    "not_found",
+    "redirect",
+    "strip_prefix",
+    "timeout_handler",
+]
