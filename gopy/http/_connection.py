@@ -51,7 +51,7 @@ LINGER_BYTES = 1 << 20
 class Connection(Reader):
     """A client's connection and the request that is being served."""
 
-    __slots__ = ("_cancel", "_lock", "_state", "_undrained", "_watcher")
+    __slots__ = ("_cancel", "_lock", "_state", "_undrained", "_unsent", "_watcher")
 
     def __init__(self, server: Server, conn: Conn) -> None:
         super().__init__(server, conn)
@@ -59,6 +59,7 @@ class Connection(Reader):
         self._lock = Mutex()
         self._watcher: Goroutine | None = None
         self._cancel: Callable[[], None] | None = None  # ends the request's context
+        self._unsent: OSError | None = None  # why nothing more can be written
         self._undrained = False  # too much of the body is left to be read for another request to follow
 
     @property
@@ -84,7 +85,7 @@ class Connection(Reader):
             if not hijacked:
                 self.conn.close()
                 self.server._forget(self)
-            self._parser = self._framing = self._failure = None  # which refer to this object
+            self._parser = self._framing = self._failure = self._unsent = None  # which refer to this object
 
     async def _serve(self) -> bool:
         """run(), without its end. -> whether a handler has taken the connection over."""
@@ -136,12 +137,12 @@ class Connection(Reader):
         if body is not None:
             self._undrained = r.expects_continue or r.content_length - body.received > DRAINED
         out = w.finish()
-        if out and self._failure is None:
+        if out and self._unsent is None:
             self.send(*out)
         await self._over(w, r)
         if body is not None:
             body.abandon()
-        goes_on = self._failure is None and not w.ends_connection and not self._undrained
+        goes_on = self._failure is self._unsent is None and not w.ends_connection and not self._undrained
         if goes_on and (body is None or await self._drain()):
             return True
         if self._body is not None or self._rest:
@@ -165,7 +166,7 @@ class Connection(Reader):
 
     async def _failed(self, w: ResponseWriter, r: Request, exc: Exception) -> None:
         """The handler has raised: say so, to the log and to the client, as far as it can still be told."""
-        ours = exc is self._failure or isinstance(exc, BadRequest)
+        ours = exc is self._failure or exc is self._unsent or isinstance(exc, BadRequest)
         refusal: BadRequest | None = None
         if isinstance(exc, BadRequest):
             refusal = exc
@@ -233,24 +234,24 @@ class Connection(Reader):
 
     def send(self, *pieces: bytes) -> None:
         """Write, parking while the client does not read. Its failure ends the request's context."""
-        if self._failure is not None:
-            raise self._failure
+        if self._unsent is not None:
+            raise self._unsent
         try:
             for data in _joined(pieces):
                 self.conn.write(data)
         except OSError as exc:
-            self._fail(exc)
+            self._not_sent(exc)
             raise
 
     async def asend(self, *pieces: bytes) -> None:
         """send() for those who await."""
-        if self._failure is not None:
-            raise self._failure
+        if self._unsent is not None:
+            raise self._unsent
         try:
             for data in _joined(pieces):
                 await self.conn.awrite(data)
         except OSError as exc:
-            self._fail(exc)
+            self._not_sent(exc)
             raise
 
     def send_file(self, fd: int, at: int, count: int) -> None:
@@ -261,15 +262,20 @@ class Connection(Reader):
                     self.conn.control, True, lambda out: os.sendfile(out, fd, at, min(count, SENDFILE))
                 )
             except OSError as exc:
-                self._fail(exc)
+                self._not_sent(exc)
                 raise
             if sent == 0:
                 raise EOFError(f"the file has ended {count} bytes early")
             at += sent
             count -= sent
 
-    def _fail(self, exc: OSError) -> None:
-        self._failure = exc
+    def _not_read(self, exc: Exception) -> None:
+        super()._not_read(exc)
+        if self._cancel is not None and isinstance(exc, ConnectionError):
+            self._cancel()
+
+    def _not_sent(self, exc: OSError) -> None:
+        self._unsent = exc
         if self._cancel is not None:
             self._cancel()
 
@@ -285,7 +291,7 @@ class Connection(Reader):
             if r._context is None:
                 ctx, cancel = context.with_cancel(self.server.context)
                 r._context = ctx
-                if r.over or self._failure is not None:
+                if r.over or self._unsent is not None:
                     cancel()
                 else:
                     self._cancel = cancel

@@ -126,4 +126,9 @@ def known_host(value: bytes) -> str:
 
 
 def method_name(method: bytes) -> str:
-    return _METHODS.get(method) or method.decode()
+    name = _METHODS.get(method)
+    if name is None:
+        if method == b"CONNECT":
+            raise BadRequest(501, "no CONNECT")
+        name = method.decode()
+    return name

@@ -42,7 +42,7 @@ class Reader:
         self._receiving: Request | None = None  # the request that this is the body of
         self._framing: Framing | None = None
         self._upgrade = False  # the head that was fed asks for another protocol
-        self._failure: BaseException | None = None  # why nothing more can be read or written
+        self._failure: Exception | None = None  # why nothing more can be read
 
     # ---- what llhttp finds ----
 
@@ -170,7 +170,7 @@ class Reader:
             if not self._take_ahead():
                 self._take_body(self.conn.read())
         except (OSError, BadRequest) as exc:
-            self._failure = exc
+            self._not_read(exc)
             raise
 
     async def amore_body(self) -> None:
@@ -179,7 +179,7 @@ class Reader:
             if not self._take_ahead():
                 self._take_body(await self.conn.aread())
         except (OSError, BadRequest) as exc:
-            self._failure = exc
+            self._not_read(exc)
             raise
 
     def _take_ahead(self) -> bool:
@@ -215,6 +215,10 @@ class Reader:
         if body.complete:
             self._body = self._receiving = self._framing = None
             self._body_is_complete()
+
+    def _not_read(self, exc: Exception) -> None:
+        """Reading has failed, for good."""
+        self._failure = exc
 
     def _body_is_complete(self) -> None:
         """For the subclass: the connection may be read for other things."""
