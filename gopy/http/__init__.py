@@ -7,6 +7,8 @@ except ImportError:
     raise ImportError("gopy.http needs httptools: pip install 'gopy[http]'") from None
 
 from gopy.http._body import BodyTooLarge as BodyTooLarge
+from gopy.http._cookie import set_cookie as set_cookie
+from gopy.http._files import file_server as file_server
 from gopy.http._handlers import HandlerTimeout as HandlerTimeout
 from gopy.http._handlers import error as error
 from gopy.http._handlers import not_found as not_found
@@ -42,10 +44,12 @@ __all__ = [
     "Server",
     "ServerClosed",
     "error",
+    "file_server",
     "handle",
     "listen_and_serve",
     "not_found",
     "redirect",
+    "set_cookie",
     "strip_prefix",
     "timeout_handler",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import IO, TYPE_CHECKING, Any
 
-from gopy.http._body import BodyTooLarge
+from gopy.http._body import BadRequest, BodyTooLarge
 from gopy.http._header import Header
 from gopy.http._request import MAX_FORM_BYTES, parse_values
 
@@ -61,18 +61,25 @@ def read_limited(body: IO[bytes], most: int) -> bytes:
 
 def _read_multipart(body: IO[bytes], boundary: str) -> tuple[dict[str, list[str]], dict[str, list[Upload]]]:
     if not boundary:
-        raise ValueError("the Content-Type of a multipart body has no boundary")
+        raise BadRequest(400, "the Content-Type of a multipart body has no boundary")
     try:
+        from python_multipart.exceptions import MultipartParseError
         from python_multipart.multipart import MultipartParser
     except ImportError:
         raise ImportError("multipart forms need python-multipart: pip install 'gopy[http]'") from None
     parts = _Parts()
     parser = MultipartParser(boundary.encode("latin-1"), parts.callbacks())
-    while data := body.read(CHUNK):
-        parser.write(data)
-    parser.finalize()
-    if not parts.ended:
-        raise ValueError("the multipart body ends too early")
+    try:
+        while data := body.read(CHUNK):
+            parser.write(data)
+        parser.finalize()
+        if not parts.ended:
+            raise BadRequest(400, "the multipart body ends too early")
+    except BaseException as exc:
+        parts.close()
+        if isinstance(exc, MultipartParseError):
+            raise BadRequest(400, f"multipart: {exc}") from None
+        raise
     return parts.values, parts.uploads
 
 
@@ -153,6 +160,12 @@ class _Parts:
 
     def _on_end(self) -> None:
         self.ended = True
+
+    def close(self) -> None:
+        """Close the files that have come so far."""
+        if self._file is not None:
+            self._file.close()
+        close_uploads(self.uploads)
 
 
 def close_uploads(uploads: dict[str, list[Any]]) -> None:

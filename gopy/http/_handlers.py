@@ -14,6 +14,7 @@ from gopy._core import Chan, Mutex, go, recv, select
 from gopy.http._status import status_text
 
 if TYPE_CHECKING:
+    from gopy.context import Context
     from gopy.http._request import Request
     from gopy.http._response import ResponseWriter
     from gopy.http._server import Handler
@@ -104,7 +105,7 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
 
     def limited(w: ResponseWriter, r: Request) -> None:
         ctx, cancel = context.with_timeout(r.context(), seconds)
-        answer = _Answer(w)
+        answer = _Answer(w, ctx)
         done: Chan[BaseException | None] = Chan(1)
 
         async def run() -> None:
@@ -124,7 +125,7 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
                 if failure is not None:
                     raise failure
                 answer.send()
-            elif answer.expire() and isinstance(ctx.err(), context.DeadlineExceeded):
+            elif isinstance(ctx.err(), context.DeadlineExceeded):
                 w.write_header(503)
                 w.write(text)
         finally:
@@ -135,13 +136,14 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
 
 
 class _Answer:
-    """A ResponseWriter that keeps all back, until it is sent or is too late."""
+    """A ResponseWriter that keeps all back, until the handler has returned. Once its context has ended it
+    takes nothing."""
 
-    def __init__(self, w: ResponseWriter) -> None:
+    def __init__(self, w: ResponseWriter, ctx: Context) -> None:
         self._w = w
+        self._ctx = ctx
         self._header = type(w.header())()
         self._mutex = Mutex()  # guards the rest
-        self._late = False
         self._data = bytearray()
         self.status = 0
 
@@ -150,14 +152,14 @@ class _Answer:
 
     def write_header(self, status: int) -> None:
         with self._mutex:
-            if not self._late and not self.status:
+            if not self.status:
                 self.status = status
 
     def write(self, data: bytes | str) -> int:
         if isinstance(data, str):
             data = data.encode()
         with self._mutex:
-            if self._late:
+            if self._ctx.err() is not None:
                 raise HandlerTimeout("the handler has timed out")
             self.status = self.status or 200
             self._data += data
@@ -172,14 +174,7 @@ class _Answer:
     async def aflush(self) -> None:
         pass
 
-    def expire(self) -> bool:
-        with self._mutex:
-            self._late = True
-        return True
-
     def send(self) -> None:
-        with self._mutex:
-            self._late = True
         header = self._w.header()
         for name, values in self._header.items():
             header[name] = values

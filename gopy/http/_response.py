@@ -338,6 +338,7 @@ class ResponseWriter:
 
     def _copy_file(self, file: IO[bytes], count: int) -> None:
         if self._is_head():  # only the length counts
+            self.write(b"")
             self.written += count
             return
         while count > 0:
