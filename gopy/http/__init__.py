@@ -28,6 +28,7 @@ from gopy.http._server import Handler as Handler
 from gopy.http._server import Server as Server
 from gopy.http._server import ServerClosed as ServerClosed
 from gopy.http._server import listen_and_serve as listen_and_serve
+from gopy.http._wsgi import wsgi as wsgi
 
 __all__ = [
     "BodyNotAllowed",
@@ -52,4 +53,5 @@ __all__ = [
     "set_cookie",
     "strip_prefix",
     "timeout_handler",
+    "wsgi",
 ]

@@ -51,13 +51,14 @@ LINGER_BYTES = 1 << 20
 class Connection(Reader):
     """A client's connection and the request that is being served."""
 
-    __slots__ = ("_cancel", "_lock", "_state", "_undrained", "_unsent", "_watcher")
+    __slots__ = ("_cancel", "_lock", "_state", "_undrained", "_unsent", "_watcher", "environ")
 
     def __init__(self, server: Server, conn: Conn) -> None:
         super().__init__(server, conn)
         self._state = Int32(IDLE)
         self._lock = Mutex()
         self._watcher: Goroutine | None = None
+        self.environ: dict[str, Any] | None = None  # of wsgi()
         self._cancel: Callable[[], None] | None = None  # ends the request's context
         self._unsent: OSError | None = None  # why nothing more can be written
         self._undrained = False  # too much of the body is left to be read for another request to follow

@@ -114,6 +114,21 @@ class Request:
     def header(self, header: Header) -> None:
         self._header = header
 
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The fields as they were sent, Host included."""
+        if self._header is None:
+            return self._fields
+        return [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, values in dict.items(self._header)
+            for value in values
+        ]
+
+    @property
+    def local_addr(self) -> Any:
+        """The server's address, in the same form; None for a request that was made by hand."""
+        return None if self._connection is None else self._connection.conn.local_addr
+
     @property
     def remote_addr(self) -> Any:
         """The client's address: a gopy.net.Addr (host, port), or the path of a unix socket."""

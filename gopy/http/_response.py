@@ -296,6 +296,15 @@ class ResponseWriter:
             self._close or self.status == 101 or (short and body_allowed(self.status) and not self._is_head())
         )
 
+    @property
+    def takes_body(self) -> bool:
+        """Whether the status that has been set goes with a body."""
+        return body_allowed(self.status)
+
+    def left(self, size: int) -> int:
+        """How much of a body of this size fits into the declared Content-Length."""
+        return size if self._declared < 0 else min(size, self._declared - self.written)
+
     def _is_head(self) -> bool:
         return self._request.method == "HEAD"
 
