@@ -1,12 +1,20 @@
 """Go's net/http over gopy.net: servers and clients in goroutines. Needs the extra: pip install
 'gopy[http]'"""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 try:
     import httptools as _httptools  # noqa: F401
 except ImportError:
     raise ImportError("gopy.http needs httptools: pip install 'gopy[http]'") from None
 
 from gopy.http._body import BodyTooLarge as BodyTooLarge
+from gopy.http._client import Client as Client
+from gopy.http._client import Response as Response
+from gopy.http._client import TooManyRedirects as TooManyRedirects
+from gopy.http._client import get as get
+from gopy.http._client import post as post
 from gopy.http._cookie import set_cookie as set_cookie
 from gopy.http._files import file_server as file_server
 from gopy.http._handlers import HandlerTimeout as HandlerTimeout
@@ -30,9 +38,20 @@ from gopy.http._server import ServerClosed as ServerClosed
 from gopy.http._server import listen_and_serve as listen_and_serve
 from gopy.http._wsgi import wsgi as wsgi
 
+if TYPE_CHECKING:
+    from gopy.http import httptest as httptest
+
+
+def __getattr__(name: str) -> Any:
+    if name == "httptest":  # what it imports is for tests
+        return importlib.import_module("gopy.http.httptest")
+    raise AttributeError(f"module 'gopy.http' has no attribute {name!r}")
+
+
 __all__ = [
     "BodyNotAllowed",
     "BodyTooLarge",
+    "Client",
     "ContentLengthError",
     "Handler",
     "HandlerTimeout",
@@ -40,15 +59,19 @@ __all__ = [
     "Hijacked",
     "PatternError",
     "Request",
+    "Response",
     "ResponseWriter",
     "ServeMux",
     "Server",
     "ServerClosed",
+    "TooManyRedirects",
     "error",
     "file_server",
+    "get",
     "handle",
     "listen_and_serve",
     "not_found",
+    "post",
     "redirect",
     "set_cookie",
     "strip_prefix",

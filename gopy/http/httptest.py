@@ -3,23 +3,33 @@ tests."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any, cast
+import io
+import ssl
+import tempfile
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
+from gopy import context
+from gopy._core import go
+from gopy.http import _server
 from gopy.http._body import NO_BODY
+from gopy.http._client import Client
 from gopy.http._header import Header
 from gopy.http._request import Request
 from gopy.http._response import ResponseWriter
 from gopy.http._sniff import content_type
 from gopy.http._status import body_allowed
+from gopy.http._test_certificate import PEM
+from gopy.net import listen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gopy.http._connection import Connection
+    from gopy.http._server import Handler
     from gopy.net import Conn
 
-__all__ = ["ResponseRecorder", "new_request"]
+__all__ = ["ResponseRecorder", "Server", "new_request"]
 
 
 def new_request(
@@ -32,8 +42,6 @@ def new_request(
     """A request as a handler gets it. target: a path, or a URL whose host becomes the request's.
 
     remote_addr is 192.0.2.1:1234, as in Go."""
-    import io
-
     from gopy.net import Addr
 
     parts = urlsplit(target)
@@ -41,7 +49,7 @@ def new_request(
     host = "example.com"
     if parts.scheme and parts.netloc:
         host = parts.netloc
-        url = target[target.index(parts.netloc) + len(parts.netloc) :] or "/"
+        url = target[len(f"{parts.scheme}://{host}") :] or "/"
     r = Request(None, method, url, "HTTP/1.1")
     r.host = host
     r.header = Header(header or {})
@@ -128,3 +136,63 @@ class ResponseRecorder(ResponseWriter):
     def hijack(self) -> Any:
         """RuntimeError: there is no connection."""
         return super().hijack()
+
+
+GRACE = 5.0  # seconds that requests under way have when a Server is closed
+
+
+class Server:
+    """A server on a free port of this machine, in a goroutine, until close().
+
+    url       "http://127.0.0.1:PORT", or https with tls: then its certificate is one that client() trusts
+    config    the http.Server, whose attributes may be set before the first request
+    """
+
+    def __init__(self, handler: Handler, *, tls: bool = False) -> None:
+        self.config = _server.Server("127.0.0.1:0", handler, tls=_context() if tls else None)
+        self._listener = listen("tcp", "127.0.0.1:0", tls=self.config._tls_context())
+        self.url = f"{'https' if tls else 'http'}://{self._listener.addr}"
+        self._client: Client | None = None
+        self._goroutine = go(self._serve)
+
+    def _serve(self) -> None:
+        try:
+            self.config.serve(self._listener)
+        except _server.ServerClosed:
+            pass
+
+    def client(self) -> Client:
+        """A client that trusts the server's certificate. close() closes its idle connections."""
+        if self._client is None:
+            tls = ssl.create_default_context(cadata=PEM[: PEM.index("-----BEGIN PRIVATE")])
+            tls.set_alpn_protocols(["http/1.1"])
+            self._client = Client(tls=tls)
+        return self._client
+
+    def close(self) -> None:
+        """Stop, when the requests under way have been answered; after 5 seconds they are ended."""
+        if self._client is not None:
+            self._client.close_idle_connections()
+        ctx, cancel = context.with_timeout(context.background(), GRACE)
+        try:
+            self.config.shutdown(ctx)
+        except context.DeadlineExceeded:
+            self.config.close()
+        finally:
+            cancel()
+        self._goroutine.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _context() -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w") as file:  # the ssl module wants a file
+        file.write(PEM)
+        file.flush()
+        tls.load_cert_chain(file.name)
+    return tls
