@@ -10,11 +10,6 @@ except ImportError:
     raise ImportError("gopy.http needs httptools: pip install 'gopy[http]'") from None
 
 from gopy.http._body import BodyTooLarge as BodyTooLarge
-from gopy.http._client import Client as Client
-from gopy.http._client import Response as Response
-from gopy.http._client import TooManyRedirects as TooManyRedirects
-from gopy.http._client import get as get
-from gopy.http._client import post as post
 from gopy.http._cookie import set_cookie as set_cookie
 from gopy.http._files import file_server as file_server
 from gopy.http._handlers import HandlerTimeout as HandlerTimeout
@@ -40,11 +35,23 @@ from gopy.http._wsgi import wsgi as wsgi
 
 if TYPE_CHECKING:
     from gopy.http import httptest as httptest
+    from gopy.http._client import Client as Client
+    from gopy.http._client import Response as Response
+    from gopy.http._client import TooManyRedirects as TooManyRedirects
+    from gopy.http._client import get as get
+    from gopy.http._client import post as post
+
+
+_OF_THE_CLIENT = ("Client", "Response", "TooManyRedirects", "get", "post")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "httptest":  # what it imports is for tests
+    """What servers do without is imported when it is asked for: the client, and httptest."""
+    if name == "httptest":
         return importlib.import_module("gopy.http.httptest")
+    if name in _OF_THE_CLIENT:
+        value = globals()[name] = getattr(importlib.import_module("gopy.http._client"), name)
+        return value
     raise AttributeError(f"module 'gopy.http' has no attribute {name!r}")
 
 

@@ -8,8 +8,12 @@ Who may read from the connection: its goroutine, also within the handler, for bo
 `context()` of a request whose body is complete and the end of its handler, the watcher: a goroutine that
 waits for the client to go away, and keeps what comes instead. `_lock` guards who that is.
 
-Who may end it: `_state` is IDLE while it waits for a request, and whoever changes that to CLOSED closes it,
-which shutdown() does. While it is ACTIVE only its own goroutine does, or close(), which asks nobody.
+`_state` says who may end the connection, and how a request ends:
+
+    ACTIVE   a request is served; only the connection's goroutine ends it (or close(), which asks nobody)
+    WATCHED  the same, and somebody has asked for the request's context: its end goes by `_lock`
+    ENDED    the request is over, which nobody watched: that is most of them, and costs no lock
+    IDLE     waiting for the next one: whoever changes that to CLOSED closes it, which shutdown() does
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gopy.http")
 
-ACTIVE, IDLE, CLOSED = range(3)
+ACTIVE, WATCHED, ENDED, IDLE, CLOSED = range(5)
 
 DRAINED = 256 << 10  # bytes of a body that nobody has read, which are read to keep the connection, as in Go
 DRAIN_SECONDS = 5.0
@@ -92,11 +96,13 @@ class Connection(Reader):
         """run(), without its end. -> whether a handler has taken the connection over."""
         server, conn, state = self.server, self.conn, self._state
         stopping, handler, write_timeout = server._stopping.load, server.handler, server.write_timeout
+        logs = server.access_log is not None
         timeout = server._header_timeout()
         while True:
             data = self._rest
             if data:
                 self._rest = b""
+                state.store(ACTIVE)
             else:
                 conn.set_read_deadline(timeout)
                 state.store(IDLE)
@@ -129,8 +135,28 @@ class Connection(Reader):
             if w.hijacked:
                 await self._over(w, r)
                 return True
-            if not await self._end(w, r):
+            plain = r._context is None and self._body is None and self._failure is None and not logs
+            r.over = True
+            if plain and state.compare_and_swap(ACTIVE, ENDED):
+                if not self._end_at_once(w, r):
+                    return False
+            elif not await self._end(w, r):
                 return False
+
+    def _end_at_once(self, w: ResponseWriter, r: Request) -> bool:
+        """_end(), of most requests: nobody watches, and there is no body left."""
+        out = w.finish_at_once()
+        if out and self._unsent is None:
+            try:
+                self.conn.write(out)
+            except OSError as exc:
+                self._not_sent(exc)
+                raise
+        elif not out and (rest := w.finish()):
+            self.send(*rest)
+        if r._form is not None:
+            r.end()
+        return self._unsent is None and not w.ends_connection
 
     async def _end(self, w: ResponseWriter, r: Request) -> bool:
         """Send what is left of the response. -> whether another request may follow."""
@@ -292,12 +318,21 @@ class Connection(Reader):
             if r._context is None:
                 ctx, cancel = context.with_cancel(self.server.context)
                 r._context = ctx
-                if r.over or self._unsent is not None:
-                    cancel()
-                else:
+                if self._unsent is None and self._is_active(r):
                     self._cancel = cancel
                     self._watch_if_free()
+                else:
+                    cancel()
             return r._context
+
+    def _is_active(self, r: Request) -> bool:
+        """Whether the handler of r is running; then _end_at_once() is not for it, as somebody watches."""
+        if not self._state.compare_and_swap(ACTIVE, WATCHED):
+            return False
+        if r.over:  # what is active is a request after it
+            self._state.store(ACTIVE)
+            return False
+        return True
 
     def _body_is_complete(self) -> None:
         with self._lock:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 from gopy import context, time
 from gopy._core import Chan, go, recv, select
@@ -51,6 +50,8 @@ def proxy_for(scheme: str, host: str) -> str:
     Go."""
     if host == "localhost" or host.startswith("127.") or host == "::1":
         return ""
+    from urllib.request import getproxies_environment, proxy_bypass  # which imports a lot
+
     proxies = getproxies_environment()
     if not proxies or proxy_bypass(host):
         return ""
@@ -209,7 +210,8 @@ def tunnel(conn: Conn, origin: Origin, ctx: Context | None) -> None:
         conn.set_deadline(DIAL_TIMEOUT)
         conn.write(head.encode("latin-1") + b"\r\n")
         answer = Parser(conn, "CONNECT")
-        answer.begin()
+        begin(answer)
+        answer.close()
         if answer.status != 200:
             raise ConnectionError(f"the proxy refused CONNECT {where}: {answer.status} {answer.reason}")
         conn.set_deadline(None)
@@ -249,6 +251,16 @@ class Parser(http.client.HTTPResponse):
             if not 101 < status < 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)
+
+
+def begin(parser: Parser) -> None:
+    """Read the head. If that fails the parser is closed: left to the collector, its file may be closed before
+    it."""
+    try:
+        parser.begin()
+    except BaseException:
+        parser.close()
+        raise
 
 
 def check_method(method: object) -> str:

@@ -69,7 +69,13 @@ class Reader:
             self._rest = data[end:]
             data = data[:end]
         self._fields = []
-        self._feed_head(data, data)
+        self._upgrade = False
+        try:  # _feed_head(), written out
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._upgrade = True
+        except HttpParserError as exc:
+            raise why_refused(data, str(exc), self._fields) from None
         return self._request(line)
 
     async def _slow_request(self, data: bytes) -> Request | None:
@@ -122,8 +128,6 @@ class Reader:
             self._upgrade = True
         except HttpParserError as exc:
             raise why_refused(bytes(head), str(exc), self._fields) from None
-        if len(self._fields) > MOST_FIELDS:
-            raise BadRequest(431, "too many fields")
 
     def _request(self, line: Any) -> Request:
         """The request whose head has been fed."""
@@ -131,8 +135,10 @@ class Reader:
         if target == b"*" and method != b"OPTIONS":
             raise BadRequest(400, "* is for OPTIONS")
         r = Request(self, method_name(method), target.decode(), "HTTP/1.1" if minor == b"1" else "HTTP/1.0")
-        r._fields = self._fields
-        length = read_fields(r, self._fields)
+        r._fields = fields = self._fields
+        if len(fields) > MOST_FIELDS:
+            raise BadRequest(431, "too many fields")
+        length = read_fields(r, fields)
         if length:
             self._begin_body(r, length)
         elif self._upgrade:

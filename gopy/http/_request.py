@@ -33,53 +33,43 @@ class Request:
     body       an IO[bytes], read while the client sends
     """
 
-    __slots__ = (
-        "__dict__", "__weakref__", "_connection", "_context", "_fields", "_form", "_header", "_names",
-        "_path", "_remote_addr", "_tls", "_uploads", "_values", "body", "content_length",
-        "expects_continue", "host", "keep_alive", "method", "over", "pattern", "proto", "raw_query", "url",
-    )  # fmt: skip
-
-    body: IO[bytes]
-    content_length: int
-    host: str
-    method: str
-    proto: str
-    raw_query: str
-    url: str
-    pattern: str  # of the ServeMux that chose the handler; ""
-    keep_alive: bool  # whether the client would have the connection stay
-    expects_continue: bool  # whether it sends its body only when told to
-    over: bool  # its handler has returned
-    _context: Context | None
-    _fields: list[tuple[bytes, bytes]]
-    _form: dict[str, list[str]] | None
-    _header: Header | None
-    _names: tuple[str, ...]
-    _values: tuple[str, ...]
+    # What most requests leave as it is belongs to the class: it costs nothing to make.
+    body: IO[bytes] = cast(IO[bytes], NO_BODY)
+    content_length = 0
+    host = ""
+    pattern = ""  # of the ServeMux that chose the handler
+    keep_alive = True  # the client would have the connection stay
+    expects_continue = False  # it sends its body only when told to
+    over = False  # its handler has returned
+    _path: str | None = None
+    _raw_query: str | None = None
+    _header: Header | None = None
+    _context: Context | None = None
+    _form: dict[str, list[str]] | None = None
     _uploads: dict[str, list[Upload]]
-    _path: str | None
+    _names: tuple[str, ...] = ()  # of the pattern's wildcards
+    _values: tuple[str, ...] = ()
+    _remote_addr: Any = None
+    _fields: list[tuple[bytes, bytes]]
 
     def __init__(self, connection: Any, method: str, url: str, proto: str) -> None:
         self._connection = connection
         self.method = method
         self.url = url
         self.proto = proto
-        self.raw_query = url[url.index("?") + 1 :] if "?" in url else ""
-        self._path = None
-        self._header = None
-        self._context = None
-        self._form = None
-        self._names = ()
-        self.pattern = ""
-        self.host = ""
-        self.body = cast(IO[bytes], NO_BODY)
-        self.content_length = 0
-        self.keep_alive = True
-        self.expects_continue = False
-        self.over = False
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url} {self.proto}>"
+
+    @property
+    def raw_query(self) -> str:
+        """What stands behind the "?" of the target."""
+        query = self._raw_query
+        return self.url.partition("?")[2] if query is None else query
+
+    @raw_query.setter
+    def raw_query(self, query: str) -> None:
+        self._raw_query = query
 
     @property
     def path(self) -> str:
@@ -134,7 +124,7 @@ class Request:
         """The client's address: a gopy.net.Addr (host, port), or the path of a unix socket."""
         if self._connection is not None:
             return self._connection.remote_addr
-        return getattr(self, "_remote_addr", None)
+        return self._remote_addr
 
     @remote_addr.setter
     def remote_addr(self, address: Any) -> None:
@@ -167,9 +157,6 @@ class Request:
     def copy(self) -> Request:
         """A shallow copy: header, body and connection are the same."""
         other = Request.__new__(Request)
-        for name in Request.__slots__:
-            if name not in ("__dict__", "__weakref__") and hasattr(self, name):
-                object.__setattr__(other, name, getattr(self, name))
         other.__dict__.update(self.__dict__)
         return other
 

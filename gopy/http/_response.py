@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 from gopy.http._header import Header, check_value, is_token, tokens
 from gopy.http._sniff import content_type
-from gopy.http._status import body_allowed, status_line
+from gopy.http._status import STATUS_LINES, body_allowed, status_line
 from gopy.net import Conn
 
 if TYPE_CHECKING:
@@ -67,31 +67,24 @@ class Hijacked(RuntimeError):
 class ResponseWriter:
     """Takes a handler's answer: header(), write_header(), write(). Used by one goroutine at a time."""
 
-    __slots__ = (
-        "_chunked", "_close", "_connection", "_declared", "_has_date", "_has_type", "_header", "_lines",
-        "_pending", "_request", "_size", "hijacked", "sent", "status", "written",
-    )  # fmt: skip
-
-    status: int  # 0: not known yet
-    written: int  # bytes of the body
-    sent: bool  # the head, at least
-    hijacked: bool
+    # What most responses leave as it is belongs to the class: it costs nothing to make.
+    status = 0  # not known yet
+    written = 0  # bytes of the body
+    sent = False  # the head, at least
+    hijacked = False
+    _header: Header | None = None
+    _lines = ""  # of the head
+    _has_date = False
+    _has_type = False
+    _declared = -1  # the Content-Length that the handler set
+    _size = 0  # of what is pending
+    _chunked = False
+    _close = False  # the handler set Connection: close, or the end of the connection is that of the body
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self._connection = connection
         self._request = request
-        self._header: Header | None = None
-        self.status = 0
-        self.written = 0
-        self._declared = -1  # the Content-Length that the handler set
         self._pending: list[bytes] = []
-        self._size = 0  # of those
-        self.sent = False
-        self._chunked = False
-        self._close = (
-            False  # the handler set Connection: close, or the end of the connection is that of the body
-        )
-        self.hijacked = False
 
     def header(self) -> Header:
         """The fields to be sent. Changes after write_header(), or the first write, do not matter."""
@@ -125,10 +118,8 @@ class ResponseWriter:
 
     def _take_header(self) -> None:
         """Make the lines of the head from the header. What frames the message is not the handler's to say."""
-        self._has_date = self._has_type = False
         header = self._header
         if not header:
-            self._lines = ""
             return
         lines: list[str] = []
         for name, values in dict.items(header):
@@ -190,19 +181,20 @@ class ResponseWriter:
             data = data.encode()
         elif type(data) is not bytes:
             data = _to_bytes(data)
-        if not self.status:
+        status = self.status
+        if not status:
             self.write_header(200)
         elif self.hijacked:
             raise Hijacked("the connection was hijacked")
         size = len(data)
         if size == 0:
             return 0
-        if not body_allowed(self.status):
+        if status == 204 or status == 304:  # no other final one is without a body
             raise BodyNotAllowed(f"a response with status {self.status} has no body")
-        self.written += size
-        if 0 <= self._declared < self.written:
-            self.written -= size
+        written = self.written + size
+        if written > self._declared >= 0:
             raise ContentLengthError(f"more than the declared Content-Length of {self._declared}")
+        self.written = written
         self._pending.append(data)
         self._size += size
         return size
@@ -254,8 +246,7 @@ class ResponseWriter:
         status, request = self.status, self._request
         date = "" if self._has_date else date_line()
         framing = kind = ""
-        has_body = body_allowed(status)
-        if has_body:
+        if status >= 200 and status != 204 and status != 304:
             if not self._has_type and pending:
                 kind = f"Content-Type: {content_type(pending[0])}\r\n"
             if self._declared >= 0:
@@ -278,7 +269,20 @@ class ResponseWriter:
             connection = "Connection: close\r\n"
         elif request.proto == "HTTP/1.0":
             connection = "Connection: keep-alive\r\n"
-        return f"{status_line(status)}{self._lines}{date}{framing}{kind}{connection}\r\n".encode("latin-1")
+        line = STATUS_LINES.get(status) or status_line(status)
+        return f"{line}{self._lines}{date}{framing}{kind}{connection}\r\n".encode("latin-1")
+
+    def finish_at_once(self) -> bytes:
+        """finish(), of most responses: nothing has been sent, and all of it is small. b"": not so."""
+        if self.sent or self._size > CHUNK or self._request.method == "HEAD":
+            return b""
+        if not self.status:
+            self.write_header(200)
+        pending = self._pending
+        head = self._head(pending, self._size)
+        if not pending:
+            return head
+        return head + (pending[0] if len(pending) == 1 else b"".join(pending))
 
     def finish(self) -> list[bytes]:
         """What is left to be sent when the handler has returned. The connection's."""

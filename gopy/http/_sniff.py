@@ -58,7 +58,10 @@ _signature = re.compile(
     ),
     re.DOTALL,
 ).match
-_binary = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]").search
+_TEXT = bytes(c for c in range(256) if c >= 32 or c in b"\t\n\f\r\x1b")
+# The first bytes of what has a signature, or white space: most text is told by its first byte not to have
+# one.
+_FIRST = frozenset(b"<%\xfe\xff\xef\0BGR\x89FIOM\x1atw\x1fP\t\n\f\r ")
 
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
@@ -68,16 +71,17 @@ def content_type(data: bytes) -> str:
     """The media type of what begins with data; "application/octet-stream" if it cannot be told."""
     if len(data) > SNIFFED:
         data = data[:SNIFFED]
-    found = _signature(data)
-    if found is not None:
-        return _KINDS[(found.lastindex or 1) - 1]
-    if _is_mp4(data):
+    if (data and data[0] in _FIRST) or data[34:36] == b"LP":
+        found = _signature(data)
+        if found is not None:
+            return _KINDS[(found.lastindex or 1) - 1]
+    if data[4:8] == b"ftyp" and _is_mp4(data):
         return "video/mp4"
-    return BINARY if _binary(data) else TEXT
+    return BINARY if data.translate(None, _TEXT) else TEXT
 
 
 def _is_mp4(data: bytes) -> bool:
-    if data[4:8] != b"ftyp" or len(data) < 12:
+    if len(data) < 12:
         return False
     size = int.from_bytes(data[:4], "big")
     if size % 4 or len(data) < size:

@@ -22,7 +22,7 @@ from typing import IO, Any
 from gopy import time
 from gopy._core import Chan, Mutex, go
 from gopy.context import Context
-from gopy.http._dialer import Origin, Parser, closing, dial, raise_for
+from gopy.http._dialer import Origin, Parser, begin, closing, dial, raise_for
 from gopy.http._header import Header
 from gopy.net import Conn
 from gopy.net._lent import Lent
@@ -198,7 +198,7 @@ class Exchange:
     def _read_head(self, method: str) -> Parser:
         parser = Parser(self._conn, method)
         try:
-            parser.begin()
+            begin(parser)
         except http.client.RemoteDisconnected:
             raise ConnectionResetError("the server has closed the connection without an answer") from None
         except http.client.HTTPException as exc:

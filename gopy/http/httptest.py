@@ -87,8 +87,6 @@ class ResponseRecorder(ResponseWriter):
     """A ResponseWriter that keeps the answer: `status` (0 until the handler has begun; `code` is 200 then),
     `body`, `flushed`, and `sent`, the header as it was when the head was taken."""
 
-    __slots__ = ("__dict__", "_body", "_head_as_sent", "flushed")
-
     def __init__(self, request: Request | None = None) -> None:
         super().__init__(cast("Connection", _Nowhere()), request or new_request("GET", "/"))
         self._body = bytearray()

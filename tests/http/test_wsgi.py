@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from wsgiref.validate import validator
 
@@ -360,6 +361,9 @@ def app(environ, start_response):
 """
 
 
+PATIENCE = 150  # seconds: a process of ours begins by importing a lot, and several do at once
+
+
 class Master:
     def __init__(self, start_program, folder, *args, workers=2):
         self.folder = folder
@@ -371,11 +375,18 @@ class Master:
         return [int(pid) for pid in re.findall(r"worker (\d+) listens", self.program.stderr)]
 
     def wait_for_workers(self, n):
-        self.program.wait_for(lambda: len(self.listening()) >= n)
+        self.wait_for(lambda: len(self.listening()) >= n)
         self.port = int(re.search(r"listens on 127\.0\.0\.1:(\d+)", self.program.stderr)[1])
 
+    def wait_for(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.program.waiter.is_alive(), self.program.stderr
+            assert time.monotonic() < deadline, self.program.stderr
+            time.sleep(0.01)
+
     def get(self, path="/"):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             return connection.getresponse().read()
@@ -397,7 +408,7 @@ class Master:
 
     def end(self, signum=signal.SIGTERM):
         self.kill(signum)
-        done = self.program.finish()
+        done = self.program.finish(PATIENCE)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         for pid in self.listening():
@@ -419,6 +430,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.timeout(200)
 def test_workers_serve_and_end(start_program, folder):
     master = Master(start_program, folder, "--access-log")
     master.wait_for_workers(2)
@@ -429,6 +441,7 @@ def test_workers_serve_and_end(start_program, folder):
         socket.create_connection(("127.0.0.1", master.port))
 
 
+@pytest.mark.timeout(200)
 def test_a_worker_that_dies_is_replaced(start_program, folder):
     master = Master(start_program, folder)
     master.wait_for_workers(2)
@@ -438,26 +451,27 @@ def test_a_worker_that_dies_is_replaced(start_program, folder):
     master.end(signal.SIGINT)
 
 
+@pytest.mark.timeout(200)
 def test_a_request_under_way_is_finished(start_program, folder):
     master = Master(start_program, folder, workers=1)
     master.wait_for_workers(1)
-    with socket.create_connection(("127.0.0.1", master.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", master.port), timeout=PATIENCE) as client:
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         got = b""
         while b"begun" not in got:
             got += client.recv(1000)
         master.kill(signal.SIGTERM)
-        master.program.wait_for(lambda: not accepts(master.port))
+        master.wait_for(lambda: not accepts(master.port))
         (Path(master.program.directory) / "go-on").write_text("")
         while data := client.recv(1000):
             got += data
         assert got.endswith(b"4\r\ndone\r\n0\r\n\r\n")
-    assert master.program.finish().returncode == 0
+    assert master.program.finish(PATIENCE).returncode == 0
 
 
 def accepts(port):
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return False
     except ConnectionResetError:
@@ -465,6 +479,7 @@ def accepts(port):
     return True
 
 
+@pytest.mark.timeout(200)
 def test_reload(start_program, folder):
     master = Master(start_program, folder)
     master.wait_for_workers(2)
@@ -474,29 +489,32 @@ def test_reload(start_program, folder):
     os.utime(folder / "app.py", (1, 1))
     master.kill(signal.SIGHUP)
     master.wait_for_workers(4)
-    master.program.wait_for(lambda: not any(map(alive, old)))
+    master.wait_for(lambda: not any(map(alive, old)))
     assert master.ask_all(master.listening()[2:]) == "number"
     master.end()
 
 
+@pytest.mark.timeout(200)
 def test_an_application_that_cannot_be_imported(start_program, tmp_path):
     (tmp_path / "app.py").write_text("raise KeyError('nothing works')")
     master = Master(start_program, tmp_path)
-    done = master.program.finish()
+    done = master.program.finish(PATIENCE)
     assert done.returncode == 3 and "nothing works" in done.stderr
 
 
+@pytest.mark.timeout(200)
 def test_workers_end_with_their_master(start_program, folder, until):
     master = Master(start_program, folder)
     master.wait_for_workers(2)
     pids = master.listening()
     os.kill(master.program.pid, signal.SIGKILL)
     master.program.waiter.join()
-    until(lambda: not any(map(alive, pids)))
+    until(lambda: not any(map(alive, pids)), PATIENCE)
 
 
+@pytest.mark.timeout(200)
 def test_usage(run_program):
-    done = run_program(Path("wsgi"), "--workers", "0", "x", flags=("-m", "gopy"))
+    done = run_program(Path("wsgi"), "--workers", "0", "x", flags=("-m", "gopy"), timeout=PATIENCE)
     assert done.returncode == 2 and "must be 1 or more" in done.stderr
-    done = run_program(Path("nonsense"), flags=("-m", "gopy"))
+    done = run_program(Path("nonsense"), flags=("-m", "gopy"), timeout=PATIENCE)
     assert done.returncode == 2
