@@ -30,6 +30,7 @@ def canonical(name: str) -> str:
     return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
 
 
+@lru_cache(1024)
 def check_name(name: object) -> str:
     """The canonical form of a field's name. TypeError, ValueError unless it is one."""
     if not isinstance(name, str):
@@ -71,7 +72,8 @@ class Header(dict[str, list[str]]):
 
     def __init__(self, fields: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         super().__init__()
-        self.update(fields)
+        if fields:
+            self.update(fields)
 
     def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
         """The first value of a field; without any, the default."""
@@ -87,7 +89,12 @@ class Header(dict[str, list[str]]):
 
     def add(self, name: str, value: str) -> None:
         """Add a value to those of the field."""
-        self.setdefault(check_name(name), []).append(check_value(value))
+        key, value = check_name(name), check_value(value)
+        values = dict.get(self, key)
+        if values is None:
+            dict.__setitem__(self, key, [value])
+        else:
+            values.append(value)
 
     def values(self, name: str | None = None) -> Any:
         """All values of a field, [] if there is none. Without a name, as dict.values()."""

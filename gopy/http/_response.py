@@ -14,9 +14,10 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING
 
-from gopy.http._header import Header, check_value, is_token, tokens
+from gopy.http._header import Header, check_name, check_value, tokens
 from gopy.http._sniff import content_type
 from gopy.http._status import STATUS_LINES, body_allowed, status_line
 from gopy.net import Conn
@@ -117,31 +118,40 @@ class ResponseWriter:
         self.status = status
 
     def _take_header(self) -> None:
-        """Make the lines of the head from the header. What frames the message is not the handler's to say."""
+        """Make the lines of the head from the header."""
         header = self._header
-        if not header:
-            return
-        lines: list[str] = []
-        for name, values in dict.items(header):
-            if name == "Content-Length":
-                if values:
-                    self._declared = _content_length(values[0])
-                continue
-            if name == "Transfer-Encoding":
-                continue
-            if name == "Connection":
-                self._close = self._close or "close" in tokens(values)
-                values = [value for value in values if tokens([value]) not in (["close"], ["keep-alive"])]
-            elif name == "Date":
-                self._has_date = True
-            elif name == "Content-Type":
+        if header:
+            self._take_fields([(name, value) for name, values in dict.items(header) for value in values])
+            if "Content-Type" in header:  # also without a value, which keeps from guessing one
                 self._has_type = True
-            elif name == "Content-Encoding":
-                self._has_type = self._has_type or bool(values)  # encoded bytes tell nothing
-            elif not is_token(name):
-                raise ValueError(f"{name!r} is not the name of a field")
-            lines += [f"{name}: {check_value(value)}\r\n" for value in values]
+
+    def _take_fields(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Make the lines of the head. What frames the message is not the handler's to say. ValueError,
+        TypeError."""
+        lines: list[str] = []
+        for name, value in fields:
+            key = check_name(name)
+            if key == "Content-Length":
+                self._declared = _content_length(value)
+                continue
+            if key == "Transfer-Encoding":
+                continue
+            if key == "Content-Type" or key == "Content-Encoding":  # encoded bytes tell nothing
+                self._has_type = True
+            elif key == "Date":
+                self._has_date = True
+            elif key == "Connection":
+                members = tokens([value])
+                self._close = self._close or "close" in members
+                if members in (["close"], ["keep-alive"]):
+                    continue
+            lines.append(f"{key}: {check_value(value)}\r\n")
         self._lines = "".join(lines)
+
+    def write_fields(self, status: int, fields: Iterable[tuple[str, str]]) -> None:
+        """write_header() with a final status, and these fields instead of those of header()."""
+        self._take_fields(fields)
+        self.status = status
 
     def _send_informational(self, status: int) -> None:
         if self._request.proto == "HTTP/1.0":  # it has none, and would take it for the answer

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from gopy.http._header import check_name
 from gopy.http._request import HOST, KINDS, LENGTH, kind_of_field
 from gopy.http._response import CHUNK
 
@@ -204,13 +205,8 @@ class _Answer:
         """Give the head to the ResponseWriter."""
         if not self._status:
             raise AssertionError("start_response() was not called before the first piece of the body")
-        header = self._w.header()
-        header.clear()
-        for name, value in self._fields:
-            header.add(name, value)
-        for name in _HOP_BY_HOP & header.keys():
-            header.delete(name)
-        self._w.write_header(self._status)
+        fields = [field for field in self._fields if check_name(field[0]) not in _HOP_BY_HOP]
+        self._w.write_fields(self._status, fields)
 
     def _write(self, data: bytes) -> None:
         """What start_response() returned: the data is sent at once."""
