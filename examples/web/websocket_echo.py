@@ -37,10 +37,10 @@ def echo(w, r):
     lines += [f"{name}: {value}" for name, values in r.header.items() for value in values]
     conn, ahead = w.hijack()
     with conn:
-        talk(conn, "\r\n".join([*lines, "", ""]).encode("latin-1") + ahead)
+        talk(conn, "\r\n".join([*lines, "", ""]).encode("latin-1"), ahead)
 
 
-def talk(conn, data):
+def talk(conn, data, ahead):
     protocol = WSConnection(ConnectionType.SERVER)
     while data:
         protocol.receive_data(data)
@@ -54,9 +54,12 @@ def talk(conn, data):
                     conn.write(
                         protocol.send(BytesMessage(bytes(some), message_finished=event.message_finished))
                     )
-                case Ping() | CloseConnection():
+                case Ping():
                     conn.write(protocol.send(event.response()))
-        data = conn.read()
+                case CloseConnection():
+                    conn.write(protocol.send(event.response()))
+                    return
+        data, ahead = ahead or conn.read(), b""
 
 
 listener = net.listen("tcp", sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8080")

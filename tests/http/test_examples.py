@@ -148,7 +148,8 @@ def test_reverse_proxy(start):
     proxy = start("reverse_proxy", api.url)
     for n in range(3):
         assert json.loads(proxy.curl("/items", "-d", f'{{"name": "{n}"}}')) == {"id": n + 1, "name": str(n)}
-    assert len(json.loads(proxy.curl("/items", "-H", "Transfer-Encoding: chunked"))) == 3
+    chunked = proxy.curl("/items", "-H", "Transfer-Encoding: chunked", "-d", '{"name": "3"}')
+    assert json.loads(chunked) == {"id": 4, "name": "3"} and len(json.loads(proxy.curl("/items"))) == 4
     assert proxy.curl("/none", *STATUS) == "404"
     assert proxy.curl("/items/1", "-I").startswith("HTTP/1.1 200 OK")
     api.process.kill()
@@ -231,17 +232,21 @@ def test_websocket_echo(start):
             b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" + frame(1, b"at once")
         )
-        stream = client.makefile("rb")
-        assert stream.readline().startswith(b"HTTP/1.1 101 ")
-        head = b"".join(iter(stream.readline, b"\r\n"))
-        assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
-        assert stream.read(9) == b"\x81\x07at once"
-        client.sendall(frame(2, b"x" * 1000))
-        assert stream.read(1004) == b"\x82\x7e\x03\xe8" + b"x" * 1000
-        client.sendall(frame(9, b"ping"))
-        assert stream.read(6) == b"\x8a\x04ping"
-        client.sendall(frame(8, b"\x03\xe8"))
-        assert stream.read() == b"\x88\x02\x03\xe8"
+        with client.makefile("rb") as stream:
+            talk_to_the_echo(client, stream)
+
+
+def talk_to_the_echo(client, stream):
+    assert stream.readline().startswith(b"HTTP/1.1 101 ")
+    head = b"".join(iter(stream.readline, b"\r\n"))
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+    assert stream.read(9) == b"\x81\x07at once"
+    client.sendall(frame(2, b"x" * 1000))
+    assert stream.read(1004) == b"\x82\x7e\x03\xe8" + b"x" * 1000
+    client.sendall(frame(9, b"ping"))
+    assert stream.read(6) == b"\x8a\x04ping"
+    client.sendall(frame(8, b"\x03\xe8"))
+    assert stream.read() == b"\x88\x02\x03\xe8"
 
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
