@@ -501,3 +501,37 @@ def test_many_clients_at_once(serve, gomaxprocs, procs):
     for _ in range(30):
         done.recv()
     assert select(recv(done), recv(gotime.after(0)))[0] == 1
+
+
+def test_a_thousand_clients_that_send_a_byte_at_a_time(serve, until):
+    """Others are served meanwhile; those are left when their head has taken too long, and nothing stays of them."""
+    served = serve(hello, read_header_timeout=5)
+    before = len(runtime.goroutines())
+    clients = [served.client() for _ in range(1000)]
+    until(lambda: served.connections() == 1000, 60)
+    for byte in b"GET /":
+        for client in clients:
+            try:
+                client.send(bytes([byte]))
+            except OSError:  # left already
+                pass
+        assert served.get()[0] == 200
+    assert sum(not g.stackless for g in runtime.goroutines()) <= before
+    until(lambda: served.connections() == 0, 60)
+    assert len(runtime.goroutines()) <= before
+    for client in clients:
+        client.close()
+
+
+def test_a_client_that_asks_and_never_reads_is_not_read_either(serve, until):
+    """However much it pipelines, no more is kept than the answers that the kernel does not take."""
+    served = serve(lambda w, r: w.write(b"x" * 1000))
+    with served.client() as client:
+        client.conn.set_write_deadline(0.5)
+        with pytest.raises(TimeoutError):
+            while True:
+                client.send(GET * 1000)
+        connection = next(iter(served.server._connections))
+        assert len(connection._rest) <= 1 << 17
+        assert served.get()[0] == 200
+    until(lambda: served.connections() == 0)
