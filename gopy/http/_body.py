@@ -45,6 +45,7 @@ class Body(io.BufferedIOBase):
         self._at = 0
         self._pieces: list[bytes] = []  # received behind that
         self.complete = False  # nothing more will be received
+        self.reading = False  # somebody is receiving just now
         self.received = 0
 
     # For the connection.
@@ -85,14 +86,22 @@ class Body(io.BufferedIOBase):
         while not self._have():
             if self.complete:
                 return False
-            self._receiving().more_body()
+            self.reading = True
+            try:
+                self._receiving().more_body()
+            finally:
+                self.reading = False
         return True
 
     async def _afill(self) -> bool:
         while not self._have():
             if self.complete:
                 return False
-            await self._receiving().amore_body()
+            self.reading = True
+            try:
+                await self._receiving().amore_body()
+            finally:
+                self.reading = False
         return True
 
     def _receiving(self) -> Reader:

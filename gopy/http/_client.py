@@ -53,7 +53,8 @@ class Response:
         self.body: IO[bytes] = cast(IO[bytes], AnswerBody(exchange, unzip))
 
     def _has_no_body(self) -> bool:
-        return self._exchange.parser is None or self._exchange.parser.isclosed()
+        parser = self._exchange.parser
+        return parser is None or parser.isclosed() or parser.length == 0
 
     def read(self) -> bytes:
         """All of the body. OSError: it ends early; what ended the context."""

@@ -169,10 +169,11 @@ class Connection(Reader):
         await self._over(w, r)
         if body is not None:
             body.abandon()
+            self._undrained = self._undrained or body.reading  # a goroutine that the handler has left behind
         goes_on = self._failure is self._unsent is None and not w.ends_connection and not self._undrained
         if goes_on and (body is None or await self._drain()):
             return True
-        if self._body is not None or self._rest:
+        if (self._body is not None or self._rest) and not (body and body.reading):
             await self._linger()
         return False
 

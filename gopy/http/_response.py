@@ -73,6 +73,7 @@ class ResponseWriter:
     written = 0  # bytes of the body
     sent = False  # the head, at least
     hijacked = False
+    _ended = ""  # why nothing more can be written
     _header: Header | None = None
     _lines = ""  # of the head
     _has_date = False
@@ -106,8 +107,8 @@ class ResponseWriter:
             status = int(status)
         if not 100 <= status <= 999:
             raise ValueError(f"`status` must be between 100 and 999, got {status}")
-        if self.hijacked:
-            raise Hijacked("the connection was hijacked")
+        if self._ended:
+            self._refuse()
         if self.status:
             log.warning("%r: superfluous write_header(%d) after %d", self._request, status, self.status)
             return
@@ -194,8 +195,8 @@ class ResponseWriter:
         status = self.status
         if not status:
             self.write_header(200)
-        elif self.hijacked:
-            raise Hijacked("the connection was hijacked")
+        elif self._ended:
+            self._refuse()
         size = len(data)
         if size == 0:
             return 0
@@ -209,6 +210,9 @@ class ResponseWriter:
         self._size += size
         return size
 
+    def _refuse(self) -> None:
+        raise (Hijacked if self.hijacked else RuntimeError)(self._ended)
+
     def _is_due(self) -> bool:
         """Whether more than the buffer holds is to be sent: a single write may turn out to be the whole
         body."""
@@ -218,8 +222,8 @@ class ResponseWriter:
         """Send what has been written, the head at least. Parks while the client does not read."""
         if not self.status:
             self.write_header(200)
-        if self.hijacked:
-            raise Hijacked("the connection was hijacked")
+        if self._ended:
+            self._refuse()
         if self._pending or not self.sent:
             self._connection.send(*self._taken())
 
@@ -227,6 +231,8 @@ class ResponseWriter:
         """flush() for those who await."""
         if not self.status:
             self.write_header(200)
+        if self._ended:
+            self._refuse()
         if self._pending or not self.sent:
             await self._connection.asend(*self._taken())
 
@@ -288,6 +294,7 @@ class ResponseWriter:
             return b""
         if not self.status:
             self.write_header(200)
+        self._ended = "the handler has returned"
         pending = self._pending
         head = self._head(pending, self._size)
         if not pending:
@@ -298,6 +305,7 @@ class ResponseWriter:
         """What is left to be sent when the handler has returned. The connection's."""
         if not self.status:
             self.write_header(200)
+        self._ended = "the handler has returned"
         if self.sent and not self._pending and not self._chunked:
             return []
         return self._taken(last=True)
@@ -328,10 +336,11 @@ class ResponseWriter:
         Deadlines are off. Nothing of the response is sent, not even what was written and is still kept back.
         Hijacked: for the second time. RuntimeError: a part of the response has been sent, chunked.
         """
-        if self.hijacked:
-            raise Hijacked("the connection was hijacked")
+        if self._ended:
+            self._refuse()
         conn, ahead = self._connection.hijack(self._request)
         self.hijacked = True
+        self._ended = "the connection was hijacked"
         return conn, ahead
 
     def send_file(self, file: IO[bytes], count: int) -> None:

@@ -249,8 +249,9 @@ class Exchange:
 
     def hand_over(self) -> tuple[Conn, IO[bytes]]:
         """The connection after an Upgrade, and the file that has what was read ahead."""
-        assert self.parser is not None
-        fp: IO[bytes] = self.parser.fp
+        parser: Any = self.parser
+        fp: IO[bytes] = parser.fp
+        parser.fp = None  # or it would be closed with the parser
         self._let_go()
         return self._conn, fp
 

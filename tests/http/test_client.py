@@ -286,6 +286,32 @@ def test_arguments(client):
         http.Client(follow_redirects=-1)
 
 
+def test_an_upgrade(server, client):
+    def handler(w, r):
+        conn, ahead = w.hijack()
+        with conn:
+            conn.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nahead " + ahead
+            )
+            conn.write(conn.read())
+
+    r = client.get(server(handler).url, header={"Connection": "Upgrade", "Upgrade": "x"})
+    assert r.status == 101
+    conn, file = r.hijack()
+    with conn:
+        conn.write(b"and back")
+        assert file.read() == b"ahead and back"
+        file.close()
+
+
+def test_an_answer_without_a_body_frees_its_connection_at_once(server):
+    served = server(lambda w, r: w.write_header(204))
+    client = served.client()
+    client.get(served.url)
+    client.head(served.url)
+    assert [len(waiting) for waiting in client._transport.pool._idle.values()] == [1]
+
+
 # Redirects
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from gopy import Chan, go, http
+from gopy import time as gotime
 
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -375,6 +376,49 @@ def test_a_request_that_is_over_gives_no_more_of_its_body(serve):
             kept.recv().body.read()
         client.send(b"x" * 990 + GET % b"/")
         assert client.answer()[0] == 200
+
+
+def test_a_body_that_another_goroutine_still_reads(serve):
+    """What it would read is the connection's again: two readers would tear the next request apart."""
+    reading, result = Chan(), Chan(1)
+
+    def handler(w, r):
+        def read():
+            reading.send(None)
+            try:
+                r.body.read()
+            except (OSError, ValueError) as exc:
+                result.send(exc)
+
+        go(read)
+        reading.recv()
+        while not r.body.reading:
+            gotime.sleep(0.001)
+
+    with serve(handler).client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert client.answer()[0] == 200
+        assert client.ended()
+    assert isinstance(result.recv(), OSError)
+
+
+def test_nothing_is_written_when_the_handler_has_returned(serve):
+    writers = Chan(10)
+
+    def handler(w, r):
+        writers.send(w)
+        w.write(r.path)
+        if r.path == "/flushed":
+            w.flush()
+
+    with serve(handler).client() as client:
+        for path in b"/plain", b"/flushed":
+            client.send(GET % path)
+            assert client.answer()[2] == path
+            w = writers.recv()
+            for call in (lambda w=w: w.write("late"), w.flush, w.hijack, lambda w=w: w.write_header(500)):
+                with pytest.raises(RuntimeError, match="has returned"):
+                    call()
 
 
 # Faults of handlers

@@ -518,3 +518,52 @@ def test_usage(run_program):
     assert done.returncode == 2 and "must be 1 or more" in done.stderr
     done = run_program(Path("nonsense"), flags=("-m", "gopy"), timeout=PATIENCE)
     assert done.returncode == 2
+
+
+def bottle_app():
+    bottle = pytest.importorskip("bottle")
+    app = bottle.Bottle()
+
+    @app.post("/echo/<name>")
+    def echo(name):
+        return f"{name} {bottle.request.forms.get('a')}"
+
+    return app
+
+
+def falcon_app():
+    falcon = pytest.importorskip("falcon")
+
+    class Echo:
+        def on_post(self, request, response, name):
+            response.text = f"{name} {request.get_media()['a']}"
+
+    app = falcon.App()
+    app.add_route("/echo/{name}", Echo())
+    return app
+
+
+def django_app():
+    django = pytest.importorskip("django")
+    from django.conf import settings
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import HttpResponse
+    from django.urls import path
+
+    def echo(request, name):
+        return HttpResponse(f"{name} {request.POST['a']}", content_type="text/plain")
+
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF=(path("echo/<name>", echo),), ALLOWED_HOSTS=["*"], SECRET_KEY="x")
+        django.setup()
+    return WSGIHandler()
+
+
+@pytest.mark.parametrize("make", [bottle_app, falcon_app, django_app])
+def test_frameworks(serve, make):
+    served = serve(gohttp.wsgi(make()))
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    for _ in range(2):
+        got = served.get("/echo/x", kind, "Content-Length: 7", method="POST", body=b"a=b%20c")
+        assert got[::2] == (200, b"x b c")
+    assert served.get("/none")[0] == 404
