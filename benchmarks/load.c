@@ -1,6 +1,7 @@
-/* load PORT PID CONNECTIONS REQUESTS: keep an echo server on 127.0.0.1 busy.
+/* load PORT PID CONNECTIONS REQUESTS [PATH]: keep a server on 127.0.0.1 busy.
  *
- * Each connection sends 64 bytes, waits until they are back, and sends again; REQUESTS is how many such round trips are
+ * Each connection sends 64 bytes, waits until they are back, and sends again; or, with a PATH, a GET for it, whose
+ * answers must all be as long as the first. REQUESTS is how many such round trips are
  * measured, over all connections, after a tenth as many that are not. Prints a line of JSON: the CPU seconds that the
  * process PID has used meanwhile, how long it took, and the 99th percentile of the round trips' seconds. */
 #define _GNU_SOURCE
@@ -17,8 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SIZE 64
+#define LARGEST 65536  /* bytes of an answer */
 #define PATIENCE 20000 /* ms without any answer */
+
+static char text[4096] = "an echo of 64 bytes";
+static int request_size = 64, answer_size = 64;
 
 struct conn {
     int fd, got; /* bytes of the answer so far */
@@ -47,10 +51,9 @@ static int by_size(const void *a, const void *b)
 
 static void request(struct conn *c)
 {
-    static const char text[SIZE] = "an echo of 64 bytes";
     c->got = 0;
     c->sent = now(CLOCK_MONOTONIC);
-    if (send(c->fd, text, SIZE, MSG_NOSIGNAL) != SIZE)
+    if (send(c->fd, text, (size_t)request_size, MSG_NOSIGNAL) != request_size)
         die("send");
 }
 
@@ -72,14 +75,14 @@ static void dial(struct conn *c, int port, int epfd)
 /* One answer, or a part of it, is there: was it the rest? */
 static int answered(struct conn *c)
 {
-    char text[SIZE];
-    ssize_t n = recv(c->fd, text, (size_t)(SIZE - c->got), 0);
+    char answer[LARGEST];
+    ssize_t n = recv(c->fd, answer, (size_t)(answer_size - c->got), 0);
     if (n <= 0) {
         fprintf(stderr, "the server closed a connection\n");
         exit(1);
     }
     c->got += (int)n;
-    return c->got == SIZE;
+    return c->got == answer_size;
 }
 
 /* So many answers; how long each took, if `took` is given. With `again`, the next request follows each. */
@@ -105,10 +108,42 @@ static void round_trips(int epfd, long times, bool again, int64_t *took)
     }
 }
 
+/* How long an answer to the GET is: its head, and what the head says of its body. */
+static void learn_size(struct conn *c)
+{
+    static char answer[LARGEST + 1];
+    char *end, *length;
+    int got = 0;
+    request(c);
+    while ((end = strstr(answer, "\r\n\r\n")) == NULL) {
+        ssize_t n = recv(c->fd, answer + got, (size_t)(LARGEST - got), 0);
+        if (n <= 0)
+            die("the first answer");
+        got += (int)n;
+        answer[got] = 0;
+    }
+    length = strcasestr(answer, "\r\nContent-Length:");
+    if (length == NULL || length > end || strncmp(answer, "HTTP/1.1 200", 12) != 0) {
+        fprintf(stderr, "the first answer is not 200 with a length:\n%s", answer);
+        exit(1);
+    }
+    answer_size = (int)(end + 4 - answer) + atoi(length + 17);
+    if (answer_size > LARGEST) {
+        fprintf(stderr, "the answer is too long\n");
+        exit(1);
+    }
+    while (got < answer_size) {
+        ssize_t n = recv(c->fd, answer, (size_t)(answer_size - got), 0);
+        if (n <= 0)
+            die("the first answer");
+        got += (int)n;
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: load PORT PID CONNECTIONS REQUESTS\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: load PORT PID CONNECTIONS REQUESTS [PATH]\n");
         return 2;
     }
     int port = atoi(argv[1]), conns = atoi(argv[3]), epfd = epoll_create1(0);
@@ -120,6 +155,11 @@ int main(int argc, char **argv)
         die("load");
     for (int i = 0; i < conns; i++)
         dial(&conn[i], port, epfd);
+    if (argc == 6) {
+        request_size =
+            snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", argv[5], port);
+        learn_size(&conn[0]);
+    }
     for (int i = 0; i < conns; i++)
         request(&conn[i]);
     round_trips(epfd, conns + times / 10, true, NULL);

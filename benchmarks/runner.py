@@ -72,6 +72,10 @@ MODULES = {
     UVLOOP: "uvloop",
     "trio": "trio",
     "runloom": "runloom",
+    "uvicorn": "uvicorn",
+    "aiohttp": "aiohttp",
+    "gevent.pywsgi": "gevent",
+    "gunicorn": "gunicorn",
 }
 
 

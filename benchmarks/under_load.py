@@ -1,4 +1,4 @@
-"""Runs a peer's echo server in a process of its own, on a core of its own, and the load on another core.
+"""Runs a peer's server in a process of its own, on a core of its own, and the load on another core.
 
 What counts is the server's CPU time, the kernel's count for its process in ns; others' work is not in it.
 """
@@ -26,10 +26,12 @@ CORES = own_cores()
 
 
 class Server:
-    """A peer's echo server, which runs until kill()."""
+    """A peer's server, which runs until kill(): of echo_servers, or of another module of servers."""
 
-    def __init__(self, peer: str, cores: Sequence[int] = CORES[:1], folder: str = "") -> None:
-        command = [sys.executable, "-m", "benchmarks.echo_servers", peer, ",".join(map(str, cores))]
+    def __init__(
+        self, peer: str, cores: Sequence[int] = CORES[:1], folder: str = "", module: str = "echo_servers"
+    ) -> None:
+        command = [sys.executable, "-m", f"benchmarks.{module}", peer, ",".join(map(str, cores))]
         command += [folder] if folder else []
         self.process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid
@@ -38,7 +40,9 @@ class Server:
         if not line:
             self.kill()
             raise RuntimeError(f"the server of {peer} ended with exit status {self.process.returncode}")
-        self.port: int = json.loads(line)["port"]
+        said = json.loads(line)
+        self.port: int = said["port"]
+        self.worker: int = said.get("pid", self.pid)  # whose CPU time counts
         os.sched_setaffinity(0, CORES[-1:])  # from here on this process is the load, or starts it
 
     def kill(self) -> None:
@@ -53,16 +57,23 @@ class Server:
 
 
 @cache
-def running_server(peer: str, cores: Sequence[int] = tuple(CORES[:1]), folder: str = "") -> Server:
+def running_server(
+    peer: str, cores: Sequence[int] = tuple(CORES[:1]), folder: str = "", module: str = "echo_servers"
+) -> Server:
     """One that has been warmed up by whoever used it before. It is killed at exit."""
-    server = Server(peer, cores, folder)
+    server = Server(peer, cores, folder, module)
     atexit.register(server.kill)
     return server
 
 
-def load(server: Server, connections: int, requests: int) -> dict[str, float]:
-    """What load.c prints: the server's CPU time for so many requests, their time, and their p99 latency."""
-    command = [str(build_load()), *map(str, (server.port, server.pid, connections, requests))]
+def load(server: Server, connections: int, requests: int, path: str = "") -> dict[str, float]:
+    """What load.c prints, for echoes, or for GETs of a path: the server's CPU time for so many requests,
+    their time, and their p99 latency."""
+    command = [
+        str(build_load()),
+        *map(str, (server.port, server.worker, connections, requests)),
+        *filter(None, [path]),
+    ]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise RuntimeError(f"{command[0]}: exit status {done.returncode}")

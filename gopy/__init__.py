@@ -53,6 +53,7 @@ from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 if TYPE_CHECKING:
+    from gopy import http as http
     from gopy import net as net
 
 _free_threading.start()
@@ -64,8 +65,8 @@ _preempt.at_start()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "net":  # what it imports is not for every program
-        return importlib.import_module("gopy.net")
+    if name in ("http", "net"):  # what they import is not for every program
+        return importlib.import_module(f"gopy.{name}")
     raise AttributeError(f"module 'gopy' has no attribute {name!r}")
 
 

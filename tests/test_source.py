@@ -48,8 +48,49 @@ LAYERS = [
 # The tiers of csrc/python, lowest first, and in each the files, likewise: a file includes its own header and what stands
 # before it. The one exception is a pair: an awaitable and what it is to asyncio.
 BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach"]
-RUN = ["pyg", "pypanic", "pyop", "pyeventloop", "pyawait", "pyasyncio", "pycoroutine", "pyframes", "pyswitch", "pypreempt", "pycall", "pyworker", "pystackless", "pytrim", "pystackful", "pyhost"]
-API = ["pychan", "pychanop", "pyselect", "pylock", "pymutex", "pyrwmutex", "pyonce", "pycond", "pymap", "pygoroutine", "pywaitgroup", "pysleep", "pytime", "pyio", "pynetop", "pynetfd", "pyoffload", "pysignal", "pyatomicref", "pyatomic", "pydump", "pyruntime", "pymodule"]
+RUN = [
+    "pyg",
+    "pypanic",
+    "pyop",
+    "pyeventloop",
+    "pyawait",
+    "pyasyncio",
+    "pycoroutine",
+    "pyframes",
+    "pyswitch",
+    "pypreempt",
+    "pycall",
+    "pyworker",
+    "pystackless",
+    "pytrim",
+    "pystackful",
+    "pyhost",
+]
+API = [
+    "pychan",
+    "pychanop",
+    "pyselect",
+    "pylock",
+    "pymutex",
+    "pyrwmutex",
+    "pyonce",
+    "pycond",
+    "pymap",
+    "pygoroutine",
+    "pywaitgroup",
+    "pysleep",
+    "pytime",
+    "pyio",
+    "pynetop",
+    "pynetfd",
+    "pyoffload",
+    "pysignal",
+    "pyatomicref",
+    "pyatomic",
+    "pydump",
+    "pyruntime",
+    "pymodule",
+]
 HOUSE = BASE + RUN + API
 
 

@@ -1,0 +1,39 @@
+"""An HTTP server that makes a small JSON object for each answer, alone on one core: 50 keep-alive
+connections.
+
+The server's CPU time, user and system, for a request, and the 99th percentile of the latency that a client
+sees.
+"""
+
+from functools import partial
+
+from benchmarks.under_load import load, running_server
+from benchmarks.workload import Metric, Target, Workload
+
+CONNECTIONS = 50
+
+
+def ask(server: str, n: int) -> tuple[float, float]:
+    numbers = load(running_server(server, module="http_servers"), CONNECTIONS, n, "/json")
+    return numbers["cpu"], numbers["p99"] * n  # the table divides by n
+
+
+WORKLOAD = Workload(
+    title="HTTP with a small JSON answer, 50 keep-alive connections",
+    metrics=(
+        Metric(
+            unit="ns",
+            what="request, the server's CPU time",
+            targets=(Target(0.25, peer="gevent.pywsgi"), Target(0.8, peer="uvicorn"), Target(3.0, peer="go")),
+        ),
+        Metric(unit="ns", what="request, p99 of the latency"),
+    ),
+    versions={
+        peer: partial(ask, peer)
+        for peer in ("gopy", "go", "uvicorn", "aiohttp", "gevent.pywsgi", "gunicorn, gevent")
+    },
+    in_go=True,
+    go_program="http",
+    in_quick=False,
+    runs=5,
+)

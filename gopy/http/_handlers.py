@@ -1,0 +1,182 @@
+"""Answers that many handlers give, and handlers around handlers."""
+
+from __future__ import annotations
+
+import html
+import posixpath
+import re
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from gopy import context
+from gopy._core import Chan, Mutex, go, recv, select
+from gopy.http._status import status_text
+
+if TYPE_CHECKING:
+    from gopy.context import Context
+    from gopy.http._request import Request
+    from gopy.http._response import ResponseWriter
+    from gopy.http._server import Handler
+
+
+def error(w: ResponseWriter, message: str, status: int) -> None:
+    """Answer with a message in plain text. The handler should then return."""
+    header = w.header()
+    header.delete("Content-Length")
+    header.set("Content-Type", "text/plain; charset=utf-8")
+    header.set("X-Content-Type-Options", "nosniff")
+    w.write_header(status)
+    w.write(message + "\n")
+
+
+def not_found(w: ResponseWriter, r: Request) -> None:
+    """Answer 404. A handler."""
+    error(w, "404 page not found", 404)
+
+
+def redirect(w: ResponseWriter, r: Request, url: str, status: int) -> None:
+    """Send the client elsewhere: to a URL, or a path that is relative to the request's. ValueError: CR or
+    LF."""
+    if not 300 <= status <= 399 and status != 201:
+        raise ValueError(f"`status` must be one of a redirect, 3xx or 201, got {status}")
+    if not _is_absolute(url):
+        url = _resolve(url, r.escaped_path or "/")
+    location = quote(url, safe=_SAFE)
+    header = w.header()
+    plain = "Content-Type" not in header
+    header.set("Location", location)
+    if plain and r.method in ("GET", "HEAD"):
+        header.set("Content-Type", "text/html; charset=utf-8")
+    w.write_header(status)
+    if plain and r.method == "GET":
+        w.write(f'<a href="{html.escape(url)}">{status_text(status)}</a>.\n\n')
+
+
+_SAFE = "".join(chr(c) for c in range(128))  # what is not ASCII is escaped, all else is the caller's
+
+
+def _is_absolute(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    return bool(parts.scheme or parts.netloc)
+
+
+def _resolve(url: str, base: str) -> str:
+    if not url.startswith("/"):
+        url = base[: base.rindex("/") + 1] + url
+    path, question, query = url.partition("?")
+    cleaned = re.sub("^//+", "/", posixpath.normpath(path))
+    if path.endswith("/") and not cleaned.endswith("/"):
+        cleaned += "/"
+    return cleaned + question + query
+
+
+def strip_prefix(prefix: str, h: Handler) -> Handler:
+    """A handler that calls h with a request whose path lacks the prefix; 404 for paths that do not begin with
+    it."""
+    if not prefix:
+        return h
+
+    def stripped(w: ResponseWriter, r: Request) -> object:
+        if not (r.path.startswith(prefix) and r.escaped_path.startswith(prefix)):
+            not_found(w, r)
+            return None
+        other = r.copy()
+        other.url = r.url[len(prefix) :]
+        other.path = r.path[len(prefix) :]
+        return h(w, other)
+
+    return stripped
+
+
+class HandlerTimeout(TimeoutError):
+    """The time of a timeout_handler() has passed: what the handler writes is no more sent."""
+
+
+def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
+    """A handler that runs h in a goroutine of its own, for so long: then it answers 503 with the message.
+
+    h's answer is kept back until it returns. The request's context ends when the time is over; writing then
+    raises HandlerTimeout in h, which nobody stops otherwise."""
+    text = message or "<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>"
+
+    def limited(w: ResponseWriter, r: Request) -> None:
+        ctx, cancel = context.with_timeout(r.context(), seconds)
+        answer = _Answer(w, ctx)
+        done: Chan[BaseException | None] = Chan(1)
+
+        async def run() -> None:
+            try:
+                result = h(answer, r.with_context(ctx))  # type: ignore[arg-type]
+                if isinstance(result, CoroutineType):
+                    await result
+            except Exception as exc:
+                done.send(exc)
+            else:
+                done.send(None)
+
+        try:
+            go(run())
+            which, failure, _ = select(recv(done), recv(ctx.done()))
+            if which == 0:
+                if failure is not None:
+                    raise failure
+                answer.send()
+            elif isinstance(ctx.err(), context.DeadlineExceeded):
+                w.write_header(503)
+                w.write(text)
+        finally:
+            cancel()
+            failure = None
+
+    return limited
+
+
+class _Answer:
+    """A ResponseWriter that keeps all back, until the handler has returned. Once its context has ended it
+    takes nothing."""
+
+    def __init__(self, w: ResponseWriter, ctx: Context) -> None:
+        self._w = w
+        self._ctx = ctx
+        self._header = type(w.header())()
+        self._mutex = Mutex()  # guards the rest
+        self._data = bytearray()
+        self.status = 0
+
+    def header(self) -> Any:
+        return self._header
+
+    def write_header(self, status: int) -> None:
+        with self._mutex:
+            if not self.status:
+                self.status = status
+
+    def write(self, data: bytes | str) -> int:
+        if isinstance(data, str):
+            data = data.encode()
+        with self._mutex:
+            if self._ctx.err() is not None:
+                raise HandlerTimeout("the handler has timed out")
+            self.status = self.status or 200
+            self._data += data
+        return len(data)
+
+    async def awrite(self, data: bytes | str) -> int:
+        return self.write(data)
+
+    def flush(self) -> None:
+        """There is nothing that could be sent yet."""
+
+    async def aflush(self) -> None:
+        pass
+
+    def send(self) -> None:
+        header = self._w.header()
+        for name, values in self._header.items():
+            header[name] = values
+        self._w.write_header(self.status or 200)
+        self._w.write(bytes(self._data))
