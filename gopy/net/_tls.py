@@ -73,6 +73,23 @@ class TLSConn(Conn):
         """As Conn.aread()."""
         return await self._session.aread(check_int("n", n, least=0)) if n else b""
 
+    async def aread_into(self, buffer: bytearray | memoryview, /) -> int:
+        """As Conn.aread_into()."""
+        view = memoryview(buffer).cast("B")
+        data = await self.aread(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    async def aread_full(self, n: int, /) -> bytes:
+        """As Conn.aread_full()."""
+        size, data = check_int("n", n, least=0), b""
+        while len(data) < size:
+            got = await self._session.aread(size - len(data))
+            if not got:
+                raise EOFError(f"the connection ended after {len(data)} of {n} bytes")
+            data += got
+        return data
+
     async def awrite(self, data: bytes | bytearray | memoryview, /) -> int:
         """As Conn.awrite()."""
         return await self._session.awrite(data)
