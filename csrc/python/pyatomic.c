@@ -1,5 +1,5 @@
 /* pyatomic.c: the integers and the bool of gopy.atomic. With a GIL each method is atomic as it stands; without one,
- * integers are the machine's atomics. References are in pyatomicref.c. */ \
+ * integers are the machine's atomics. References are in pyatomicref.c. */
 #include "pyatomic.h"
 
 #include "pyatomicref.h"

@@ -1,5 +1,5 @@
 /* pyatomicref.c: Pointer and Value of gopy.atomic, each a reference. Without a GIL it is read or replaced under
- * the object's own lock, because reading a reference and counting it are two steps. */ \
+ * the object's own lock, because reading a reference and counting it are two steps. */
 #include "pyatomicref.h"
 
 #include "pyerror.h"

@@ -15,7 +15,7 @@
  *   READY        the operation is over: op->value or exc is the outcome  USED
  *   USED         its coroutine has gone on, or never will                nothing
  * Only the driver of its coroutine changes the state, but for NEW and YIELDED, which two that await the same one may
- * both find: those are left by compare-and-swap. */ \
+ * both find: those are left by compare-and-swap. */
 #include "pyasyncio.h"
 
 #include "pyerror.h"

@@ -1,4 +1,4 @@
-/* pycall.c: calling what a goroutine runs, in its context, and what its end entails. Both kinds end here. */ \
+/* pycall.c: calling what a goroutine runs, in its context, and what its end entails. Both kinds end here. */
 #include "pycall.h"
 
 #include "pyerror.h"

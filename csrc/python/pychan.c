@@ -1,7 +1,7 @@
 /* pychan.c: the types Chan, SendChan and RecvChan, its one-sided views, and iteration. Sending and receiving: pychanop.c.
  *
  * All three share one layout, ChanBase: a Chan has its hchan in itself, a view refers to its Chan. A value in
- * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */ \
+ * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */
 #include "pychan.h"
 
 #include "pyerror.h"

@@ -1,7 +1,7 @@
 /* pychanop.c: sending to a channel and receiving from it, as operations (pyop.h), and the methods that run them.
  *
  * The values are the runtime's elems: a strong reference, which moves with the elem (runtime/chan.h). While a sender is
- * queued its value is in its sudog; otherwise in op->value. */ \
+ * queued its value is in its sudog; otherwise in op->value. */
 #include "pychan.h"
 
 #include "pyasyncio.h"

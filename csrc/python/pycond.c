@@ -1,4 +1,4 @@
-/* pycond.c: Cond. Its L may be any object with lock() and unlock(); our own are locked without a call. */   \
+/* pycond.c: Cond. Its L may be any object with lock() and unlock(); our own are locked without a call. */
 #include "pycond.h"
 
 #include "pyawait.h"

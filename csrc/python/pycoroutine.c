@@ -1,4 +1,4 @@
-/* pycoroutine.c: what coroutines and generators are made of, resuming them, and running one to its end. */  \
+/* pycoroutine.c: what coroutines and generators are made of, resuming them, and running one to its end. */
 #include "pycoroutine.h"
 
 #include "pyerror.h"

@@ -1,7 +1,7 @@
 /* pydump.c: what a dump of goroutines is written from, as it is at one moment.
  *
  * No other M resumes a suspended goroutine meanwhile, and no Python code runs on this thread: no signal handler and no
- * finalizer, which could wait for one. So nothing here calls anything of the user's; the text is Python's to write. */                              \
+ * finalizer, which could wait for one. So nothing here calls anything of the user's; the text is Python's to write. */
 #include "pydump.h"
 
 #include "pyerror.h"

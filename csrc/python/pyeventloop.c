@@ -7,7 +7,7 @@
  * A loop sets its hooks before it is the running one and takes them back afterwards. So a goroutine that has no hooks
  * runs no loop, and a switch of goroutines costs a look at two pointers of the thread state (eventloop_here).
  *
- * No Python code runs in here: asyncio's functions are called in C, and what they drop has other references. */                          \
+ * No Python code runs in here: asyncio's functions are called in C, and what they drop has other references. */
 #include "pyeventloop.h"
 
 #include <unistd.h>

@@ -21,7 +21,7 @@
  *  - greenlet holds what the C stack of a suspended greenlet refers to without counting (from 3.5.4 on).
  *
  * Refused: making the references counted when a goroutine parks and uncounted again when it resumes, which costs
- * every switch as much as a collection costs here. */ \
+ * every switch as much as a collection costs here. */
 #include "pyframes.h"
 
 #if GOPY_VISIT_FRAMES

@@ -1,7 +1,7 @@
 /* pygoroutine.c: the type Goroutine, and go().
  *
  * The scheduler holds one reference to a goroutine from go() to its end. What it runs (fn, args, its copy of
- * the context) is dropped when it returns, not when the last handle goes. */                                                              \
+ * the context) is dropped when it returns, not when the last handle goes. */
 #include "pygoroutine.h"
 
 #include "pyawait.h"

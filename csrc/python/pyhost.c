@@ -1,4 +1,4 @@
-/* pyhost.c: CPython as a host of the runtime (runtime/host.h): its threads, and what is asked of it at a fork. */ \
+/* pyhost.c: CPython as a host of the runtime (runtime/host.h): its threads, and what is asked of it at a fork. */
 #include "pyhost.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* pyio.c: wait_read and wait_write, for anybody's descriptor, and what all calls on descriptors share. */   \
+/* pyio.c: wait_read and wait_write, for anybody's descriptor, and what all calls on descriptors share. */
 #include "pyio.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* pylock.c: taking gopy's own locks, as operations (pyop.h): a Mutex, an RWMutex from either side. What is common to all
- * that package sync waits for. */ \
+ * that package sync waits for. */
 #include "pylock.h"
 
 #include "pyawait.h"

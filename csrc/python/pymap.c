@@ -2,7 +2,7 @@
  *
  * Keys and values are the program's: hashing and comparing them, and any allocation that starts a collection,
  * may run its code, which may use the same map. So `mu` is a goroutine's lock, not a thread's, and its owner may
- * take it again. What is taken out is dropped after `mu` is free. */             \
+ * take it again. What is taken out is dropped after `mu` is free. */
 #include "pymap.h"
 
 #include "pyerror.h"

@@ -1,5 +1,5 @@
 /* pymodule.c: puts the types and functions into gopy._core. cffi makes the extension and its init function;
- * gopy/__init__.py then calls gopy_init(), once. */ \
+ * gopy/__init__.py then calls gopy_init(), once. */
 #include "pymodule.h"
 
 #include "pyasyncio.h"

@@ -2,7 +2,7 @@
  *
  * Whatever makes a system call with the descriptor holds it meanwhile, so that a close() by another takes place after
  * the call, and the number cannot come to stand for something else: operations by iowait_begin (pynetop.c), anything
- * else by control(). Only fileno() lends the number. */                  \
+ * else by control(). Only fileno() lends the number. */
 #include "pynetfd.h"
 
 #include <arpa/inet.h>

@@ -6,7 +6,7 @@
  *
  * What a task of asyncio takes from a descriptor cannot be given back; so these are `late`: the steps are taken as the
  * task goes on. Only what read_full() has got before it was cancelled goes to the NetFD's `unread`, for the next reader;
- * whoever has the reading side guards that. */                                             \
+ * whoever has the reading side guards that. */
 #include "pynetop.h"
 
 #include <errno.h>

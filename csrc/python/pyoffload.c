@@ -2,7 +2,7 @@
  *
  * A struct call holds its own references to what is called, since a caller that gives up (Ctrl-C) leaves a
  * running call behind. They are dropped on the pool's thread when the function returns, before its caller is
- * readied. The exception travels with its traceback, which ends on the pool's thread. */                                                                                  \
+ * readied. The exception travels with its traceback, which ends on the pool's thread. */
 #include "pyoffload.h"
 
 #include "pyawait.h"

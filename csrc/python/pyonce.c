@@ -1,4 +1,4 @@
-/* pyonce.c: Once: a mutex that is held by the one who calls the function, and a mark that it has been called. */ \
+/* pyonce.c: Once: a mutex that is held by the one who calls the function, and a mark that it has been called. */
 #include "pyonce.h"
 
 #include "pyawait.h"

@@ -9,7 +9,7 @@
  *     sys.gettrace() returns, stays where it is: the program sees nothing of this;
  *   - without a GIL, any thread: the last reference to an object that was made by that thread, a token, is dropped
  *     by sysmon. CPython then has the owner deallocate it at a safe point, and the deallocator is called there.
- * With a GIL, from 3.12 on, threads other than the main one are out of reach. */ \
+ * With a GIL, from 3.12 on, threads other than the main one are out of reach. */
 #include "pypreempt.h"
 
 #include "pyargs.h"

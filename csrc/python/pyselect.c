@@ -2,7 +2,7 @@
  *
  * A case object is never changed after it is made, so it may serve in many selects at once. The working memory of a
  * select() lies on the caller's stack, which nobody else looks at, that of an aselect() on the heap. The sudogs are on
- * the heap in both: they are on the channels' queues while the stack may be swapped out. */                                            \
+ * the heap in both: they are on the channels' queues while the stack may be swapped out. */
 #include "pyselect.h"
 
 #include "pyawait.h"

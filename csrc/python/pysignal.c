@@ -5,7 +5,7 @@
  *
  * notified_lock guards the list, `refs`, `in_hand` and the calls of signal_enable and signal_disable. An entry whose
  * channel is being stopped stays in the list until every signal that came before is delivered, and until the
- * thread does not have it in hand for one that came later: while the thread sends, it does not hold the lock. */                \
+ * thread does not have it in hand for one that came later: while the thread sends, it does not hold the lock. */
 #include "pysignal.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  * A worker's outermost frame is a Python function, because a greenlet that has a Python frame keeps the chunk
  * of memory that frames live in, and mapping one costs more than all the rest of a goroutine.
  *
- * hm->handoff passes a goroutine across a switch to whoever is to run it: a worker or g0. */                                               \
+ * hm->handoff passes a goroutine across a switch to whoever is to run it: a worker or g0. */
 #include "pystackful.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * block like any other, and then keeps the worker until the step ends. What it yields must be one of our awaitables.
  * Its wait is begun here, after the coroutine is suspended and while the goroutine is still bound: whoever wakes it
  * meanwhile leaves it to this M. Letting go of it (goroutine_unbind) is the last thing that this thread does with it,
- * since from then on the next step may run on another thread. */                          \
+ * since from then on the next step may run on another thread. */
 #include "pystackless.h"
 
 #include "pycall.h"

@@ -3,7 +3,7 @@
  * A Timer or Ticker is little more than a reference to its channel, which holds all that the timer is
  * (runtime/timechan.h): so the channel alone, from after() or in the hands of a parked receiver, keeps it going,
  * and when nobody refers to that any more it is gone. The Timer of an after_func() has a function instead, and
- * the runtime holds a reference to it while it is pending or due. */                                                         \
+ * the runtime holds a reference to it while it is pending or due. */
 #include "pytime.h"
 
 #include "pyargs.h"

@@ -3,7 +3,7 @@
  * It does nothing but call the worker's loop. Between its instructions no goroutine runs on its thread: a signal handler,
  * a finalizer or a pending call would find none to park. So the interpreter must not look for any there: its first
  * instruction is made one that does not, as in a generator that is resumed within `yield from`; and the loop is called by
- * an operator, after which, unlike a call, it does not look either. */ \
+ * an operator, after which, unlike a call, it does not look either. */
 #include "pyworker.h"
 
 #include <opcode.h>
