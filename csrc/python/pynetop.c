@@ -94,9 +94,13 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
     io->w.pd = polldesc_of(self->fd);
     enum io_result r = iowait_begin(&io->w, gp);
     if (r == IO_OK && gp && gp->kind == GTASK && io->op.kind->late) {
-        r = iowait_again(&io->w, gp); /* as if a step had found nothing, as it has just been tried */
-        if ((io->turn = r == IO_OK))
+        /* The step is for when the task goes on. That it has been tried says nothing: iowait_begin has just forgotten
+         * the events that came since, or it was another's turn then. */
+        if (self->unread || (!io->w.empty && iowait_poll(&io->w)) ||
+            (r = iowait_again(&io->w, gp)) == IO_OK) {
+            io->turn = true;
             return OP_YIELD;
+        }
     }
     return go_on(io, gp, r);
 }

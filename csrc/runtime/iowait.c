@@ -10,6 +10,18 @@
 
 #include "runtime/sudog.h"
 
+/* 1: ready; 0: not; else -errno. */
+static int fd_ready(int fd, enum pollmode mode)
+{
+    struct pollfd p = {.fd = fd, .events = mode == POLL_READ ? POLLIN | POLLPRI : POLLOUT};
+    int n;
+    while ((n = poll(&p, 1, 0)) < 0 && errno == EINTR)
+        ;
+    if (n < 0)
+        return -errno;
+    return p.revents & POLLNVAL ? -EBADF : n;
+}
+
 static enum io_result why(enum wake how)
 {
     switch (how) {
@@ -93,6 +105,8 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         goready(next);
     return r;
 }
+
+bool iowait_poll(const struct iowait *w) { return fd_ready(w->fd, w->mode) != 0; }
 
 enum io_result iowait_again(struct iowait *w, struct g *gp)
 {
@@ -242,18 +256,6 @@ void iowait_release(int fd)
 }
 
 /* ---- other people's descriptors ---- */
-
-/* 1: ready; 0: not; else -errno. */
-static int fd_ready(int fd, enum pollmode mode)
-{
-    struct pollfd p = {.fd = fd, .events = mode == POLL_READ ? POLLIN | POLLPRI : POLLOUT};
-    int n;
-    while ((n = poll(&p, 1, 0)) < 0 && errno == EINTR)
-        ;
-    if (n < 0)
-        return -errno;
-    return p.revents & POLLNVAL ? -EBADF : n;
-}
 
 static enum io_result fdwait_failed(struct iowait *w, int err)
 {

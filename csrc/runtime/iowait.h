@@ -3,6 +3,7 @@
  * An operation on a descriptor that the runtime owns is
  *     iowait_begin     IO_OK: its side of the descriptor is this operation's, and the descriptor stays open
  *     a system call that does not block, unless w->empty says that it is known to find nothing
+ *                      (or iowait_poll, which says whether one would find something)
  *     iowait_again     if that said EAGAIN: IO_OK: try once more; else it has ended as if by iowait_end
  *     iowait_end       after anything else
  * where IO_PARK says that gp is queued, to be followed by gowait(gp, w->deadline) and iowait_finish, whose answers are
@@ -31,6 +32,7 @@ struct iowait {
 };
 
 enum io_result iowait_begin(struct iowait *w, struct g *gp);
+bool iowait_poll(const struct iowait *w);
 enum io_result iowait_again(struct iowait *w, struct g *gp);
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
 /* drained: a TCP stream gave less than was asked for, so the next bytes will come with an event. (Not so a unix socket,
