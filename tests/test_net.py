@@ -872,7 +872,8 @@ def test_a_server_that_forks(run_program):
         ln.close()  # the parent's only
         conn = net.dial("tcp", str(ln.addr))
         print(conn.read(), os.waitpid(pid, 0)[1])
-        """
+        """,
+        flags=["-W", "ignore::DeprecationWarning"],  # of a fork in a process with threads
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "b'child' 0\n"

@@ -527,7 +527,8 @@ def test_the_child_of_a_fork_polls_for_itself(run_program):
         assert runtime.stats()["netpoll"] == 1
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
         print(os.read(r, 1), os.read(r2, 1))
-        """
+        """,
+        flags=["-W", "ignore::DeprecationWarning"],  # of a fork in a process with threads
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "b'y' b'x'\n"
