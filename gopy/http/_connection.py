@@ -341,8 +341,12 @@ class Connection(Reader):
 
     def _watch_if_free(self) -> None:
         if self._cancel is not None and self._body is None and self._watcher is None:
-            self.conn.set_read_deadline(None)
-            self._watcher = go(self._watch(self._cancel))
+            try:
+                self.conn.set_read_deadline(None)
+            except OSError:  # closed already
+                self._cancel()
+            else:
+                self._watcher = go(self._watch(self._cancel))
 
     async def _watch(self, cancel: Callable[[], None]) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import IO, TYPE_CHECKING, Any
@@ -97,7 +96,7 @@ class _Parts:
         self._file: IO[bytes] | None = None
         self._data = bytearray()
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> Any:
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._on_name,

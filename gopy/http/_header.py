@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+SHORT = 64  # characters of a value whose line is kept
+
 _token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _control = re.compile(r"[\0-\x08\n-\x1f\x7f]").search
 
@@ -55,6 +57,20 @@ def check_value(value: object) -> str:
     return value
 
 
+@lru_cache(512)
+def known_line(name: str, value: str) -> str:
+    """field_line(), of short ones, of which most servers send the same again and again."""
+    return f"{name}: {check_value(value)}\r\n"
+
+
+def field_line(name: str, value: str) -> str:
+    """The line of a head for a field whose name is canonical. TypeError, ValueError: no value is like
+    that."""
+    if type(value) is str and len(value) < SHORT:
+        return known_line(name, value)
+    return f"{name}: {check_value(value)}\r\n"
+
+
 def _check_values(values: object) -> list[str]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"`values` must be a list of str, got {type(values).__name__}")
@@ -71,7 +87,6 @@ class Header(dict[str, list[str]]):
     __slots__ = ()
 
     def __init__(self, fields: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        super().__init__()
         if fields:
             self.update(fields)
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING
 
-from gopy.http._header import Header, check_name, check_value, tokens
+from gopy.http._header import Header, check_name, check_value, field_line, tokens
 from gopy.http._sniff import content_type
 from gopy.http._status import STATUS_LINES, body_allowed, status_line
 from gopy.net import Conn
@@ -30,6 +30,9 @@ log = logging.getLogger("gopy.http")
 
 BUFFER = 8192  # bytes that are kept back, in the hope that the response ends
 CHUNK = 1 << 16  # bytes of a file that are copied at once
+
+# Fields of a response that are not only passed on.
+_OURS = frozenset(["Content-Length", "Connection", "Content-Encoding", "Date", "Transfer-Encoding"])
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -122,32 +125,39 @@ class ResponseWriter:
         """Make the lines of the head from the header."""
         header = self._header
         if header:
-            self._take_fields([(name, value) for name, values in dict.items(header) for value in values])
-            if "Content-Type" in header:  # also without a value, which keeps from guessing one
+            if dict.__contains__(
+                header, "Content-Type"
+            ):  # also without a value, which keeps from guessing one
                 self._has_type = True
+            self._take_fields([(name, value) for name, values in dict.items(header) for value in values])
 
     def _take_fields(self, fields: Iterable[tuple[str, str]]) -> None:
         """Make the lines of the head. What frames the message is not the handler's to say. ValueError,
         TypeError."""
-        lines: list[str] = []
+        lines = ""
         for name, value in fields:
             key = check_name(name)
-            if key == "Content-Length":
-                self._declared = _content_length(value)
-                continue
-            if key == "Transfer-Encoding":
-                continue
-            if key == "Content-Type" or key == "Content-Encoding":  # encoded bytes tell nothing
+            if key == "Content-Type":
                 self._has_type = True
-            elif key == "Date":
-                self._has_date = True
-            elif key == "Connection":
-                members = tokens([value])
-                self._close = self._close or "close" in members
-                if members in (["close"], ["keep-alive"]):
-                    continue
-            lines.append(f"{key}: {check_value(value)}\r\n")
-        self._lines = "".join(lines)
+            elif key in _OURS and self._is_ours(key, value):
+                continue
+            lines += field_line(key, value)
+        self._lines = lines
+
+    def _is_ours(self, key: str, value: str) -> bool:
+        """Take note of a field that matters to the server. -> whether it is sent as the server sees fit."""
+        if key == "Content-Length":
+            self._declared = _content_length(value)
+            return True
+        if key == "Connection":
+            members = tokens([value])
+            self._close = self._close or "close" in members
+            return members in (["close"], ["keep-alive"])
+        if key == "Content-Encoding":  # encoded bytes tell nothing
+            self._has_type = True
+        elif key == "Date":
+            self._has_date = True
+        return key == "Transfer-Encoding"
 
     def write_fields(self, status: int, fields: Iterable[tuple[str, str]]) -> None:
         """write_header() with a final status, and these fields instead of those of header()."""

@@ -196,8 +196,8 @@ class Exchange:
             sent.send(None)
 
     def _read_head(self, method: str) -> Parser:
-        parser = Parser(self._conn, method)
         try:
+            parser = Parser(self._conn, method)
             begin(parser)
         except http.client.RemoteDisconnected:
             raise ConnectionResetError("the server has closed the connection without an answer") from None

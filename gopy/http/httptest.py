@@ -179,6 +179,8 @@ class Server:
         finally:
             cancel()
         self._goroutine.join()
+        if self._client is not None:  # those of requests that have ended meanwhile
+            self._client.close_idle_connections()
 
     def __enter__(self) -> Self:
         return self

@@ -598,6 +598,7 @@ def test_httptest_server_waits_for_requests(server):
     go_on.send(None)
     assert result.recv() == b"done"
     closing.join()
+    served.client().close_idle_connections()
     with httptest.Server(handler) as served:
         pass
 

@@ -293,6 +293,25 @@ def test_close_ends_everything(serve, until):
     assert isinstance(served.result.recv(), http.ServerClosed)
 
 
+def test_the_context_of_a_request_whose_connection_is_closed_already(serve):
+    entered, go_on, seen = Chan(), Chan(), Chan(1)
+
+    def handler(w, r):
+        entered.send(None)
+        go_on.recv()
+        ctx = r.context()
+        ctx.done().recv()
+        seen.send(ctx.err())
+
+    served = serve(handler)
+    with served.client() as client:
+        client.send(GET)
+        entered.recv()
+        served.server.close()
+        go_on.send(None)
+        assert isinstance(seen.recv(), context.Canceled)
+
+
 def test_a_listener_that_somebody_else_closes(serve):
     served = serve(hello)
     served.listener.close()
