@@ -103,6 +103,7 @@ def test_sleepers_wake_in_the_order_of_their_deadlines(gomaxprocs):
     assert [woken.recv() for _ in ms] == sorted(ms)
 
 
+@pytest.mark.quiet  # the deadlines are 2 ms apart, as far as the sleepers get to their sleep at once
 def test_sleepers_that_are_due_at_once_wake_in_order(gomaxprocs):
     """All deadlines have passed when the scheduler looks: it still takes them in order."""
     gomaxprocs(1)
@@ -197,6 +198,7 @@ def test_a_sleeping_program_uses_no_cpu(procs, run_program):
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
+@pytest.mark.quiet
 def test_sleep_on_plain_threads():
     """Each sleeps on its own, no goroutine is delayed, and none is early."""
     done = Chan(16)
