@@ -265,7 +265,7 @@ def test_ctrl_c_reaches_main_beside_a_locked_goroutine(procs, start_program):
         ready.recv()
         try:
             print("ready", flush=True)
-            Chan().recv()
+            Chan().recv(timeout=60)  # not for ever: that is a deadlock, which may be told before the signal comes
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         """,
