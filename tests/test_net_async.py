@@ -3,10 +3,12 @@
 import asyncio
 import os
 import socket
+import threading
 
 import pytest
 
 from gopy import Chan, go, net, time
+from gopy.net._lent import Lent
 
 
 @pytest.fixture
@@ -179,3 +181,150 @@ def test_nothing_to_read(pair):
         return await client.aread(0)
 
     assert run(read) == b""
+
+
+class Begin:
+    """The rest of an await whose awaitable has been yielded already."""
+
+    def __init__(self, awaitable):
+        self.awaitable = awaitable
+
+    def __await__(self):
+        self.awaitable._asyncio_future_blocking = True
+        yield self.awaitable
+
+
+def test_what_comes_between_the_try_of_a_task_and_its_wait_is_not_lost(pair, until):
+    """On a plain thread, while goroutines look at the descriptors."""
+    client, server = pair
+    result = Chan(1)
+
+    async def main():
+        go(lambda: (time.sleep(0.001), server.write(b"first")))
+        await client.aread()  # from here on the netpoller looks at it
+        reading = client.aread()
+        yielded = reading.__await__().send(None)  # it has found nothing
+        server.write(b"second")
+        see_all()
+        await Begin(yielded)
+        try:
+            reading.send(None)
+        except StopIteration as stop:
+            result.send(stop.value)
+
+    def see_all():
+        """An event that comes later has been seen."""
+        with net.listen("tcp", "127.0.0.1:0") as listener:
+            conn, other = net.dial("tcp", str(listener.addr)), listener.accept()
+            reader = go(conn.read)
+            until(lambda: reader.state == "IO wait")
+            other.write(b"x")
+            reader.join()
+            conn.close()
+            other.close()
+
+    def run():
+        async def bounded():
+            return await asyncio.wait_for(main(), 10)
+
+        try:
+            asyncio.run(bounded())
+        except BaseException as exc:
+            result.send(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert result.recv(timeout=0) == b"second"
+
+
+# Cancelled asyncio tasks
+
+
+def cancelled(make):
+    """Have a task await make() until it waits, and cancel it."""
+
+    async def body():
+        await make()
+
+    async def cancel():
+        task = asyncio.create_task(body())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+
+@pytest.fixture(params=["plain", "tls"])
+def talking(request, pair, certificates):
+    """(client, server), which have shaken hands."""
+    client, server = pair
+    if request.param == "plain":
+        yield client, server
+        return
+    context, results = certificates.context(server_side=True), Chan(1)
+    go(lambda: results.send(server.start_tls(context, server_side=True)))
+    client = client.start_tls(certificates.context(), server_hostname="localhost")
+    server = results.recv()
+    yield client, server
+    client.close()
+    server.close()
+
+
+def test_what_a_cancelled_reader_has_got_is_the_next_ones(talking):
+    client, server = talking
+    server.write(b"012345")
+    time.sleep(0.001)
+    for n in (7, 8):
+        cancelled(lambda n=n: client.aread_full(n))
+    cancelled(lambda: server.aread())
+    cancelled(lambda: server.aread_into(bytearray(3)))
+    assert client.read_full(4) == b"0123"
+    cancelled(lambda: client.aread_full(3))
+    server.write(b"6")
+    assert client.read_full(3) == b"456"
+
+
+@pytest.mark.parametrize("how", ["read", "aread", "read_into", "aread_full"])
+def test_much_that_a_cancelled_reader_has_got_comes_before_the_rest(pair, how, until):
+    client, server = pair
+    data = os.urandom(50_000)
+    left = go(lambda: server.write(data[:40_000]))
+    until(lambda: socket_has(client, 40_000))
+    left.join()
+    cancelled(lambda: client.aread_full(40_001))
+    server.write(data[40_000:])
+    got = b""
+    while len(got) < len(data):
+        if how == "read":
+            got += client.read()
+        elif how == "aread":
+            got += run(client.aread)
+        elif how == "read_into":
+            buffer = bytearray(17_000)
+            got += buffer[: client.read_into(buffer)]
+        else:
+            got += run(client.aread_full, min(20_000, len(data) - len(got)))
+    assert got == data
+
+
+def socket_has(conn, n):
+    try:
+        return len(conn.control(lambda fd: Lent(fd).recv(n, socket.MSG_PEEK))) == n
+    except BlockingIOError:
+        return False
+
+
+def test_what_a_try_has_got_is_not_lost_if_nothing_comes_of_it(talking, until):
+    client, server = talking
+    server.write(b"0123")
+    assert client.read_full(1) == b"0"  # the others are there, too
+    for _ in range(2):
+        reading = client.aread_full(4)
+        assert reading.__await__().send(None) is not None
+        reading.close()
+    assert client.read() == b"123"

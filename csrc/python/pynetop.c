@@ -44,6 +44,21 @@ bool netfd_is_open(NetFD *f)
     return pd && apeek(&pd->seq) == f->seq;
 }
 
+/* A reader that has got something is about to let go of its side: that is the next one's, perhaps itself. */
+static void keep_unread(struct netop *io)
+{
+    NetFD *self = (NetFD *)io->op.obj;
+    if (io->step != step_read_full || io->done == 0)
+        return;
+    PyObject *had = self->unread, *bytes = PyBytes_FromStringAndSize(io->buf, io->done);
+    if (bytes && had)
+        PyBytes_Concat(&bytes, had);
+    if (bytes)
+        Py_XSETREF(self->unread, bytes);
+    io->done = 0;
+    PyErr_Clear(); /* out of memory: they are lost */
+}
+
 /* r is what iowait said last: take steps until the operation is over, or gp is queued. */
 static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
 {
@@ -54,6 +69,8 @@ static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
         enum step s = known ? AGAIN : io->step(io, w->fd);
         w->empty = false;
         if (s == AGAIN) {
+            if (gp == NULL)
+                keep_unread(io);
             r = iowait_again(w, gp);
             continue;
         }
@@ -103,21 +120,6 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
         }
     }
     return go_on(io, gp, r);
-}
-
-/* Whoever waits goes away, and has its side of the descriptor still if anything has been done. */
-static void keep_unread(struct netop *io)
-{
-    NetFD *self = (NetFD *)io->op.obj;
-    if (io->step != step_read_full || io->done == 0)
-        return;
-    PyObject *had = self->unread, *bytes = PyBytes_FromStringAndSize(io->buf, io->done);
-    if (bytes && had)
-        PyBytes_Concat(&bytes, had);
-    if (bytes)
-        Py_XSETREF(self->unread, bytes);
-    io->done = 0;
-    PyErr_Clear(); /* out of memory: they are lost */
 }
 
 static enum op_result netop_finish(struct op *op, struct g *gp, enum wake how)
@@ -211,10 +213,12 @@ static enum step receive_failed(void) { return PyErr_Occurred() ? RAISED : step_
 __attribute__((noinline)) enum step step_read(struct netop *io, int fd)
 {
     char small[SMALL];
+    bool kept =
+        ((NetFD *)io->op.obj)->unread != NULL; /* then the kernel's bytes may be behind more of those */
     ssize_t n = receive(io, fd, small, io->len < SMALL ? (size_t)io->len : SMALL);
     if (n < 0)
         return receive_failed();
-    if (n < SMALL || io->len == SMALL) {
+    if (n < SMALL || io->len == SMALL || kept) {
         io->got = PyBytes_FromStringAndSize(small, n);
         return io->got ? DONE : RAISED;
     }

@@ -84,7 +84,11 @@ class TLSConn(Conn):
         """As Conn.aread_full()."""
         size, data = check_int("n", n, least=0), b""
         while len(data) < size:
-            got = await self._session.aread(size - len(data))
+            try:
+                got = await self._session.aread(size - len(data))
+            except BaseException:
+                self._session.unread(data)
+                raise
             if not got:
                 raise EOFError(f"the connection ended after {len(data)} of {n} bytes")
             data += got

@@ -189,6 +189,11 @@ class Session:
             except ssl.SSLWantReadError:  # the peer renegotiates
                 return at, self._fed
 
+    def unread(self, data: bytes) -> None:
+        """Give back what a reader has taken, and that was cancelled: the next one gets it."""
+        with self._engine:
+            self._ahead = data + self._ahead
+
     def _take_ahead(self, n: int, buffer: memoryview | None) -> bytes | int:
         data, self._ahead = self._ahead[:n], self._ahead[n:]
         if buffer is None:
