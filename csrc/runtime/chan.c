@@ -116,18 +116,6 @@ enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, voi
     return r;
 }
 
-enum chan_result chansend(struct hchan *c, struct g *gp, void *elem, int64_t deadline)
-{
-    enum chan_result r = chansend_begin(c, gp, elem);
-    return r == CHAN_PARK ? chansend_finish(c, gp, gowait(gp, deadline)) : r;
-}
-
-enum chan_result chanrecv(struct hchan *c, struct g *gp, void **elem, int64_t deadline)
-{
-    enum chan_result r = chanrecv_begin(c, gp, elem);
-    return r == CHAN_PARK ? chanrecv_finish(c, gp, gowait(gp, deadline), elem) : r;
-}
-
 static void put_first(struct hchan *c, struct sudog *sg)
 {
     wait_begin(sg->g, WAIT_CHAN_SEND);

@@ -1,8 +1,8 @@
 /* chan.h: channels, as in Go's runtime/chan.go.
  *
- * Each operation on a channel that may wait comes as begin, gowait, finish; chansend and chanrecv are the
- * three in one for whoever can park where it stands. Ownership of an elem moves with it: on CHAN_OK a sent
- * elem belongs to the channel or its receiver and a received one to the caller, otherwise nothing moved. */
+ * Each operation on a channel that may wait comes as begin, gowait, finish. Ownership of an elem moves with the
+ * operation: on CHAN_OK a sent elem belongs to the channel or its receiver and a received one to the caller, otherwise
+ * nothing moved. */
 #ifndef GOPY_CHAN_H
 #define GOPY_CHAN_H
 
@@ -49,8 +49,6 @@ enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem);
 enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w);
 enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem); /* CHAN_CLOSED: and drained */
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem);
-enum chan_result chansend(struct hchan *c, struct g *gp, void *elem, int64_t deadline);
-enum chan_result chanrecv(struct hchan *c, struct g *gp, void **elem, int64_t deadline);
 
 /* Send without waiting, for a timer: a receiver that was waiting is put into `ready`, for goready_due(). */
 void chansend_due(struct hchan *c, void *elem, struct gqueue *ready);

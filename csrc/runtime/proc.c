@@ -206,13 +206,3 @@ void goroutine_join_finish(struct g *self, struct g *gp, enum wake w)
         unlock(&s->lock);
     }
 }
-
-/* Wait until gp is dead. */
-enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline)
-{
-    if (!goroutine_join_begin(self, gp))
-        return WAKE_OP;
-    enum wake w = gowait(self, deadline);
-    goroutine_join_finish(self, gp, w);
-    return w;
-}

@@ -15,7 +15,6 @@ void goroutine_unlock(struct g *gp);
 bool newproc_locked(struct g *gp, uint8_t kind); /* on an M of its own; false: there is no thread to be had */
 bool goroutine_join_begin(struct g *self, struct g *gp); /* false: it is dead already; self NULL: only ask */
 void goroutine_join_finish(struct g *self, struct g *gp, enum wake w);
-enum wake goroutine_join(struct g *self, struct g *gp, int64_t deadline);
 const char *waitreason_name(uint8_t reason);
 uint64_t num_goroutine(void);
 void allg_add(struct g *gp);

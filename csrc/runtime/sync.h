@@ -1,8 +1,8 @@
 /* sync.h: what Go's package sync makes goroutines wait for: Mutex, RWMutex, WaitGroup, Cond.
  *
- * All zero is ready for use. What may wait comes as begin, gowait, finish, as in chan.h; whoever can park
- * where it stands calls the three in one. begin with gp NULL does not wait: SYNC_BLOCK. Whoever was woken with
- * WAKE_OP must call finish: it may own what it waited for. After any other wake-up nothing has changed. */
+ * All zero is ready for use. What may wait comes as begin, gowait, finish, as in chan.h. begin with gp NULL does not
+ * wait: SYNC_BLOCK. Whoever was woken with WAKE_OP must call finish, as it may own what it waited for. After any other
+ * wake-up nothing has changed. */
 #ifndef GOPY_SYNC_H
 #define GOPY_SYNC_H
 
@@ -17,7 +17,7 @@ enum sync_result {
     SYNC_NOMEM,
     SYNC_NEGATIVE, /* wgadd: the counter would be */
     SYNC_TOO_MANY, /* wgadd: the counter would not fit */
-    SYNC_REUSED,   /* wgwait: a new round began before this one had returned */
+    SYNC_REUSED,   /* wgwait_finish: a new round began before this one had returned */
 };
 
 static inline enum sync_result sync_why(enum wake w)
@@ -51,7 +51,6 @@ static inline bool mutexunlock_fast(struct mutex *mu) { return likely(acas(&mu->
 bool mutextrylock(struct mutex *mu);
 enum sync_result mutexlock_begin(struct mutex *mu, struct g *gp);
 enum sync_result mutexlock_finish(struct mutex *mu, struct g *gp, enum wake w);
-enum sync_result mutexlock(struct mutex *mu, struct g *gp, int64_t deadline);
 bool mutexunlock(struct mutex *mu); /* false: it was not locked */
 
 /* ---- RWMutex: sync_rwmutex.c ---- */
@@ -87,7 +86,6 @@ static inline bool rwunlock_fast(struct rwmutex *rw, bool write)
 bool rwtrylock(struct rwmutex *rw, bool write);
 enum sync_result rwlock_begin(struct rwmutex *rw, struct g *gp, bool write);
 enum sync_result rwlock_finish(struct rwmutex *rw, struct g *gp, bool write, enum wake w);
-enum sync_result rwlock(struct rwmutex *rw, struct g *gp, bool write, int64_t deadline);
 bool rwunlock(struct rwmutex *rw, bool write); /* false: it was not locked so */
 
 /* ---- WaitGroup: sync_waitgroup.c ---- */
@@ -112,7 +110,6 @@ static inline bool wgadd_fast(struct waitgroup *wg, int32_t delta)
 enum sync_result wgadd(struct waitgroup *wg, int32_t delta);
 enum sync_result wgwait_begin(struct waitgroup *wg, struct g *gp);
 enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w);
-enum sync_result wgwait(struct waitgroup *wg, struct g *gp, int64_t deadline);
 
 /* ---- Cond: sync_cond.c ---- */
 

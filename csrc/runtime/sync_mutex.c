@@ -137,14 +137,6 @@ enum sync_result mutexlock_finish(struct mutex *mu, struct g *gp, enum wake w)
     return sync_why(w);
 }
 
-enum sync_result mutexlock(struct mutex *mu, struct g *gp, int64_t deadline)
-{
-    enum sync_result r = mutexlock_begin(mu, gp);
-    while (r == SYNC_PARK)
-        r = mutexlock_finish(mu, gp, gowait(gp, deadline));
-    return r;
-}
-
 /* The first waiter gets the mutex. -> the state to leave it in */
 static uint32_t hand_over_locked(struct mutex *mu, struct sudog *sg, uint32_t other)
 {

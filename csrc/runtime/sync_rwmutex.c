@@ -89,12 +89,6 @@ enum sync_result rwlock_finish(struct rwmutex *rw, struct g *gp, bool write, enu
     return sync_why(w);
 }
 
-enum sync_result rwlock(struct rwmutex *rw, struct g *gp, bool write, int64_t deadline)
-{
-    enum sync_result r = rwlock_begin(rw, gp, write);
-    return r == SYNC_PARK ? rwlock_finish(rw, gp, write, gowait(gp, deadline)) : r;
-}
-
 bool rwunlock(struct rwmutex *rw, bool write)
 {
     if (rwunlock_fast(rw, write))

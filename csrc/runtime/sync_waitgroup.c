@@ -63,9 +63,3 @@ enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w)
     unlock(&wg->lock);
     return sync_why(w);
 }
-
-enum sync_result wgwait(struct waitgroup *wg, struct g *gp, int64_t deadline)
-{
-    enum sync_result r = wgwait_begin(wg, gp);
-    return r == SYNC_PARK ? wgwait_finish(wg, gp, gowait(gp, deadline)) : r;
-}

@@ -67,9 +67,3 @@ bool gointerrupt(struct g *gp)
     goready(gp);
     return true;
 }
-
-enum wake gosleep(struct g *gp, int64_t deadline)
-{
-    wait_begin(gp, WAIT_SLEEP);
-    return gowait(gp, deadline);
-}

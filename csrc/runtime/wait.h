@@ -41,6 +41,4 @@ bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it i
 bool gowait_arm(struct g *gp, int64_t deadline);
 bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
 
-enum wake gosleep(struct g *gp, int64_t deadline);
-
 #endif

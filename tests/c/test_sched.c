@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "host_threads.h"
+#include "parking.h"
 #include "runtime/host.h"
 #include "runtime/iowait.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/runtime.h"
+#include "parking.h"
 
 #define CHECK(x)                                                                                             \
     do {                                                                                                     \
