@@ -2,7 +2,7 @@
  * (_asyncio_future_blocking, get_loop, add_done_callback, cancel, result).
  *
  * Its operation begins when the task asks to be called back, for a G of kind GTASK. Whoever ends that wait, on whatever
- * thread and perhaps with a lock held, pushes the G onto its loop's queue and writes to an eventfd; the loop then
+ * thread and pushes the G onto its loop's queue and writes to an eventfd; the loop then
  * finishes the operation (drain), or, if the operation is `late`, has the task finish it as it goes on. A deadline is a
  * timer of the loop's. A task that is cancelled either leaves the queue it waits in, or undoes what it has been given.
  * All of this but host_wake_task() runs on the loop's thread.

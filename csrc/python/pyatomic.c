@@ -129,8 +129,6 @@ static PyObject *int_repr(PyObject *self)
     return r;
 }
 
-#define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL
-
 #define INT_TYPE(NAME, SIGNED, BITS, RANGE)                                                                  \
     static PyObject *NAME##_load(PyObject *self, PyObject *noargs)                                           \
     {                                                                                                        \

@@ -4,8 +4,6 @@
 
 #include "pyerror.h"
 
-#define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL
-
 typedef struct {
     PyObject_HEAD
     PyObject *ref; /* NULL: None */

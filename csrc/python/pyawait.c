@@ -300,7 +300,7 @@ static PyObject *await_repr(PyObject *self)
 
 static PyMethodDef await_methods[] = {
     {"send", await_send_method, METH_O, NULL},
-    {"throw", (PyCFunction)(void (*)(void))await_throw, METH_FASTCALL, NULL},
+    {"throw", FAST(await_throw), NULL},
     {"close", await_close, METH_NOARGS, NULL},
     {"get_loop", await_get_loop, METH_NOARGS, NULL},
     {"add_done_callback", (PyCFunction)(void (*)(void))await_add_done_callback, METH_VARARGS | METH_KEYWORDS,

@@ -311,13 +311,13 @@ static PyObject *cond_broadcast(PyObject *self, PyObject *noargs)
 }
 
 static PyMethodDef cond_methods[] = {
-    {"wait", (PyCFunction)(void (*)(void))cond_wait, METH_FASTCALL | METH_KEYWORDS,
+    {"wait", FASTKW(cond_wait),
      "wait($self, *, timeout=None)\n--\n\n"
      "Unlock L, park until signal() or broadcast(), lock L again.\n\n"
      "L must be locked: what its unlock() raises is raised, and nothing is changed. Others may have run in\n"
      "between, so: `while not condition(): cond.wait()`. TimeoutError after `timeout` seconds; L is then\n"
      "locked again too, however long that takes."},
-    {"await_", (PyCFunction)(void (*)(void))cond_await_, METH_FASTCALL | METH_KEYWORDS,
+    {"await_", FASTKW(cond_await_),
      "await_($self, *, timeout=None)\n--\n\n"
      "An awaitable: wait() for `async def` and generator goroutines, and asyncio.\n\n"
      "L must be one of gopy's own locks. However the wait ends, L is locked again then."},

@@ -148,8 +148,7 @@ static PyObject *collection(PyObject *self, PyObject *const *args, Py_ssize_t na
     Py_RETURN_NONE;
 }
 
-static PyMethodDef collection_def = {"gopy_thaw", (PyCFunction)(void (*)(void))collection, METH_FASTCALL,
-                                     NULL};
+static PyMethodDef collection_def = {"gopy_thaw", FAST(collection), NULL};
 
 /* Whether the interpreter that runs has the layout that was compiled for: it tells debuggers its own. */
 static bool layout_is_known(void)

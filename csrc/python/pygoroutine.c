@@ -236,11 +236,11 @@ static PyGetSetDef goroutine_getset[] = {
 };
 
 static PyMethodDef goroutine_methods[] = {
-    {"join", (PyCFunction)(void (*)(void))goroutine_join_, METH_FASTCALL | METH_KEYWORDS,
+    {"join", FASTKW(goroutine_join_),
      "join($self, timeout=None)\n--\n\nPark until this goroutine is dead, however it ended.\n\n"
      "TimeoutError after `timeout` seconds. Never re-raises: a panic is the program's, see Panic. RuntimeError: a\n"
      "goroutine that joins itself."},
-    {"ajoin", (PyCFunction)(void (*)(void))goroutine_ajoin, METH_FASTCALL | METH_KEYWORDS,
+    {"ajoin", FASTKW(goroutine_ajoin),
      "ajoin($self, timeout=None)\n--\n\nAn awaitable: join() for `async def` and generator goroutines, and asyncio."},
     {"stack", goroutine_stack, METH_NOARGS,
      "stack($self)\n--\n\nIts Python stack as text, parked or running, under a header as in Go's dumps."},
@@ -260,7 +260,7 @@ PyTypeObject Goroutine_Type = {
 };
 
 PyMethodDef goroutine_functions[] = {
-    {"go", (PyCFunction)(void (*)(void))core_go, METH_FASTCALL | METH_KEYWORDS,
+    {"go", FASTKW(core_go),
      "go($module, fn, /, *args, **kwargs)\n--\n\n"
      "Start fn(*args, **kwargs) as a goroutine and return it at once; fn's result is discarded.\n\n"
      "A plain callable becomes a stackful goroutine (a greenlet): it may block anywhere, at any depth. A\n"
@@ -269,7 +269,7 @@ PyMethodDef goroutine_functions[] = {
      "object is accepted as fn too. Works as a decorator on a function without parameters: `@go`.\n"
      "It starts with a copy of the caller's contextvars.\n"
      "TypeError: fn is not callable, or is an async generator function."},
-    {"go_locked", (PyCFunction)(void (*)(void))core_go_locked, METH_FASTCALL | METH_KEYWORDS,
+    {"go_locked", FASTKW(core_go_locked),
      "go_locked($module, fn, /, *args, **kwargs)\n--\n\n"
      "go(), on an OS thread of its own: locked from the first instruction, and alone on it.\n\n"
      "The thread ends with the goroutine, unless that has called unlock_os_thread(). For what belongs to one thread: a\n"

@@ -1,7 +1,6 @@
 /* pyhost.c: CPython as a host of the runtime (runtime/host.h): its threads, and what is asked of it at a fork. */
 #include "pyhost.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -139,7 +138,7 @@ static void m_thread(void *arg)
 }
 
 /* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
- * once the program exits, nor does sysmon attach, and those that have been are waited for (pyhost_before_exit). Each is
+ * once the program exits, nor does sysmon attach, and threads that have been are waited for (pyhost_wait_for_threads). Each is
  * counted or marked before the look at `exiting`. */
 static bool may_start(void) { return real_add(&sched.exiting, 0) == 0; }
 
@@ -165,8 +164,8 @@ bool host_newoffload(void)
     return may_start() && PyThread_start_new_thread(offload_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
 }
 
-static uint32_t
-    nmaking; /* threads that are in own_state(), where no fork and no end of the program is to meet them */
+/* How many threads are in own_state(), where no fork and no end of the program is to meet them. */
+static uint32_t nmaking;
 
 /* For a thread that attaches only now and then: its state, detached, which it keeps, as there may be no memory for another
  * when it needs to attach. NULL: the program ends. Up to 3.11 PyThreadState_New() crashes without memory, and with it

@@ -135,18 +135,18 @@ static PyObject *core_use_netpoller(PyObject *self, PyObject *o)
 }
 
 PyMethodDef io_functions[] = {
-    {"wait_read", (PyCFunction)(void (*)(void))core_wait_read, METH_FASTCALL | METH_KEYWORDS,
+    {"wait_read", FASTKW(core_wait_read),
      "wait_read($module, fd, /, timeout=None)\n--\n\n"
      "Park until fd, an int or an object with fileno(), is readable, or at its end, or broken.\n\n"
      "Regular files always are. TimeoutError after `timeout` seconds. OSError (EBADF) if it is not open, or is a\n"
      "gopy.net connection's and closed meanwhile; a close() behind gopy's back is not seen."},
-    {"wait_write", (PyCFunction)(void (*)(void))core_wait_write, METH_FASTCALL | METH_KEYWORDS,
+    {"wait_write", FASTKW(core_wait_write),
      "wait_write($module, fd, /, timeout=None)\n--\n\n"
      "Park until fd, an int or an object with fileno(), is writable, or broken. As wait_read()."},
-    {"await_read", (PyCFunction)(void (*)(void))core_await_read, METH_FASTCALL | METH_KEYWORDS,
+    {"await_read", FASTKW(core_await_read),
      "await_read($module, fd, /, timeout=None)\n--\n\n"
      "An awaitable: wait_read() for `async def` and generator goroutines, and asyncio."},
-    {"await_write", (PyCFunction)(void (*)(void))core_await_write, METH_FASTCALL | METH_KEYWORDS,
+    {"await_write", FASTKW(core_await_write),
      "await_write($module, fd, /, timeout=None)\n--\n\n"
      "An awaitable: wait_write() for `async def` and generator goroutines, and asyncio."},
     {"fd_closing", core_fd_closing, METH_O, NULL},

@@ -326,8 +326,6 @@ static void map_dealloc(PyObject *self)
     Py_TRASHCAN_END
 }
 
-#define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL
-
 static PyMethodDef map_methods[] = {
     {"load", map_load, METH_O,
      "load($self, key, /)\n--\n\n(value, True), or (None, False) if key is not there."},

@@ -84,7 +84,7 @@ static PyObject *mutex_repr(PyObject *self)
 }
 
 static PyMethodDef mutex_methods[] = {
-    {"lock", (PyCFunction)(void (*)(void))mutex_lock, METH_FASTCALL | METH_KEYWORDS,
+    {"lock", FASTKW(mutex_lock),
      "lock($self, *, timeout=None)\n--\n\n"
      "Lock it; park until it is free. Not reentrant.\n\n"
      "TimeoutError after `timeout` seconds; it is then as if never tried."},
@@ -94,16 +94,13 @@ static PyMethodDef mutex_methods[] = {
      "unlock($self)\n--\n\n"
      "Unlock it and wake a waiter. Any goroutine or thread may, not only the one that locked it.\n\n"
      "Panic if it is not locked."},
-    {"alock", (PyCFunction)(void (*)(void))lock_alock, METH_FASTCALL | METH_KEYWORDS,
+    {"alock", FASTKW(lock_alock),
      "alock($self, *, timeout=None)\n--\n\nAn awaitable: lock() for `async def` and generator goroutines, and asyncio."},
-    {"__aenter__", (PyCFunction)(void (*)(void))lock_alock, METH_FASTCALL | METH_KEYWORDS,
-     "__aenter__($self)\n--\n\nalock()"},
-    {"__aexit__", (PyCFunction)(void (*)(void))lock_aexit, METH_FASTCALL,
-     "__aexit__($self, /, *exc)\n--\n\nAn awaitable: unlock()"},
+    {"__aenter__", FASTKW(lock_alock), "__aenter__($self)\n--\n\nalock()"},
+    {"__aexit__", FAST(lock_aexit), "__aexit__($self, /, *exc)\n--\n\nAn awaitable: unlock()"},
     {"locked", mutex_locked, METH_NOARGS, "locked($self)\n--\n\nWhether somebody has it at this moment."},
     {"__enter__", mutex_enter, METH_NOARGS, "__enter__($self)\n--\n\nlock()"},
-    {"__exit__", (PyCFunction)(void (*)(void))mutex_exit, METH_FASTCALL,
-     "__exit__($self, /, *exc)\n--\n\nunlock()"},
+    {"__exit__", FAST(mutex_exit), "__exit__($self, /, *exc)\n--\n\nunlock()"},
     {0},
 };
 

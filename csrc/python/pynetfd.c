@@ -367,7 +367,7 @@ static void netfd_dealloc(PyObject *self)
 #define DEADLINE(WHICH) "set_" WHICH "deadline($self, seconds_from_now, /)\n--\n\n"
 
 static PyMethodDef netfd_methods[] = {
-    {"read", (PyCFunction)(void (*)(void))netfd_read, METH_FASTCALL | METH_KEYWORDS,
+    {"read", FASTKW(netfd_read),
      "read($self, n=65536)\n--\n\n"
      "Read up to n bytes; park until there is at least one. b\"\" at the end of the stream.\n\n"
      "TimeoutError when the read deadline has passed. OSError: the connection failed; EBADF: it was closed, also while\n"
@@ -382,7 +382,7 @@ static PyMethodDef netfd_methods[] = {
      "Write all of data, parking as often as it takes; how many bytes that was.\n\n"
      "TimeoutError when the write deadline has passed: some of it may have been written. OSError: the connection\n"
      "failed; EBADF: it was closed, also while parked. Two writers take turns, a write each."},
-    {"aread", (PyCFunction)(void (*)(void))netfd_aread, METH_FASTCALL | METH_KEYWORDS,
+    {"aread", FASTKW(netfd_aread),
      "aread($self, n=65536)\n--\n\n"
      "An awaitable: read() for `async def` and generator goroutines, and asyncio.\n\n"
      "A task that is cancelled takes nothing: the bytes are the next reader's."},
@@ -395,12 +395,11 @@ static PyMethodDef netfd_methods[] = {
      "An awaitable: write() for `async def` and generator goroutines, and asyncio.\n\n"
      "A task that is cancelled may have written some of it: close the connection."},
     {"accept", netfd_accept, METH_O, "accept($self, cls, /)\n--\n\nA new cls for the next connection."},
-    {"retry", (PyCFunction)(void (*)(void))netfd_retry, METH_FASTCALL,
+    {"retry", FAST(netfd_retry),
      "retry($self, fn, write, /, *args)\n--\n\n"
      "fn(*args), which must not block, parking until the socket is ready as long as it raises BlockingIOError."},
     {"aaccept", netfd_aaccept, METH_O, "aaccept($self, cls, /)\n--\n\nAn awaitable: accept()."},
-    {"aretry", (PyCFunction)(void (*)(void))netfd_aretry, METH_FASTCALL,
-     "aretry($self, fn, write, /, *args)\n--\n\nAn awaitable: retry()."},
+    {"aretry", FAST(netfd_aretry), "aretry($self, fn, write, /, *args)\n--\n\nAn awaitable: retry()."},
     {"control", netfd_control, METH_O,
      "control($self, fn, /)\n--\n\n"
      "fn(descriptor), which must not block: a close() meanwhile takes place when it has returned. What it returns.\n\n"

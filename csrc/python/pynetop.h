@@ -12,8 +12,8 @@ typedef struct {
     bool opened;
     uint8_t tcp;    /* 1: it is, 2: it is not, 0: nobody has asked */
     PyObject *peer; /* bytes, the address that accept() got, or NULL */
-    PyObject
-        *unread; /* bytes that a cancelled read_full() had got, or NULL; whoever has the reading side's */
+    /* bytes that a cancelled read_full() had got, or NULL; whoever has the reading side's */
+    PyObject *unread;
     PyObject *weakrefs;
 } NetFD;
 

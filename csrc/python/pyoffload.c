@@ -197,7 +197,7 @@ static PyObject *core_limit_blocking(PyObject *self, PyObject *arg)
 }
 
 PyMethodDef offload_functions[] = {
-    {"blocking", (PyCFunction)(void (*)(void))core_blocking, METH_FASTCALL | METH_KEYWORDS,
+    {"blocking", FASTKW(core_blocking),
      "blocking($module, fn, /, *args, **kwargs)\n--\n\n"
      "Run fn(*args, **kwargs) on an OS thread outside the scheduler, park this goroutine until it returns, and\n"
      "return or raise what it did. For calls that block in C: file I/O, database drivers, DNS.\n\n"
@@ -206,7 +206,7 @@ PyMethodDef offload_functions[] = {
      "the caller's contextvars; blocking() inside fn runs in place. A wait that Ctrl-C ends leaves fn running,\n"
      "and drops what it returns or raises. The end of the program does not wait for fn.\n"
      "TypeError: fn is not callable. RuntimeError: no thread can be started."},
-    {"ablocking", (PyCFunction)(void (*)(void))core_ablocking, METH_FASTCALL | METH_KEYWORDS,
+    {"ablocking", FASTKW(core_ablocking),
      "ablocking($module, fn, /, *args, **kwargs)\n--\n\n"
      "An awaitable: blocking() for `async def` and generator goroutines, and asyncio.\n\n"
      "A task that is cancelled leaves fn running, and drops what it returns or raises."},

@@ -185,7 +185,7 @@ static PyObject *core_preempt_point(PyObject *self, PyObject *noargs)
 }
 
 PyMethodDef preempt_functions[] = {
-    {"preempt_after", (PyCFunction)(void (*)(void))core_preempt_after, METH_FASTCALL, NULL},
+    {"preempt_after", FAST(core_preempt_after), NULL},
     {"preempt_signal", core_preempt_signal, METH_VARARGS, NULL},
     {"preempt_point", core_preempt_point, METH_NOARGS, NULL},
     {0},

@@ -294,7 +294,7 @@ static PyObject *core_start(PyObject *self, PyObject *args)
 }
 
 PyMethodDef runtime_functions[] = {
-    {"GOMAXPROCS", (PyCFunction)(void (*)(void))core_GOMAXPROCS, METH_FASTCALL,
+    {"GOMAXPROCS", FAST(core_GOMAXPROCS),
      "GOMAXPROCS($module, n=0, /)\n--\n\n"
      "Set how many OS threads run goroutines at once and return the previous setting; n < 1 only asks.\n\n"
      "Takes effect as the threads next schedule. Starts as the environment variable GOMAXPROCS, else as\n"

@@ -369,13 +369,13 @@ PyTypeObject Default_Type = {
 PyMethodDef select_functions[] = {
     {"recv", core_recv, METH_O,
      "recv($module, ch, /)\n--\n\nThe case of a select that receives from ch. Does nothing by itself."},
-    {"send", (PyCFunction)(void (*)(void))core_send, METH_FASTCALL,
+    {"send", FAST(core_send),
      "send($module, ch, value, /)\n--\n\nThe case of a select that sends value to ch. Does nothing by "
      "itself."},
-    {"aselect", (PyCFunction)(void (*)(void))core_aselect, METH_FASTCALL | METH_KEYWORDS,
+    {"aselect", FASTKW(core_aselect),
      "aselect($module, /, *cases, timeout=None)\n--\n\n"
      "An awaitable: select() for `async def` and generator goroutines, and asyncio."},
-    {"select", (PyCFunction)(void (*)(void))core_select, METH_FASTCALL | METH_KEYWORDS,
+    {"select", FASTKW(core_select),
      "select($module, /, *cases, timeout=None)\n--\n\n"
      "Park until one case can run, run exactly that one, and return (index, value, ok).\n\n"
      "value and ok are those of recv_ok() for a receive; None and True for a send or the default. Among "

@@ -469,7 +469,7 @@ PyMethodDef time_functions[] = {
     {"tick", core_tick, METH_O,
      "tick($module, seconds, /)\n--\n\nThe channel of a new Ticker, which lives as long as the channel does; "
      "the nil channel\nunless `seconds` is positive.\n\n" NUMBERS},
-    {"after_func", (PyCFunction)(void (*)(void))core_after_func, METH_FASTCALL,
+    {"after_func", FAST(core_after_func),
      "after_func($module, seconds, fn, /, *args)\n--\n\n"
      "Run fn(*args) in a goroutine of its own `seconds` from now. -> a Timer without a channel.\n\n"
      "Until then there is no goroutine. The timer stays alive until it has fired or was stopped, whether or\n"

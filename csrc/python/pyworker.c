@@ -1,6 +1,6 @@
 /* pyworker.c: workers: the greenlets that goroutines run in, and the Python function that such a greenlet runs.
  *
- * It does nothing but call the worker's loop. Between its instructions no goroutine runs on its thread: a signal handler,
+ * The function does nothing but call the worker's loop. Between its instructions no goroutine runs on its thread: a signal handler,
  * a finalizer or a pending call would find none to park. So the interpreter must not look for any there: its first
  * instruction is made one that does not, as in a generator that is resumed within `yield from`; and the loop is called by
  * an operator, after which, unlike a call, it does not look either. */
