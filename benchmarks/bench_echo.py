@@ -7,16 +7,8 @@ The server's CPU time, user and system, for a request, which other work on the m
 from functools import partial
 
 from benchmarks.echo_servers import SERVERS
-from benchmarks.under_load import load, running_server
+from benchmarks.under_load import ask
 from benchmarks.workload import UVLOOP, Metric, Target, Workload
-
-CONNECTIONS = 50
-
-
-def echo(peer: str, n: int) -> tuple[float, float]:
-    numbers = load(running_server(peer), CONNECTIONS, n)
-    return numbers["cpu"], numbers["p99"] * n  # the table divides by n
-
 
 WORKLOAD = Workload(
     title="TCP echo of 64 bytes, 50 connections, the server on one core",
@@ -33,6 +25,6 @@ WORKLOAD = Workload(
         ),
         Metric(unit="ns", what="request, p99 of the latency", targets=(Target(2.0, peer="go"),)),
     ),
-    versions={peer: partial(echo, peer) for peer in SERVERS},
+    versions={peer: partial(ask, peer) for peer in SERVERS},
     runs=3,
 )

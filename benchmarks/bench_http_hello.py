@@ -6,16 +6,10 @@ sees.
 
 from functools import partial
 
-from benchmarks.under_load import load, running_server
+from benchmarks.under_load import ask
 from benchmarks.workload import Metric, Target, Workload
 
-CONNECTIONS = 50
-
-
-def ask(server: str, n: int) -> tuple[float, float]:
-    numbers = load(running_server(server, module="http_servers"), CONNECTIONS, n, "/hello")
-    return numbers["cpu"], numbers["p99"] * n  # the table divides by n
-
+get = partial(ask, module="http_servers", path="/hello")
 
 WORKLOAD = Workload(
     title="HTTP hello, 50 keep-alive connections, the server on one core",
@@ -28,7 +22,7 @@ WORKLOAD = Workload(
         Metric(unit="ns", what="request, p99 of the latency"),
     ),
     versions={
-        peer: partial(ask, peer)
+        peer: partial(get, peer)
         for peer in ("gopy", "go", "uvicorn", "aiohttp", "gevent.pywsgi", "gunicorn, gevent")
     },
     in_go=True,

@@ -7,16 +7,10 @@ sees.
 
 from functools import partial
 
-from benchmarks.under_load import load, running_server
+from benchmarks.under_load import ask
 from benchmarks.workload import Metric, Target, Workload
 
-CONNECTIONS = 50
-
-
-def ask(server: str, n: int) -> tuple[float, float]:
-    numbers = load(running_server(server, module="http_servers"), CONNECTIONS, n, "/hello")
-    return numbers["cpu"], numbers["p99"] * n  # the table divides by n
-
+get = partial(ask, module="http_servers", path="/hello")
 
 WORKLOAD = Workload(
     title="WSGI hello, 50 keep-alive connections",
@@ -28,8 +22,8 @@ WORKLOAD = Workload(
         ),
         Metric(unit="ns", what="request, p99 of the latency"),
     ),
-    versions={"gopy": partial(ask, "gopy, wsgi")}
-    | {peer: partial(ask, peer) for peer in ("gevent.pywsgi", "gunicorn, gevent")},
+    versions={"gopy": partial(get, "gopy, wsgi")}
+    | {peer: partial(get, peer) for peer in ("gevent.pywsgi", "gunicorn, gevent")},
     in_go=False,
     go_program="",
     in_quick=False,

@@ -79,3 +79,13 @@ def load(server: Server, connections: int, requests: int, path: str = "") -> dic
         raise RuntimeError(f"{command[0]}: exit status {done.returncode}")
     numbers: dict[str, float] = json.loads(done.stdout)
     return numbers
+
+
+CONNECTIONS = 50
+
+
+def ask(peer: str, n: int, *, module: str = "echo_servers", path: str = "") -> tuple[float, float]:
+    """n requests to a peer's server over 50 connections: the server's CPU time for all of them, and the p99
+    latency of one, n times, as a table divides by n."""
+    numbers = load(running_server(peer, module=module), CONNECTIONS, n, path)
+    return numbers["cpu"], numbers["p99"] * n

@@ -138,18 +138,6 @@ class Body(io.BufferedIOBase):
             size -= len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def readinto1(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read1(len(view))
-        view[: len(data)] = data
-        return len(data)
-
     def readline(self, size: int | None = -1) -> bytes:
         """A line with its end; what is left at the end, or `size` bytes, without one."""
         left = -1 if size is None else size
