@@ -1,6 +1,6 @@
 """What arguments must be: each check returns the argument as what it stands for, or raises what is wrong.
 
-They take what the core's own checks take (pyhost.c): for an int what has __index__, for a number of seconds
+They take what the core's own checks take (pyargs.c): for an int what has __index__, for a number of seconds
 what has __float__ or __index__. A bool is an int, as everywhere in Python.
 """
 

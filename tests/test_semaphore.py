@@ -3,23 +3,14 @@
 import gc
 import random
 import sys
-import threading
 import weakref
 
 import pytest
+from starters import STARTERS, in_thread
 
 from gopy import Chan, Panic, context, go, runtime, semaphore
 
 GIL = runtime.stats()["gil"]
-
-
-def in_thread(fn, *args):
-    thread = threading.Thread(target=fn, args=args)
-    thread.start()
-    return thread
-
-
-STARTERS = pytest.mark.parametrize("start", [go, in_thread])
 
 
 def held(sem):

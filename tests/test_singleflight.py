@@ -2,10 +2,10 @@
 
 import gc
 import sys
-import threading
 import weakref
 
 import pytest
+from starters import STARTERS, in_thread
 
 from gopy import Chan, default, go, recv, runtime, select, singleflight
 from gopy import time as gotime
@@ -42,15 +42,6 @@ def share(group, fn, start, until, n=4):
         each.join()
     assert not group._calls
     return results
-
-
-def in_thread(fn, *args):
-    thread = threading.Thread(target=fn, args=args)
-    thread.start()
-    return thread
-
-
-STARTERS = pytest.mark.parametrize("start", [go, in_thread])
 
 
 def test_alone():

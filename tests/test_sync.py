@@ -3,29 +3,15 @@
 import gc
 import random
 import sys
-import threading
 import weakref
 
 import pytest
+from starters import STARTERS, in_thread
 
 from gopy import Chan, Panic, atomic, go, runtime, sync
 from gopy import time as gotime
 
 GIL = runtime.stats()["gil"]
-
-
-def in_thread(fn, *args):
-    """Start fn(*args) on a thread that gopy does not run."""
-    thread = threading.Thread(target=fn, args=args)
-    thread.start()
-    return thread
-
-
-def in_go(fn, *args):
-    return go(fn, *args)
-
-
-STARTERS = pytest.mark.parametrize("start", [in_go, in_thread])
 
 
 # Mutex
@@ -184,7 +170,7 @@ def test_kinds_of_waiters_at_once(until):
             done.add(1)
 
     m.lock()
-    waiters = [start(body) for start in (in_go, in_thread) * 5]
+    waiters = [start(body) for start in (go, in_thread) * 5]
     until(lambda: sum(g.state == "sync.Mutex.Lock" for g in waiters[::2]) == 5)
     assert done.load() == 0
     m.unlock()
@@ -236,7 +222,7 @@ def test_readers_read_together(until):
             reading.add(1)
             gate.recv()
 
-    readers = [start(reader) for start in (in_go, in_thread) * 5]
+    readers = [start(reader) for start in (go, in_thread) * 5]
     until(lambda: reading.load() == 10)
     assert not rw.try_lock()
     assert not rw.locked()

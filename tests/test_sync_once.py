@@ -1,24 +1,9 @@
 """Package sync: Once, once_func, once_value."""
 
-import threading
-
 import pytest
+from starters import STARTERS
 
 from gopy import Chan, go, sync
-
-
-def in_thread(fn, *args):
-    """Start fn(*args) on a thread that gopy does not run."""
-    thread = threading.Thread(target=fn, args=args)
-    thread.start()
-    return thread
-
-
-def in_go(fn, *args):
-    return go(fn, *args)
-
-
-STARTERS = pytest.mark.parametrize("start", [in_go, in_thread])
 
 
 @STARTERS
@@ -37,7 +22,7 @@ def test_once_waits_for_the_first_call(start, until):
     first = go(once.do, fn)
     until(lambda: order == ["begin"])
     others = [start(second) for _ in range(3)]
-    if start is in_go:
+    if start is go:
         until(lambda: all(g.state == "sync.Mutex.Lock" for g in others))
     assert order == ["begin"]
     gate.close()
