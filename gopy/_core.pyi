@@ -102,6 +102,7 @@ class Chan(SendChan[T], RecvChan[T]):
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 nilchan: Final[Chan[Any]]
+FREE_THREADED: Final[bool]  # built for an interpreter without a GIL
 
 # A case whose operation yields an R.
 class _Case(Generic[R]): ...

@@ -1,9 +1,8 @@
 """One exception that several goroutines are to raise."""
 
-import sysconfig
 from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 
-_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+from gopy._core import FREE_THREADED
 
 
 class Failure:
@@ -28,7 +27,7 @@ class Failure:
         """The caller's own exception, with the traceback that it had first: raising it again and again would
         make that longer and longer."""
         me = object()
-        if not _FREE_THREADED or self._handed_out.setdefault("to", me) is me:
+        if not FREE_THREADED or self._handed_out.setdefault("to", me) is me:
             return self._exc.with_traceback(self._traceback)
         exc = copy_of(self._exc)
         exc.__cause__, exc.__context__, exc.__suppress_context__ = self._cause, self._context, self._suppress

@@ -7,14 +7,13 @@ that has our handler. No such signal is ever sent: Python is only told that one 
 
 import os
 import signal
-import sysconfig
 import threading
 
 from gopy import _core
 
 _signum = 0  # 0: none is ours yet
 _wanted: float | None = None
-_NEEDS_SIGNAL = not sysconfig.get_config_var("Py_GIL_DISABLED")
+_NEEDS_SIGNAL = not _core.FREE_THREADED
 
 
 def _take_signal() -> int:

@@ -70,7 +70,8 @@ static int add_all(PyObject *module)
         add_type(module, "Ticker", &Ticker_Type) < 0)
         return -1;
     if (PyModule_AddObjectRef(module, "default", default_case) < 0 ||
-        PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0)
+        PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0 ||
+        PyModule_AddObjectRef(module, "FREE_THREADED", FREE_THREADED ? Py_True : Py_False) < 0)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;

@@ -71,6 +71,13 @@ static inline int dict_get(PyObject *dict, PyObject *key, PyObject **value)
 /* Up to 3.11 a thread can be traced by another that holds the GIL. */
 #define TRACES_OTHERS (PY_VERSION_HEX < 0x030C0000)
 
+/* Is this an interpreter that can run without a GIL? */
+#ifdef Py_GIL_DISABLED
+#define FREE_THREADED 1
+#else
+#define FREE_THREADED 0
+#endif
+
 /* Is this the collector that does not find what the frames of a suspended greenlet refer to? See pyframes.c. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x03100000
 #define GOPY_VISIT_FRAMES 1
