@@ -29,11 +29,6 @@ static int nspare;
 /* Borrows obj and value. NULL: raised. */
 PyAwait *await_new(const struct op_kind *kind, PyObject *obj, PyObject *value, int64_t deadline)
 {
-    struct op *own = kind->size ? PyMem_RawCalloc(1, kind->size) : NULL;
-    if (kind->size && own == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
     PyAwait *a;
 #if !GOPY_THREADED
     if (nspare > 0) {
@@ -41,11 +36,14 @@ PyAwait *await_new(const struct op_kind *kind, PyObject *obj, PyObject *value, i
         PyObject_Init((PyObject *)a, &Awaitable_Type);
     } else
 #endif
-        if ((a = PyObject_GC_New(PyAwait, &Awaitable_Type)) == NULL) {
-        PyMem_RawFree(own);
+        if ((a = PyObject_GC_New(PyAwait, &Awaitable_Type)) == NULL)
+        return NULL;
+    a->op = &a->small;
+    if (kind->size && (a->op = PyMem_RawCalloc(1, kind->size)) == NULL) {
+        PyObject_GC_Del(a);
+        PyErr_NoMemory();
         return NULL;
     }
-    a->op = own ? own : &a->small;
     *a->op = (struct op){.kind = kind, .obj = obj, .value = value, .deadline = deadline};
     Py_XINCREF(obj);
     Py_XINCREF(value);

@@ -158,22 +158,24 @@ static enum op_result recv_finish(struct op *op, struct g *gp, enum wake w)
 
 /* ---- the methods ----
  *
- * A goroutine that need not look at anything else tries the channel here, without an operation: a buffered pair would
- * take a third longer through op_run. If that has queued it, op_wait goes on from there. */
+ * Who need not look at anything else first tries the channel here, without an operation: a buffered pair would take a
+ * third longer through op_run. If that has queued the goroutine, op_wait goes on from there. */
 
-static inline struct g *may_try(PyChan *ch, int64_t deadline)
+static inline bool may_try(PyChan *ch) { return likely(ch->c && !real_peek(&sched.attention)); }
+
+/* Who may be queued by that try; NULL: nobody. */
+static inline struct g *may_queue(int64_t deadline)
 {
     struct m *mp = getm();
-    bool plain = mp && ch->c && deadline != DEADLINE_PAST && !real_peek(&sched.attention);
-    return likely(plain) ? mp->curg : NULL;
+    return likely(mp && deadline != DEADLINE_PAST) ? mp->curg : NULL;
 }
 
-/* send(), whose try with gp has said r; or without a try, gp NULL. Steals value. */
+/* send(), whose try with gp has said r, or CHAN_BLOCK if there was none. Steals value. */
 __attribute__((noinline)) static PyObject *send_slowly(PyObject *self, struct g *gp, enum chan_result r,
                                                        PyObject *value, int64_t deadline)
 {
     struct op op = {.kind = &send_kind, .obj = self, .value = value, .deadline = deadline};
-    if (gp == NULL)
+    if (r == CHAN_BLOCK)
         return op_run(&op);
     if (r == CHAN_PARK) {
         op.value = NULL;
@@ -189,9 +191,9 @@ PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     if (unlikely(nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, "send", &deadline) < 0)
         return NULL;
     PyObject *value = new_ref(args[0]);
-    struct g *gp = may_try(ch, deadline);
-    enum chan_result r = CHAN_BLOCK;
-    if (likely(gp != NULL) && likely((r = chansend_begin(ch->c, gp, value)) == CHAN_OK))
+    struct g *gp = may_queue(deadline);
+    enum chan_result r = may_try(ch) ? chansend_begin(ch->c, gp, value) : CHAN_BLOCK;
+    if (likely(r == CHAN_OK))
         Py_RETURN_NONE;
     return send_slowly(self, gp, r, value, deadline);
 }
@@ -202,7 +204,7 @@ __attribute__((noinline)) static PyObject *recv_slowly(const struct op_kind *kin
                                                        int64_t deadline)
 {
     struct op op = {.kind = kind, .obj = self, .deadline = deadline};
-    if (gp == NULL)
+    if (r == CHAN_BLOCK)
         return op_run(&op);
     if (r == CHAN_PARK)
         return op_wait(&op, gp, OP_PARK);
@@ -213,10 +215,9 @@ static inline PyObject *receive(const struct op_kind *kind, PyObject *self, int6
 {
     PyChan *ch = (PyChan *)self;
     void *elem = NULL;
-    struct g *gp = may_try(ch, deadline);
-    enum chan_result r = CHAN_BLOCK;
-    if (likely(gp != NULL) && likely((r = chanrecv_begin(ch->c, gp, &elem)) == CHAN_OK) &&
-        kind != &recv_ok_kind)
+    struct g *gp = may_queue(deadline);
+    enum chan_result r = may_try(ch) ? chanrecv_begin(ch->c, gp, &elem) : CHAN_BLOCK;
+    if (likely(r == CHAN_OK && kind != &recv_ok_kind))
         return received(ch->c, elem);
     return recv_slowly(kind, self, gp, r, elem, deadline);
 }

@@ -6,12 +6,13 @@
 #include "pyawait.h"
 #include "pyerror.h"
 
-void raise_io(enum io_result r, int err)
+/* w has ended with r, without having been done. */
+enum op_result io_failed(const struct iowait *w, enum io_result r)
 {
-    if (r == IO_CLOSED || r == IO_ERRNO)
-        raise_errno(r == IO_CLOSED ? EBADF : err);
-    else
-        op_failed(r == IO_TIMEOUT ? WAKE_TIMEOUT : r == IO_INTERRUPT ? WAKE_INTERRUPT : WAKE_NOMEM);
+    if (r == IO_ENDED)
+        return op_failed((enum wake)w->ended);
+    raise_errno(r == IO_CLOSED ? EBADF : w->err);
+    return OP_RAISED;
 }
 
 static int parse_fd(PyObject *o)
@@ -33,11 +34,7 @@ static enum op_result fd_result(struct op *op, enum io_result r)
 {
     if (r == IO_OK)
         return op_none(op);
-    if (r == IO_PARK)
-        return OP_PARK;
-    if (r != IO_CANCEL)
-        raise_io(r, OP_OF(struct fdop, op)->w.err);
-    return OP_RAISED;
+    return r == IO_PARK ? OP_PARK : io_failed(&OP_OF(struct fdop, op)->w, r);
 }
 
 static enum op_result fd_begin(struct op *op, struct g *gp, enum pollmode mode)

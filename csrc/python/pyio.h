@@ -2,9 +2,9 @@
 #ifndef GOPY_PYIO_H
 #define GOPY_PYIO_H
 
-#include "pyobject.h"
+#include "pyop.h"
 
-void raise_io(enum io_result r, int err);
+enum op_result io_failed(const struct iowait *w, enum io_result r);
 extern PyMethodDef io_functions[];
 
 #endif

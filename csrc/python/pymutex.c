@@ -1,4 +1,5 @@
-/* pymutex.c: Mutex. */ #include "pylock.h"
+/* pymutex.c: Mutex. */
+#include "pylock.h"
 
 #include "pyerror.h"
 

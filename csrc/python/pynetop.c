@@ -85,9 +85,7 @@ static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
             io->op.deadline = w->deadline;
         return OP_PARK;
     }
-    if (r != IO_CANCEL)
-        raise_io(r, w->err);
-    return OP_RAISED;
+    return io_failed(w, r);
 }
 
 static enum op_result netop_begin(struct op *op, struct g *gp)

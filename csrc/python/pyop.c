@@ -1,5 +1,5 @@
-/* pyop.c: the driver that parks where it stands, and what all operations share. See pyop.h. */ #include     \
-    "pyop.h"
+/* pyop.c: the driver that parks where it stands, and what all operations share. See pyop.h. */
+#include "pyop.h"
 
 #include "pyattach.h"
 #include "pypanic.h"
@@ -49,25 +49,23 @@ enum op_result op_failed(enum wake w)
     return OP_RAISED;
 }
 
-PyObject *op_wait(struct op *op, struct g *gp, enum op_result did)
+/* To the end of op, which has just said `did`. */
+static inline PyObject *finish(struct op *op, struct g *gp, enum op_result did)
 {
-    for (;;) {
-        switch (did) {
-        case OP_PARK:
+    while (did != OP_DONE)
+        if (likely(did == OP_PARK)) {
             did = op->kind->finish(op, gp, gowait(gp, op->deadline));
-            continue;
-        case OP_YIELD:
+        } else if (did == OP_YIELD) {
             yield(gp);
             did = op->kind->finish(op, gp, WAKE_OP);
-            continue;
-        case OP_RAISED:
+        } else {
             Py_CLEAR(op->value);
             return NULL;
-        case OP_DONE:
-            return op->value;
         }
-    }
+    return op->value;
 }
+
+PyObject *op_wait(struct op *op, struct g *gp, enum op_result did) { return finish(op, gp, did); }
 
 /* Whoever has no goroutine to park, or must not, may still do what needs no wait. */
 static PyObject *try_first(struct op *op)
@@ -89,6 +87,6 @@ PyObject *op_run(struct op *op)
     preempt_point();
     struct m *mp = getm();
     if (likely(mp && mp->curg && op->deadline != DEADLINE_PAST && !real_peek(&sched.attention)))
-        return op_wait(op, mp->curg, op->kind->begin(op, mp->curg));
+        return finish(op, mp->curg, op->kind->begin(op, mp->curg));
     return try_first(op);
 }

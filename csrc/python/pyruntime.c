@@ -1,4 +1,5 @@
-/* pyruntime.c: the scheduler seen from a program: what gopy/runtime.py is made of. */ #include "pyruntime.h"
+/* pyruntime.c: the scheduler seen from a program: what gopy/runtime.py is made of. */
+#include "pyruntime.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/* pyrwmutex.c: RWMutex, and the Locker that is its reading side. */ #include "pylock.h"
+/* pyrwmutex.c: RWMutex, and the Locker that is its reading side. */
+#include "pylock.h"
 
 #include "pyerror.h"
 

@@ -279,7 +279,10 @@ static PyObject *run_select(struct selecting *k)
 {
     if ((k->dflt = collect(&k->s, k->args, (Py_ssize_t)k->s.n)) == -2)
         return NULL;
-    PyObject *r = op_run(&k->op);
+    enum op_result did = OP_PARK;
+    if (likely(!real_peek(&sched.attention)) && (did = select_kind_begin(&k->op, NULL)) == OP_DONE)
+        return k->op.value; /* without a wait, as most: nothing is left to clear */
+    PyObject *r = did == OP_PARK ? op_run(&k->op) : op_wait(&k->op, NULL, did);
     select_kind_clear(&k->op);
     return r;
 }

@@ -1,4 +1,5 @@
-/* pysleep.c: sleeping and yielding. */ #include "pysleep.h"
+/* pysleep.c: sleeping and yielding. */
+#include "pysleep.h"
 
 #include "pyawait.h"
 

@@ -49,7 +49,7 @@ static inline void take_hook_back(PyThreadState *ts, PyObject *had)
 
 /* gp, which runs nothing and is bound to mp, has begun a wait for a, or gone on with it: let go of it. false: the
  * deadline cannot be watched, and *did is what that comes to. */
-static bool waits(struct m *mp, struct g *gp, PyAwait *a, enum op_result *did)
+static inline bool waits(struct m *mp, struct g *gp, PyAwait *a, enum op_result *did)
 {
     bool yields = *did == OP_YIELD, timed = !yields && a->op->deadline != NEVER;
     if (unlikely(timed) && !gowait_arm(gp, a->op->deadline) && wait_claim(gp)) {

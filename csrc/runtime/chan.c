@@ -98,7 +98,7 @@ static enum chan_result finish(struct hchan *c, struct waitq *q, struct g *gp, e
     lock(&c->lock);
     dequeue_sudog(q, &gp->wait->sg);
     unlock(&c->lock);
-    return chan_why(w);
+    return CHAN_ENDED;
 }
 
 enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w)

@@ -23,9 +23,8 @@ enum chan_result {
     CHAN_CLOSED,
     CHAN_BLOCK, /* would have to wait */
     CHAN_PARK,  /* begin: queued, now gowait() and finish */
-    CHAN_TIMEOUT,
-    CHAN_INTERRUPT,
-    CHAN_NOMEM,
+    CHAN_NOMEM, /* begin: out of memory, and not queued */
+    CHAN_ENDED, /* finish: nothing has happened but that the wait has ended, as its enum wake says */
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
@@ -112,11 +111,6 @@ static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, str
         return CHAN_OK;
     }
     return c->closed ? CHAN_CLOSED : CHAN_BLOCK;
-}
-
-static inline enum chan_result chan_why(enum wake w)
-{
-    return w == WAKE_TIMEOUT ? CHAN_TIMEOUT : w == WAKE_NOMEM ? CHAN_NOMEM : CHAN_INTERRUPT;
 }
 
 #endif

@@ -13,8 +13,8 @@
  *
  * A started stackful goroutine lives on the C stack of one M (`boundm`): only that M ever resumes it, so a
  * goready() that overtakes the gopark() it answers is harmless: the M still has to come round and find it.
- * A stackless one begins its wait after it has left its M (goroutine_unbind), as the last thing its driver does:
- * from then on any M may run its next step.
+ * A stackless one begins its wait while it is bound to the M of its step, and its driver lets go of it last
+ * (goroutine_unbind): from then on any M may run its next step.
  *
  * M's state       Mrunning  has a goroutine, or looks for one       itself
  *                 Midle     sleeps on `park`, in sched.midle        under sched.lock

@@ -22,18 +22,10 @@ static int fd_ready(int fd, enum pollmode mode)
     return p.revents & POLLNVAL ? -EBADF : n;
 }
 
-static enum io_result why(enum wake how)
+static enum io_result ended(struct iowait *w, enum wake how)
 {
-    switch (how) {
-    case WAKE_TIMEOUT:
-        return IO_TIMEOUT;
-    case WAKE_INTERRUPT:
-        return IO_INTERRUPT;
-    case WAKE_CANCEL:
-        return IO_CANCEL;
-    default:
-        return IO_NOMEM;
-    }
+    w->ended = how;
+    return IO_ENDED;
 }
 
 static bool passed(int64_t deadline)
@@ -63,7 +55,7 @@ static struct g *release_locked(struct polldesc *pd, enum pollmode mode)
     return sg ? sg->g : NULL;
 }
 
-/* w holds its side. IO_OK: it may make its system call. IO_TIMEOUT: the side's deadline has passed, and the side is released
+/* w holds its side. IO_OK: it may make its system call. IO_ENDED: the side's deadline has passed, and the side is released
  * (*next as from release_locked). */
 static enum io_result enter_locked(struct iowait *w, struct g **next)
 {
@@ -72,7 +64,7 @@ static enum io_result enter_locked(struct iowait *w, struct g **next)
     rt_assert(s->held);
     if (passed(s->deadline)) {
         *next = release_locked(w->pd, (enum pollmode)w->mode);
-        return IO_TIMEOUT;
+        return ended(w, WAKE_TIMEOUT);
     }
     s->ready = s->drained = false;
     w->pd->nsys++;
@@ -131,7 +123,7 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         r = enter_locked(w, &next);
     } else if (passed(s->deadline)) {
         next = release_locked(pd, mode);
-        r = IO_TIMEOUT;
+        r = ended(w, WAKE_TIMEOUT);
     } else if (gp == NULL) {
         next = release_locked(pd, mode);
         r = IO_PARK;
@@ -164,7 +156,7 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
     if (unlikely(pd->seq != w->seq))
         return IO_CLOSED;
     if (w->locking)
-        return how == WAKE_OP ? enter_locked(w, next) : why(how);
+        return how == WAKE_OP ? enter_locked(w, next) : ended(w, how);
     bool moved = how == WAKE_TIMEOUT && !passed(s->deadline); /* the deadline, at the last moment */
     if (unlikely(how == WAKE_OP && pd->armerr)) {
         w->err = pd->armerr;
@@ -174,7 +166,7 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
     if (how == WAKE_OP || moved)
         return enter_locked(w, next);
     *next = release_locked(pd, (enum pollmode)w->mode);
-    return why(how);
+    return ended(w, how);
 }
 
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
@@ -260,7 +252,7 @@ void iowait_release(int fd)
 static enum io_result fdwait_failed(struct iowait *w, int err)
 {
     w->err = err;
-    return err == EBADF ? IO_CLOSED : err == ENOMEM ? IO_NOMEM : IO_ERRNO;
+    return err == EBADF ? IO_CLOSED : err == ENOMEM ? ended(w, WAKE_NOMEM) : IO_ERRNO;
 }
 
 enum io_result fdwait_begin(struct iowait *w, int fd, enum pollmode mode, struct g *gp)
@@ -300,7 +292,7 @@ enum io_result fdwait_finish(struct iowait *w, struct g *gp, enum wake how)
     if (closed)
         return IO_CLOSED;
     if (how != WAKE_OP)
-        return why(how);
+        return ended(w, how);
     if (err == EPERM) /* a regular file, which never makes anybody wait */
         return IO_OK;
     return err ? fdwait_failed(w, err) : fdwait_begin(w, w->fd, w->mode, gp);

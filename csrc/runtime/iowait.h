@@ -18,7 +18,13 @@
 #include "runtime/netpoll.h"
 #include "runtime/wait.h"
 
-enum io_result { IO_OK, IO_PARK, IO_CLOSED, IO_TIMEOUT, IO_INTERRUPT, IO_NOMEM, IO_CANCEL, IO_ERRNO };
+enum io_result {
+    IO_OK,
+    IO_PARK,
+    IO_CLOSED,
+    IO_ERRNO, /* w->err says why */
+    IO_ENDED, /* as a wait ends: w->ended says how. WAKE_TIMEOUT: or the deadline had passed before */
+};
 
 struct iowait {
     int fd;
@@ -26,6 +32,7 @@ struct iowait {
     uint8_t mode;     /* enum pollmode */
     bool locking;     /* it waits for its side, not for the descriptor */
     bool empty;       /* set by iowait_begin */
+    uint8_t ended;    /* of IO_ENDED: enum wake */
     int err;          /* of IO_ERRNO */
     int64_t deadline; /* of the wait that is to begin */
     struct polldesc *pd;

@@ -137,7 +137,7 @@ enum offload_result offload_finish(struct offload *o, struct g *gp, enum wake w)
         aadd(&sched.nexternal, -1);
     if (was != Orunning)
         o->drop(o);
-    return OFFLOAD_GIVEN_UP;
+    return OFFLOAD_ENDED;
 }
 
 /* ---- the threads ---- */

@@ -21,7 +21,7 @@ struct offload {
     uint8_t state;
 };
 
-enum offload_result { OFFLOAD_DONE, OFFLOAD_PARK, OFFLOAD_NOTHREAD, OFFLOAD_GIVEN_UP };
+enum offload_result { OFFLOAD_DONE, OFFLOAD_PARK, OFFLOAD_NOTHREAD, OFFLOAD_ENDED };
 
 enum offload_result offload_begin(struct offload *o, struct g *gp);
 enum offload_result offload_finish(struct offload *o, struct g *gp, enum wake w);

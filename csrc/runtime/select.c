@@ -139,7 +139,7 @@ enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w,
     selunlock(s);
     unblock_timed(s, s->n);
     if (w != WAKE_OP)
-        return chan_why(w);
+        return CHAN_ENDED;
     struct sudog *sg = gp->fired;
     *casei = sg->casei;
     if (!s->cases[sg->casei].send)

@@ -10,20 +10,13 @@
 
 enum sync_result {
     SYNC_OK,
-    SYNC_BLOCK, /* would have to wait */
-    SYNC_PARK,  /* begin, or finish: queued, now gowait() and (again) finish */
-    SYNC_TIMEOUT,
-    SYNC_INTERRUPT,
-    SYNC_NOMEM,
+    SYNC_BLOCK,    /* would have to wait */
+    SYNC_PARK,     /* begin, or finish: queued, now gowait() and (again) finish */
+    SYNC_ENDED,    /* finish: nothing has happened but that the wait has ended, as its enum wake says */
     SYNC_NEGATIVE, /* wgadd: the counter would be */
     SYNC_TOO_MANY, /* wgadd: the counter would not fit */
     SYNC_REUSED,   /* wgwait_finish: a new round began before this one had returned */
 };
-
-static inline enum sync_result sync_why(enum wake w)
-{
-    return w == WAKE_TIMEOUT ? SYNC_TIMEOUT : w == WAKE_NOMEM ? SYNC_NOMEM : SYNC_INTERRUPT;
-}
 
 /* ---- Mutex: sync_mutex.c ---- */
 

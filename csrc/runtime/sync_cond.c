@@ -84,5 +84,5 @@ enum sync_result condwait_finish(struct cond *c, struct sudog *sg, enum wake w)
     lock(&c->lock);
     dequeue_sudog(&c->q, sg);
     unlock(&c->lock);
-    return sync_why(w);
+    return SYNC_ENDED;
 }

@@ -134,7 +134,7 @@ enum sync_result mutexlock_finish(struct mutex *mu, struct g *gp, enum wake w)
         if (acas(&mu->state, s, s & ~(uint32_t)(MUTEX_WAITERS | MUTEX_STARVING)))
             break;
     unlock(&mu->lock);
-    return sync_why(w);
+    return SYNC_ENDED;
 }
 
 /* The first waiter gets the mutex. -> the state to leave it in */

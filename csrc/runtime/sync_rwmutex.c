@@ -86,7 +86,7 @@ enum sync_result rwlock_finish(struct rwmutex *rw, struct g *gp, bool write, enu
     }
     unlock(&rw->lock);
     goready_all(&woken);
-    return sync_why(w);
+    return SYNC_ENDED;
 }
 
 bool rwunlock(struct rwmutex *rw, bool write)

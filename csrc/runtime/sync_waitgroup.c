@@ -61,5 +61,5 @@ enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w)
         aadd(&wg->state, (uint64_t)-1);
     }
     unlock(&wg->lock);
-    return sync_why(w);
+    return SYNC_ENDED;
 }

@@ -218,7 +218,7 @@ static void test_deadlines(void)
     fake_init(&b);
     struct iowait w = op(&e[0], POLL_READ), v = op(&e[0], POLL_READ);
     CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, 0));
-    CHECK(iowait_begin(&w, &a.g) == IO_TIMEOUT);
+    CHECK(iowait_begin(&w, &a.g) == IO_ENDED);
     int64_t soon = nanotime() + 1000 * MS;
     CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, soon));
     CHECK(iowait_begin(&w, &a.g) == IO_OK && iowait_again(&w, &a.g) == IO_PARK && w.deadline == soon);
@@ -231,8 +231,8 @@ static void test_deadlines(void)
 
     /* Moved into the past: everybody's is over. */
     CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, 0) && woken(&a));
-    CHECK(iowait_finish(&w, &a.g, WAKE_OP) == IO_TIMEOUT);
-    CHECK(woken(&b) && iowait_finish(&v, &b.g, WAKE_OP) == IO_TIMEOUT);
+    CHECK(iowait_finish(&w, &a.g, WAKE_OP) == IO_ENDED);
+    CHECK(woken(&b) && iowait_finish(&v, &b.g, WAKE_OP) == IO_ENDED);
     struct iowait other = op(&e[0], POLL_WRITE);
     CHECK(iowait_begin(&other, &a.g) == IO_OK); /* the other side has its own */
     iowait_end(&other, false);
@@ -244,7 +244,7 @@ static void test_deadlines(void)
         cpu_relax();
     CHECK(wait_claim(&a.g) && write(e[1].fd, "z", 1) == 1);
     poll_once(1000 * MS);
-    CHECK(!woken(&a) && iowait_finish(&w, &a.g, WAKE_TIMEOUT) == IO_TIMEOUT);
+    CHECK(!woken(&a) && iowait_finish(&w, &a.g, WAKE_TIMEOUT) == IO_ENDED);
     CHECK(a.wait.sg.q == NULL && np.nwaiters == 0);
     CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, NEVER));
     char c;
@@ -272,10 +272,10 @@ static void test_anybodys(void)
     char c;
     CHECK(read(fds[0], &c, 1) == 1);
     CHECK(fdwait_finish(&w, &a.g, WAKE_OP) == IO_PARK); /* it was somebody else's */
-    CHECK(fdwait_finish(&v, &b.g, WAKE_CANCEL) == IO_CANCEL);
+    CHECK(fdwait_finish(&v, &b.g, WAKE_CANCEL) == IO_ENDED && v.ended == WAKE_CANCEL);
 
     /* Closed behind our back, the number used again: the next wait registers the new one. */
-    CHECK(wait_claim(&a.g) && fdwait_finish(&w, &a.g, WAKE_TIMEOUT) == IO_TIMEOUT);
+    CHECK(wait_claim(&a.g) && fdwait_finish(&w, &a.g, WAKE_TIMEOUT) == IO_ENDED);
     copy = dup(fds[0]);
     int more[2];
     CHECK(pipe(more) == 0 && dup2(more[0], fds[0]) == fds[0]);
@@ -383,7 +383,7 @@ static void *talk_read(void *arg)
                            done % 3 ? NEVER : nanotime() + (int64_t)(done % 7) * 20000);
         ssize_t did = transfer(&t->ends[1], POLL_READ, buf, sizeof(buf), &r);
         if (did < 0) {
-            CHECK(r == IO_TIMEOUT);
+            CHECK(r == IO_ENDED);
             t->ntimeouts++;
             iowait_setdeadline(t->ends[1].fd, t->ends[1].seq, POLL_READ, NEVER);
             did = transfer(&t->ends[1], POLL_READ, buf, 1, &r);

@@ -292,7 +292,7 @@ static void *producer(void *arg)
                 r = chansend(&work[rnd(&x) % 2], calling_g(), elem, deadline);
             else
                 r = select2(cases, deadline, rnd(&x), &casei);
-        } while (r == CHAN_TIMEOUT);
+        } while (r == CHAN_ENDED);
         CHECK(r == CHAN_OK);
     }
     if (real_add(&open_producers, (uint32_t)-1) == 0)
@@ -328,7 +328,7 @@ static void *consumer(void *arg)
             last[from][casei] = n;
             real_add(&got[from][n % EACH], 1);
         } else {
-            CHECK(r == CHAN_CLOSED || r == CHAN_TIMEOUT);
+            CHECK(r == CHAN_CLOSED || r == CHAN_ENDED);
         }
     }
     return NULL;

@@ -83,7 +83,7 @@ static void sends(void *arg)
             uint32_t casei;
             r = select2(cases, soon(&x), &x, &casei);
         }
-        CHECK(r == CHAN_OK || r == CHAN_TIMEOUT);
+        CHECK(r == CHAN_OK || r == CHAN_ENDED);
         sent[me][n] = r == CHAN_OK;
     }
     real_add(&nended, 1);
@@ -237,7 +237,7 @@ static int transfer(struct talk *t, int party, char *c)
         while (r == IO_PARK)
             r = iowait_finish(&w, gp, gowait(gp, w.deadline));
         if (r != IO_OK) {
-            CHECK(r == IO_TIMEOUT);
+            CHECK(r == IO_ENDED);
             return -1;
         }
         ssize_t n = party ? recv(w.fd, c, 1, 0) : send(w.fd, c, 1, MSG_NOSIGNAL);

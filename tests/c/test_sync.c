@@ -99,7 +99,7 @@ static void mutex_step(struct task *t, uint32_t what)
         mutex_settle(t, mutexlock_finish(&mu, &t->g, WAKE_OP));
     } else if (what % 8 == 0) {
         CHECK(wait_claim(&t->g));
-        CHECK(mutexlock_finish(&mu, &t->g, WAKE_TIMEOUT) == SYNC_TIMEOUT);
+        CHECK(mutexlock_finish(&mu, &t->g, WAKE_TIMEOUT) == SYNC_ENDED);
         t->state = IDLE;
     } else if (what % 8 == 1) {
         t->wait.since -= 1000000; /* as if a millisecond had passed */
@@ -184,7 +184,7 @@ static void rw_step(struct task *t, uint32_t what)
         CHECK(t->state == HOLDING);
     } else if (what % 8 == 0) {
         CHECK(wait_claim(&t->g));
-        CHECK(rwlock_finish(&rw, &t->g, t->write, WAKE_TIMEOUT) == SYNC_TIMEOUT);
+        CHECK(rwlock_finish(&rw, &t->g, t->write, WAKE_TIMEOUT) == SYNC_ENDED);
         t->state = IDLE;
     }
 }
@@ -251,7 +251,7 @@ static void test_waitgroup_model(uint32_t seed)
             t->state = IDLE;
             CHECK(wgwait_finish(&wg, &t->g, WAKE_OP) == (wg.state ? SYNC_REUSED : SYNC_OK));
         } else if (what % 8 == 1) {
-            CHECK(wait_claim(&t->g) && wgwait_finish(&wg, &t->g, WAKE_TIMEOUT) == SYNC_TIMEOUT);
+            CHECK(wait_claim(&t->g) && wgwait_finish(&wg, &t->g, WAKE_TIMEOUT) == SYNC_ENDED);
             t->state = IDLE;
         }
         uint32_t waiting = 0;
@@ -322,7 +322,7 @@ static void cond_step(struct task *t, uint32_t what)
         } else {
             leaves(at);
         }
-        CHECK(condwait_finish(&cond, &t->sg, WAKE_TIMEOUT) == SYNC_TIMEOUT);
+        CHECK(condwait_finish(&cond, &t->sg, WAKE_TIMEOUT) == SYNC_ENDED);
         t->state = IDLE;
     }
 }
@@ -367,7 +367,7 @@ static void *mutex_thread(void *arg)
     uint32_t x = (uint32_t)(uintptr_t)arg * 977 + 3;
     for (int i = 0; i < ROUNDS; i++) {
         enum sync_result r = mutexlock(&mu, calling_g(), soon(&x));
-        CHECK(r == SYNC_OK || r == SYNC_TIMEOUT);
+        CHECK(r == SYNC_OK || r == SYNC_ENDED);
         if (r == SYNC_OK) {
             CHECK(++inside == 1);
             guarded++;
@@ -412,7 +412,7 @@ static void *wg_thread(void *arg)
         if (!wgadd_fast(arrive, -1))
             CHECK(wgadd(arrive, -1) == SYNC_OK);
         enum sync_result r;
-        while ((r = wgwait(arrive, calling_g(), soon(&x))) == SYNC_TIMEOUT)
+        while ((r = wgwait(arrive, calling_g(), soon(&x))) == SYNC_ENDED)
             ;
         CHECK(r == SYNC_OK);
         if (real_add(&entered, 1) % THREADS == 0) /* the last one out opens the round after the next */
@@ -435,7 +435,7 @@ static void cond_wait(uint32_t *x)
     enum sync_result r = condwait_begin(&nonempty, gp, &sg);
     if (r == SYNC_PARK)
         r = condwait_finish(&nonempty, &sg, gowait(gp, soon(x)));
-    CHECK(r == SYNC_OK || r == SYNC_TIMEOUT);
+    CHECK(r == SYNC_OK || r == SYNC_ENDED);
     CHECK(mutexlock(&mu, gp, NEVER) == SYNC_OK);
 }
 

@@ -190,7 +190,7 @@ static void *receiver(void *arg)
         if (r == CHAN_OK)
             real_add(&received, 1);
         else
-            CHECK(r == CHAN_TIMEOUT);
+            CHECK(r == CHAN_ENDED);
     }
 }
 
