@@ -80,6 +80,7 @@ API = [
     "pywaitgroup",
     "pysleep",
     "pytime",
+    "pytimerfunc",
     "pyio",
     "pynetop",
     "pynetfd",

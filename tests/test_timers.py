@@ -190,6 +190,19 @@ def test_a_function_is_kept_until_it_fired_or_was_stopped(until):
     until(lambda: gc.collect() + 1 and [r() for r in ref] == [None, None])
 
 
+def test_methods_of_the_class_on_a_timer_with_a_function():
+    """Timer.stop(t) is t.stop(), also if t is what after_func() returned."""
+    ran = Chan(1)
+    t = after_func(Hour, ran.send, True)
+    assert Timer.stop(t) and not Timer.stop(t)
+    assert not Timer.reset(t, 0)
+    assert ran.recv(timeout=30)
+    with pytest.raises(TypeError):
+        Timer.reset(t, "soon")
+    with pytest.raises(TypeError):
+        Ticker.stop(t)
+
+
 def test_a_cycle_through_a_fired_function_is_collected(until):
     class Holder:
         def __init__(self):

@@ -26,6 +26,7 @@
 #include "pysleep.h"
 #include "pystackful.h"
 #include "pytime.h"
+#include "pytimerfunc.h"
 #include "pywaitgroup.h"
 
 static int add_type(PyObject *module, const char *name, PyTypeObject *type)
@@ -66,8 +67,8 @@ static int add_all(PyObject *module)
         return -1;
     nil->owner = nil;
     nil->zero = new_ref(Py_None);
-    if (time_init((PyObject *)nil) < 0 || add_type(module, "Timer", &Timer_Type) < 0 ||
-        add_type(module, "Ticker", &Ticker_Type) < 0)
+    if (time_init((PyObject *)nil) < 0 || timerfunc_init() < 0 ||
+        add_type(module, "Timer", &Timer_Type) < 0 || add_type(module, "Ticker", &Ticker_Type) < 0)
         return -1;
     if (PyModule_AddObjectRef(module, "default", default_case) < 0 ||
         PyModule_AddObjectRef(module, "nilchan", (PyObject *)nil) < 0 ||
@@ -75,10 +76,13 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {
-        goroutine_functions, select_functions,  time_functions, coroutine_functions, sleep_functions,
-        runtime_functions,   offload_functions, io_functions,   signal_functions,    preempt_functions,
-        eventloop_functions, dump_functions,    sigint};
+    PyMethodDef *lists[] = {goroutine_functions, select_functions,
+                            time_functions,      timerfunc_functions,
+                            coroutine_functions, sleep_functions,
+                            runtime_functions,   offload_functions,
+                            io_functions,        signal_functions,
+                            preempt_functions,   eventloop_functions,
+                            dump_functions,      sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

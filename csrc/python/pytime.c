@@ -1,17 +1,12 @@
-/* pytime.c: Timer, Ticker, after, tick, after_func.
+/* pytime.c: Timer, Ticker, after, tick: timers with a channel. Those with a function are in pytimerfunc.c.
  *
  * A Timer or Ticker is little more than a reference to its channel, which holds all that the timer is
  * (runtime/timechan.h): so the channel alone, from after() or in the hands of a parked receiver, keeps it going,
- * and when nobody refers to that any more it is gone. The Timer of an after_func() has a function instead, and
- * the runtime holds a reference to it while it is pending or due. */
+ * and when nobody refers to that any more it is gone. */
 #include "pytime.h"
 
-#include "pyargs.h"
 #include "pychan.h"
-#include "pycoroutine.h"
 #include "pyerror.h"
-#include "pygoroutine.h"
-#include "pyhost.h"
 
 /* A channel with a timer. In front it is a PyChan, whose `own` is the hchan in `tc`. */
 typedef struct {
@@ -24,24 +19,8 @@ typedef struct {
 
 _Static_assert(offsetof(TimeChan, tc) == offsetof(PyChan, own), "TimeChan must begin as PyChan does");
 
-typedef struct {
-    PyObject_HEAD
-    PyObject *c; /* a TimeChan; of an after_func, the nil channel */
-    PyObject *weakrefs;
-} Timer;
-
-typedef struct {
-    Timer timer;
-    struct timerfunc tf;
-    PyObject *fn, *args; /* args: a tuple, or NULL: none */
-    PyObject *context;   /* of the caller of after_func, or NULL */
-} FuncTimer;
-
-static PyTypeObject TimeChan_Type, FuncTimer_Type;
-static PyObject *nil_recv; /* nilchan's receiving side */
-static PyObject *go_function;
-
-static int64_t from_now(int64_t ns) { return ns == NEVER ? NEVER : nanotime() + ns; }
+static PyTypeObject TimeChan_Type;
+PyObject *nil_recv;
 
 static PyObject *core_now(PyObject *self, PyObject *noargs)
 {
@@ -86,137 +65,6 @@ static void timechan_dealloc(PyObject *self)
     timechan_end(&tc->tc);
     Py_DECREF(tc->zero);
     Py_TYPE(self)->tp_free(self);
-}
-
-/* ---- functions ---- */
-
-/* Runs in a goroutine of the runtime's own: give each function that is due a goroutine. */
-static int start_function(FuncTimer *ft)
-{
-    PyObject *call, *r = NULL, *context = NULL;
-    Py_ssize_t n = ft->args ? PyTuple_GET_SIZE(ft->args) : 0;
-    if ((call = PyTuple_New(n + 1)) == NULL)
-        return -1;
-    PyTuple_SET_ITEM(call, 0, new_ref(ft->fn));
-    for (Py_ssize_t i = 0; i < n; i++)
-        PyTuple_SET_ITEM(call, i + 1, new_ref(PyTuple_GET_ITEM(ft->args, i)));
-    if (ft->context == NULL)
-        r = PyObject_Call(go_function, call, NULL);
-    else if ((context = PyContext_Copy(ft->context)) != NULL && PyContext_Enter(context) == 0) {
-        r = PyObject_Call(go_function, call, NULL);
-        if (PyContext_Exit(context) < 0)
-            Py_CLEAR(r);
-    }
-    Py_XDECREF(context);
-    Py_DECREF(call);
-    Py_XDECREF(r);
-    return r ? 0 : -1;
-}
-
-static PyObject *start_due(PyObject *self, PyObject *noargs)
-{
-    (void)self, (void)noargs;
-    uint32_t n;
-    PyObject *type = NULL, *exc = NULL, *tb = NULL; /* of the first that could not be started: its panic */
-    for (struct timerfunc *tf; (tf = timerfunc_next(&n)) != NULL;)
-        for (FuncTimer *ft = (FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)); n > 0; n--) {
-            if (unlikely(start_function(ft) < 0)) {
-                if (type == NULL)
-                    PyErr_Fetch(&type, &exc, &tb);
-                PyErr_Clear();
-            }
-            Py_DECREF(ft);
-        }
-    if (unlikely(type != NULL)) {
-        PyErr_Restore(type, exc, tb);
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/* The runtime's reference to a pending timer comes with the heap's, and goes on to the queue of those due. */
-static bool functimer_start(FuncTimer *ft, int64_t when)
-{
-    Py_INCREF(ft);
-    bool ok = timerfunc_start(&ft->tf, when);
-    if (!ok)
-        Py_DECREF(ft);
-    return ok;
-}
-
-static bool functimer_stop(FuncTimer *ft)
-{
-    bool was = timerfunc_stop(&ft->tf);
-    if (was)
-        Py_DECREF(ft); /* not the last: the caller has one */
-    return was;
-}
-
-static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    (void)self;
-    int64_t ns;
-    if (nargs < 2) {
-        PyErr_Format(PyExc_TypeError, "after_func() takes `seconds` and `fn`, got %zd argument%s", nargs,
-                     nargs == 1 ? "" : "s");
-        return NULL;
-    }
-    if (parse_duration(args[0], "seconds", &ns) < 0)
-        return NULL;
-    if (kind_of(args[1], nargs - 2, "fn") < 0)
-        return NULL;
-    if (unlikely(getm() == NULL) && calling_g() == NULL) /* the main thread joins with its first timer */
-        return PyErr_NoMemory();
-    FuncTimer *ft = (FuncTimer *)FuncTimer_Type.tp_alloc(&FuncTimer_Type, 0);
-    if (ft == NULL)
-        return NULL;
-    ft->timer.c = new_ref(nil_recv);
-    ft->fn = new_ref(args[1]);
-    if (nargs > 2) {
-        if ((ft->args = PyTuple_New(nargs - 2)) == NULL)
-            goto fail;
-        for (Py_ssize_t i = 2; i < nargs; i++)
-            PyTuple_SET_ITEM(ft->args, i - 2, new_ref(args[i]));
-    }
-    if (PyThreadState_Get()->context && (ft->context = PyContext_CopyCurrent()) == NULL)
-        goto fail;
-    if (functimer_start(ft, from_now(ns)))
-        return (PyObject *)ft;
-    PyErr_NoMemory();
-fail:
-    Py_DECREF(ft);
-    return NULL;
-}
-
-static int functimer_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    FuncTimer *ft = (FuncTimer *)self;
-    Py_VISIT(ft->timer.c);
-    Py_VISIT(ft->fn);
-    Py_VISIT(ft->args);
-    Py_VISIT(ft->context);
-    return 0;
-}
-
-static int functimer_clear(PyObject *self)
-{
-    FuncTimer *ft = (FuncTimer *)self;
-    Py_CLEAR(ft->fn);
-    Py_CLEAR(ft->args);
-    Py_CLEAR(ft->context);
-    return 0;
-}
-
-static void functimer_dealloc(PyObject *self)
-{
-    FuncTimer *ft = (FuncTimer *)self;
-    PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, functimer_dealloc) /* its function may refer to another timer, and so on */
-        if (ft->timer.weakrefs) PyObject_ClearWeakRefs(self);
-    functimer_clear(self);
-    Py_DECREF(ft->timer.c);
-    Py_TYPE(self)->tp_free(self);
-    Py_TRASHCAN_END
 }
 
 /* ---- Timer and Ticker ---- */
@@ -267,37 +115,30 @@ static PyObject *ticker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static struct timechan *timechan_in(PyObject *self) { return &((TimeChan *)((Timer *)self)->c)->tc; }
 
+/* Is it one with a function, which has methods of its own? Timer.stop(t) comes here all the same. */
+static bool is_functimer(PyObject *self) { return unlikely(Py_TYPE(self) != &Timer_Type); }
+
 static PyObject *timer_stop(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
+    if (is_functimer(self))
+        return PyObject_CallMethod(self, "stop", NULL);
     preempt_point();
-    if (Py_TYPE(self) != &FuncTimer_Type)
-        return PyBool_FromLong(timechan_stop(timechan_in(self)));
-    FuncTimer *ft = (FuncTimer *)self;
-    bool was;
-    BEGIN_EXCLUSIVE(self);
-    was = functimer_stop(ft);
-    END_EXCLUSIVE();
-    return PyBool_FromLong(was);
+    return PyBool_FromLong(timechan_stop(timechan_in(self)));
 }
 
 static PyObject *timer_reset(PyObject *self, PyObject *seconds)
 {
+    if (is_functimer(self))
+        return PyObject_CallMethod(self, "reset", "O", seconds);
     preempt_point();
     int64_t ns;
-    bool was, ok;
+    bool was;
     if (parse_duration(seconds, "seconds", &ns) < 0)
         return NULL;
-    if (Py_TYPE(self) != &FuncTimer_Type) {
-        ok = timechan_reset(timechan_in(self), from_now(ns), 0, &was);
-    } else {
-        FuncTimer *ft = (FuncTimer *)self;
-        BEGIN_EXCLUSIVE(self);
-        was = functimer_stop(ft);
-        ok = functimer_start(ft, from_now(ns));
-        END_EXCLUSIVE();
-    }
-    return ok ? PyBool_FromLong(was) : PyErr_NoMemory();
+    if (!timechan_reset(timechan_in(self), from_now(ns), 0, &was))
+        return PyErr_NoMemory();
+    return PyBool_FromLong(was);
 }
 
 static PyObject *ticker_stop(PyObject *self, PyObject *noargs)
@@ -366,18 +207,9 @@ static PyGetSetDef timer_getset[] = {
     {0},
 };
 
-#define NUMBERS "TypeError unless a number, ValueError for nan."
-
 static PyMethodDef timer_methods[] = {
-    {"stop", timer_stop, METH_NOARGS,
-     "stop($self)\n--\n\nPrevent the timer from firing. -> True if it had not fired and not been stopped.\n\n"
-     "After it, nothing is received from `c`: a timer whose value nobody has taken counts as not fired. For\n"
-     "after_func(), False means that the function has been started, or soon will be; it may still run."},
-    {"reset", timer_reset, METH_O,
-     "reset($self, seconds, /)\n--\n\nHave it fire `seconds` from now. -> what stop() would have "
-     "returned.\n\n"
-     "After it, nothing of the time before is received from `c`. A function that was started may run beside\n"
-     "the one that this starts. " NUMBERS},
+    {"stop", timer_stop, METH_NOARGS, TIMER_STOP_DOC},
+    {"reset", timer_reset, METH_O, TIMER_RESET_DOC},
     {0},
 };
 
@@ -425,17 +257,6 @@ PyTypeObject Ticker_Type = {
     .tp_new = ticker_new,
 };
 
-static PyTypeObject FuncTimer_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy.time.Timer",
-    .tp_doc = "What after_func() returns.",
-    .tp_basicsize = sizeof(FuncTimer),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_base = &Timer_Type,
-    .tp_traverse = functimer_traverse,
-    .tp_clear = functimer_clear,
-    .tp_dealloc = functimer_dealloc,
-};
-
 static PyTypeObject TimeChan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy.RecvChan",
     .tp_doc = "The receiving side of a timer's channel.",
@@ -449,11 +270,7 @@ static PyTypeObject TimeChan_Type = {
 
 int time_init(PyObject *nilchan)
 {
-    static PyMethodDef due = {"start_due", start_due, METH_NOARGS, NULL};
-    start_due_functions = PyCFunction_New(&due, NULL);
-    go_function = PyCFunction_New(goroutine_functions, NULL);
-    if (start_due_functions == NULL || go_function == NULL || PyType_Ready(&Timer_Type) < 0 ||
-        PyType_Ready(&FuncTimer_Type) < 0 || PyType_Ready(&TimeChan_Type) < 0)
+    if (PyType_Ready(&Timer_Type) < 0 || PyType_Ready(&TimeChan_Type) < 0)
         return -1;
     nil_recv = PyObject_CallMethod(nilchan, "recv_only", NULL);
     return nil_recv ? 0 : -1;
@@ -469,11 +286,5 @@ PyMethodDef time_functions[] = {
     {"tick", core_tick, METH_O,
      "tick($module, seconds, /)\n--\n\nThe channel of a new Ticker, which lives as long as the channel does; "
      "the nil channel\nunless `seconds` is positive.\n\n" NUMBERS},
-    {"after_func", FAST(core_after_func),
-     "after_func($module, seconds, fn, /, *args)\n--\n\n"
-     "Run fn(*args) in a goroutine of its own `seconds` from now. -> a Timer without a channel.\n\n"
-     "Until then there is no goroutine. The timer stays alive until it has fired or was stopped, whether or\n"
-     "not anybody refers to it. In the child of a fork the parent's pending functions do not run.\n"
-     "TypeError: seconds is no number, or go() would not take fn."},
     {0},
 };
