@@ -57,10 +57,13 @@ LIMIT = """
 import resource
 from gopy import Chan, go, runtime
 
-def limit(mebibytes):
+def size():
     with open("/proc/self/statm") as file:
-        size = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + int(mebibytes * 2**20), resource.RLIM_INFINITY))
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+def limit(mebibytes):
+    least = min(size() for _ in range(1000))  # malloc maps 128 MiB for a moment, for a thread's first arena
+    resource.setrlimit(resource.RLIMIT_AS, (least + int(mebibytes * 2**20), resource.RLIM_INFINITY))
 
 def no_limit():
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -104,7 +107,9 @@ assert ran == n, (ran, n)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.soak  # seldom hangs on 3.11: a known fault, not the test's
+# CPython itself loops for ever where there is no memory for the number of the instruction that it unwinds to:
+# ceval.c, exception_unwind, 1 of 660 runs on 3.11.
+@pytest.mark.soak
 @needs_limits
 def test_no_memory_for_an_import_in_a_goroutine(run_programs):
     """Wherever in it the memory ends, and there is none for more: the panic is told and ends the program."""
