@@ -78,6 +78,12 @@ def close_asyncgen(agen: AsyncGenerator[Any, Any]) -> None:
     _core.go(_close, agen)
 
 
+def is_cancelled(exc: BaseException) -> bool:
+    """Is that an asyncio task's cancellation, or the end of a coroutine that nobody runs on?"""
+    asyncio = sys.modules.get("asyncio")
+    return isinstance(exc, GeneratorExit) or (asyncio is not None and isinstance(exc, asyncio.CancelledError))
+
+
 async def once_ado(once: _core.Once, fn: Callable[[], Any]) -> None:
     """Called by Once.ado()."""
     if await once._abegin():
