@@ -10,7 +10,20 @@ import pytest
 from kinds import KINDS, Blocking
 
 import gopy
-from gopy import Chan, ClosedChannelError, go, net, recv, runtime, send, sync, time
+from gopy import (
+    Chan,
+    ClosedChannelError,
+    errgroup,
+    go,
+    net,
+    recv,
+    runtime,
+    semaphore,
+    send,
+    singleflight,
+    sync,
+    time,
+)
 
 PAIRS = list(itertools.product(KINDS, KINDS))
 
@@ -383,6 +396,60 @@ def test_random_programs_of_all_kinds_lose_nothing(kinds, gomaxprocs, procs):
         assert sorted(received) == list(range(values))
         quit_.close()
         kinds.join()
+
+
+@pairs
+def test_a_semaphore_and_a_group_with_a_limit_serve_both(kinds, one, other):
+    sem, group, inside, most = semaphore.Weighted(2), errgroup.Group(), [], []
+    group.set_limit(2)
+
+    async def body(how):
+        for i in range(20):
+            await how.call(sem, "acquire", n=1 + i % 2)
+            inside.append(1)
+            most.append(len(inside))
+            await how.gosched()
+            inside.pop()
+            sem.release(1 + i % 2)
+            await how.call(group, "go", time.sleep, 0)
+            await how.call(group, "go", stepping, 0)
+
+    async def stepping(seconds):
+        await time.asleep(seconds)
+
+    for kind in (one, other, one, other):
+        kinds.start(kind, body)
+    kinds.join()
+    assert max(most) <= 2
+    assert sem.try_acquire(2)
+
+    async def wait(how):
+        await how.call(group, "wait")
+
+    kinds.start(one, wait)
+    kinds.start(other, wait)
+    kinds.join()
+    group.set_limit(0)
+
+
+@pairs
+def test_both_kinds_share_a_call(kinds, one, other, until):
+    group, go_on, results = singleflight.Group(), Chan(), Chan(4)
+    once, called = sync.Once(), []
+
+    async def do(how):
+        await how.call(once, "do", lambda: called.append(1))
+        # What is awaited is to be awaited by the one kind, and not by the other.
+        wait = go_on.recv_ok if isinstance(how, Blocking) else go_on.arecv_ok
+        results.send(await how.call(group, "do", "key", wait))
+
+    for kind in (one, other, one, other):
+        kinds.start(kind, do)
+    until(lambda: "key" in group._calls and group._calls["key"].dups == 3)
+    go_on.close()
+    kinds.join()
+    assert [results.recv() for _ in range(4)] == [((None, False), True)] * 4
+    assert called == [1]
 
 
 # net
