@@ -78,15 +78,25 @@ def close_asyncgen(agen: AsyncGenerator[Any, Any]) -> None:
     _core.go(_close, agen)
 
 
+def is_cancelled(exc: BaseException) -> bool:
+    """Is that an asyncio task's cancellation, or the end of a coroutine that nobody runs on?"""
+    asyncio = sys.modules.get("asyncio")
+    return isinstance(exc, GeneratorExit) or (asyncio is not None and isinstance(exc, asyncio.CancelledError))
+
+
 async def once_ado(once: _core.Once, fn: Callable[[], Any]) -> None:
-    """Called by Once.ado()."""
+    """Called by Once.ado(). If it is cancelled in fn, that does not count: the next one calls its own."""
     if await once._abegin():
+        done = True
         try:
             result = fn()
             if isinstance(result, Awaitable):
                 await result
+        except BaseException as exc:
+            done = not is_cancelled(exc)
+            raise
         finally:
-            once._end()
+            once._end(done)
 
 
 def _select(self: Any, timeout: float | None, original: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, Self, overload
 
 from gopy import context
 from gopy._arguments import check_int
-from gopy._core import Chan, default, kind_of, select, send
+from gopy._core import Chan, default, kind_of, recv, select
 from gopy._failure import Failure
 from gopy._panic import Panic
 from gopy.sync import WaitGroup
@@ -17,6 +17,8 @@ __all__ = ["Group", "with_context"]
 
 P = ParamSpec("P")
 
+# Who takes a value out may start a goroutine, which puts it back at its end. Not the other way round: what a
+# cancelled asyncio task was about to receive is somebody else's, but what it has sent stays sent.
 _Slots = Chan[None] | None
 
 # What is the program's also in a group: goexit() is a SystemExit.
@@ -73,7 +75,7 @@ def _delegate(
 
 def _leave(slots: _Slots) -> None:
     if slots is not None:
-        slots.recv()  # does not wait: one of those in it is ours
+        slots.send(None)  # does not wait: it has room for all
 
 
 def _wrapper(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
@@ -133,7 +135,18 @@ class Group:
         those ends."""
         wrapper, slots = _wrapper(fn, args, kwargs), self._slots
         if slots is not None:
-            slots.send(None)
+            slots.recv()
+        self._start(wrapper, slots, fn, args, kwargs)
+
+    @overload
+    async def ago(self, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> None: ...
+    @overload
+    async def ago(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    async def ago(self, fn: Any, /, *args: Any, **kwargs: Any) -> None:
+        """go() for those who await. A task that is cancelled has started nothing."""
+        wrapper, slots = _wrapper(fn, args, kwargs), self._slots
+        if slots is not None:
+            await slots.arecv()
         self._start(wrapper, slots, fn, args, kwargs)
 
     @overload
@@ -144,7 +157,7 @@ class Group:
         """Like go(), but at the limit do nothing and return False. What it has not started it leaves alone:
         a coroutine is still to be awaited or closed."""
         wrapper, slots = _wrapper(fn, args, kwargs), self._slots
-        if slots is not None and select(send(slots, None), default)[0] != 0:
+        if slots is not None and select(recv(slots), default)[0] != 0:
             return False
         self._start(wrapper, slots, fn, args, kwargs)
         return True
@@ -179,17 +192,28 @@ class Group:
         if n < 0:
             self._slots = None
             return
-        active = 0 if self._slots is None else len(self._slots)
+        active = 0 if self._slots is None else self._slots.cap - len(self._slots)
         if active != 0:
             raise Panic(f"errgroup: modify limit while {active} goroutines in the group are still active")
         try:
-            self._slots = Chan(n)
+            slots: Chan[None] = Chan(n)
         except ValueError:
             raise ValueError("`n` is out of range") from None
+        for _ in range(n):
+            slots.send(None)
+        self._slots = slots
 
     def wait(self) -> None:
         """Park until the group's goroutines have all ended, then raise their first exception, if any."""
         self._wg.wait()
+        self._ended()
+
+    async def await_(self) -> None:
+        """wait() for those who await. If the task is cancelled, the goroutines go on."""
+        await self._wg.await_()
+        self._ended()
+
+    def _ended(self) -> None:
         first = self._first.get("")
         if self._cancel is not None:
             self._cancel(first and first[0])
@@ -211,6 +235,24 @@ class Group:
         if self._cancel is not None:
             self._cancel(exc)
         self._wg.wait()
+        self._add_to(exc)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, typ: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if exc is None:
+            await self.await_()
+            return
+        if self._cancel is not None:
+            self._cancel(exc)
+        await self._wg.await_()
+        self._add_to(exc)
+
+    def _add_to(self, exc: BaseException) -> None:
+        """The group's own exception is the context of the one that has ended the block."""
         if "" in self._first:
             failure = self._first[""][0]
             if not _leads_to(exc, failure) and not _leads_to(failure, exc):

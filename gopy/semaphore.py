@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from gopy import context
 from gopy._arguments import check_int
-from gopy._core import Chan, default, nilchan, recv, select
+from gopy._core import Chan, RecvChan, aselect, block_on, default, nilchan, recv, select
 from gopy._panic import Panic
 from gopy.sync import Mutex
 
@@ -19,6 +19,14 @@ def _raise_done(ctx: context.Context) -> None:
     if isinstance(ctx, context.Context):
         ctx.raise_if_done()
     raise ctx.err() or context.Canceled()
+
+
+def _checked(n: int, ctx: context.Context | None) -> tuple[int, RecvChan[None]]:
+    n = check_int("n", n, least=0)
+    if ctx is None:
+        return n, nilchan
+    context._check_parent(ctx, "ctx")
+    return n, ctx.done()
 
 
 class Weighted:
@@ -40,23 +48,34 @@ class Weighted:
         If ctx ends first, also if it has ended before, raise its error and take nothing. More than there will
         ever be is waited for until then, and holds nobody up.
         """
-        n = check_int("n", n, least=0)
-        if ctx is not None:
-            context._check_parent(ctx, "ctx")
-        done = nilchan.recv_only() if ctx is None else ctx.done()
+        n, done = _checked(n, ctx)
+        if not self._take(n, done):
+            block_on(self._wait(n, ctx, done))
+
+    async def aacquire(self, n: int = 1, ctx: context.Context | None = None) -> None:
+        """acquire() for those who await. A task that is cancelled takes nothing."""
+        n, done = _checked(n, ctx)
+        if not self._take(n, done):
+            await self._wait(n, ctx, done)
+
+    def _take(self, n: int, done: RecvChan[None]) -> bool:
+        with self._mu:
+            if self._size - self._cur < n or self._waiters or select(recv(done), default)[0] == 0:
+                return False
+            self._cur += n
+            return True
+
+    async def _wait(self, n: int, ctx: context.Context | None, done: RecvChan[None]) -> None:
         ready: Chan[None] = Chan()
         acquired = False
         try:
             with self._mu:
-                if select(recv(done), default)[0] != 0:
-                    if self._size - self._cur >= n and not self._waiters:
-                        self._cur += n
-                        return
-                    if n <= self._size:
-                        self._waiters[ready] = n
-            select(recv(ready), recv(done))
+                if n <= self._size:
+                    self._waiters[ready] = n
+                    self._notify()  # there may be enough by now
+            await aselect(recv(ready), recv(done))
             acquired = select(recv(done), default)[0] != 0
-        finally:  # also if it was Ctrl-C that ended the wait
+        finally:  # also if it was Ctrl-C that ended the wait, or the task is cancelled
             if not acquired:
                 self._abandon(ready, n)
         if not acquired and ctx is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from gopy._arguments import check_callable, wrong_type
-from gopy._core import Chan, RecvChan, go
+from gopy._asyncio import is_cancelled
+from gopy._core import Chan, RecvChan, block_on, go
 from gopy._failure import Failure
 from gopy._panic import _Goexit, goexit
 from gopy.sync import Mutex, WaitGroup
@@ -31,16 +32,17 @@ class _Call:
     """A call under way, or one that has ended. `dups` and `chans` change with the group's mutex held and
     until the end; the rest is set at the end, before the wait group is done."""
 
-    __slots__ = ("_claim", "by_goexit", "chans", "dups", "failure", "value", "wg")
+    __slots__ = ("_claim", "abandoned", "by_goexit", "chans", "dups", "failure", "value", "wg")
 
     def __init__(self) -> None:
         self.wg = WaitGroup()
         self.wg.add()
         self.dups = 0
-        self.chans: list[Chan[Result[Any]]] = []
+        self.chans: list[_Waiting] = []
         self.value: Any = None
         self.failure: Failure | None = None
         self.by_goexit = False
+        self.abandoned = False  # whoever made it was cancelled: those who wait make their own
         self._claim = Mutex()
 
     def claim(self) -> bool:
@@ -59,6 +61,23 @@ class _Call:
         if self.by_goexit:
             return RuntimeError("singleflight: `fn` called goexit()")
         return None if self.failure is None else self.failure.to_raise()
+
+
+# A channel that is to receive the Result, and the function that was to give it.
+_Waiting = tuple[Chan[Result[Any]], Callable[[], Any]]
+
+
+def _outcome(ended: list[tuple[_Call, bool]]) -> tuple[Any, bool]:
+    """What do() returns or raises. What is raised refers to this frame, which must not refer back."""
+    call, others = ended.pop()
+    try:
+        if call.failure is not None:
+            raise call.failure.to_raise()
+        if call.by_goexit:
+            goexit()
+        return call.value, others or call.dups > 0
+    finally:
+        call = None  # type: ignore[assignment]
 
 
 def _check(key: Hashable, fn: object) -> None:
@@ -92,26 +111,39 @@ class Group(Generic[K, V]):
         What fn raised is raised by all of them. If it called goexit(), they all do; that is RuntimeError on a
         thread that gopy does not run.
         """
+        return _outcome([block_on(self._do(key, fn, False))])
+
+    async def ado(self, key: K, fn: Callable[[], Awaitable[V] | V]) -> tuple[V, bool]:
+        """do() for those who await. What fn returns is awaited if it can be.
+
+        If a task is cancelled while it makes the call, another that waits for it makes its own instead.
+        """
+        return _outcome([await self._do(key, fn, True)])
+
+    async def _do(self, key: K, fn: Callable[[], Any], awaits: bool) -> tuple[_Call, bool]:
+        """A call that has ended; was it another's?"""
         _check(key, fn)
-        mine = call = _Call()
         try:
-            try:
-                call = self._join(key, mine)
-                if call is mine:
-                    mine.value = fn()
-            except BaseException as exc:
-                mine.fail(exc)
-            finally:
-                if call is mine:
-                    self._end(key, mine)
-            if call is not mine:
-                call.wg.wait()
-            if call.failure is not None:
-                raise call.failure.to_raise()
-            if call.by_goexit:
-                goexit()
-            return call.value, call is not mine or call.dups > 0
-        finally:  # what is raised refers to this frame, which must not refer back
+            while True:
+                mine = call = _Call()
+                try:
+                    call = self._join(key, mine)
+                    if call is mine:
+                        value = fn()
+                        mine.value = await value if awaits and isinstance(value, Awaitable) else value
+                except BaseException as exc:
+                    mine.abandoned = awaits and is_cancelled(exc)
+                    if mine.abandoned:
+                        raise
+                    mine.fail(exc)
+                finally:
+                    if call is mine:
+                        self._end(key, mine)
+                if call is not mine:
+                    await call.wg.await_()
+                if not call.abandoned:
+                    return call, call is not mine
+        finally:  # what fn has raised refers to this frame, which must not refer back
             mine = call = None  # type: ignore[assignment]
 
     def do_chan(self, key: K, fn: Callable[[], V]) -> RecvChan[Result[V]]:
@@ -122,9 +154,13 @@ class Group(Generic[K, V]):
         """
         _check(key, fn)
         ch: Chan[Result[V]] = Chan(1)
+        self._do_chan(key, fn, ch)
+        return ch.recv_only()
+
+    def _do_chan(self, key: K, fn: Callable[[], V], ch: Chan[Result[V]]) -> None:
         mine = call = _Call()
         try:
-            call = self._join(key, mine, ch)
+            call = self._join(key, mine, (ch, fn))
             if call is mine:
                 go(self._run, key, mine, fn)
         except BaseException as exc:
@@ -132,14 +168,13 @@ class Group(Generic[K, V]):
                 mine.fail(exc)
                 self._end(key, mine)
             raise
-        return ch.recv_only()
 
-    def _join(self, key: K, mine: _Call, ch: Chan[Result[Any]] | None = None) -> _Call:
+    def _join(self, key: K, mine: _Call, waiting: _Waiting | None = None) -> _Call:
         """The call that is under way for key, from now on `mine` if there was none."""
         with self._mu:
             call = self._calls.setdefault(key, mine)
-            if ch is not None:
-                call.chans.append(ch)
+            if waiting is not None:
+                call.chans.append(waiting)
             if call is not mine:
                 call.dups += 1
             return call
@@ -168,8 +203,11 @@ class Group(Generic[K, V]):
                     del self._calls[key]
         finally:
             call.wg.done()
-        for ch in call.chans:
-            ch.send(Result(call.value, call.error(), call.dups > 0))  # does not wait: it has room for one
+        for ch, fn in call.chans:
+            if call.abandoned:
+                self._do_chan(key, fn, ch)
+            else:
+                ch.send(Result(call.value, call.error(), call.dups > 0))  # does not wait: it has room for one
 
     def forget(self, key: K) -> None:
         """Have the next do() or do_chan() for this key call its function, even if a call is under way."""

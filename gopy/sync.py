@@ -2,11 +2,12 @@
 that calls, or the thread if it is one that gopy does not run."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import update_wrapper
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from gopy._arguments import check_callable
+from gopy._asyncio import is_cancelled
 from gopy._core import Cond, Map, Mutex, Once, RWMutex, WaitGroup, preempt_point
 from gopy._failure import Failure, without_frames
 
@@ -19,6 +20,8 @@ __all__ = [
     "Pool",
     "RWMutex",
     "WaitGroup",
+    "aonce_func",
+    "aonce_value",
     "once_func",
     "once_value",
 ]
@@ -44,24 +47,64 @@ def once_value(fn: Callable[[], T]) -> Callable[[], T]:
     check_callable("fn", fn)
     once = Once()
     todo = [fn]
-    value: T
-    failure: Failure | None = None
+    ended: _Ended[T] = _Ended()
 
     def first() -> None:
-        nonlocal value, failure
         try:
-            value = todo.pop()()
+            ended.value = todo.pop()()
         except BaseException as exc:
-            failure = Failure(without_frames(exc), None)
+            ended.fail(exc)
             raise
 
     def call() -> T:
         once.do(first)
-        if failure is not None:
-            raise failure.to_raise()
-        return value
+        return ended.result()
 
     return _named_after(fn, call)
+
+
+@overload
+def aonce_value(fn: Callable[[], Awaitable[T]]) -> Callable[[], Coroutine[Any, Any, T]]: ...
+@overload
+def aonce_value(fn: Callable[[], T]) -> Callable[[], Coroutine[Any, Any, T]]: ...
+def aonce_value(fn: Callable[[], Any]) -> Callable[[], Coroutine[Any, Any, Any]]:
+    """once_value() for those who await: the function returns a coroutine, and what fn() returns is awaited if
+    it can be. If a task is cancelled while it makes the first call, the next one makes it."""
+    check_callable("fn", fn)
+    once = Once()
+    todo = [fn]
+    ended: _Ended[Any] = _Ended()
+
+    async def first() -> None:
+        try:
+            result = todo[0]()
+            ended.value = await result if isinstance(result, Awaitable) else result
+        except BaseException as exc:
+            if is_cancelled(exc):
+                raise
+            ended.fail(exc)
+        todo.clear()
+
+    async def call() -> Any:
+        await once.ado(first)
+        return ended.result()
+
+    return _named_after(fn, call)
+
+
+class _Ended(Generic[T]):
+    """What the function of a once_value() has returned or raised."""
+
+    value: T
+    failure: Failure | None = None
+
+    def fail(self, exc: BaseException) -> None:
+        self.failure = Failure(without_frames(exc), None)
+
+    def result(self) -> T:
+        if self.failure is not None:
+            raise self.failure.to_raise()
+        return self.value
 
 
 def once_func(fn: Callable[[], object]) -> Callable[[], None]:
@@ -70,6 +113,16 @@ def once_func(fn: Callable[[], object]) -> Callable[[], None]:
 
     def call() -> None:
         value()
+
+    return _named_after(fn, call)
+
+
+def aonce_func(fn: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]]:
+    """once_func() for those who await. Otherwise as aonce_value()."""
+    value = aonce_value(fn)
+
+    async def call() -> None:
+        await value()
 
     return _named_after(fn, call)
 

@@ -247,7 +247,7 @@ def test_limit_parks_go_until_one_ends(until):
             started.append(i)
 
     adder = go(add)
-    until(lambda: adder.state == "chan send")
+    until(lambda: adder.state == "chan receive")
     assert started == [0, 1]
     assert not g.try_go(ch.recv)
     with pytest.raises(

@@ -10,7 +10,20 @@ import pytest
 from kinds import KINDS, Blocking
 
 import gopy
-from gopy import Chan, ClosedChannelError, go, recv, runtime, send, sync, time
+from gopy import (
+    Chan,
+    ClosedChannelError,
+    errgroup,
+    go,
+    net,
+    recv,
+    runtime,
+    semaphore,
+    send,
+    singleflight,
+    sync,
+    time,
+)
 
 PAIRS = list(itertools.product(KINDS, KINDS))
 
@@ -383,3 +396,147 @@ def test_random_programs_of_all_kinds_lose_nothing(kinds, gomaxprocs, procs):
         assert sorted(received) == list(range(values))
         quit_.close()
         kinds.join()
+
+
+@pairs
+def test_a_semaphore_and_a_group_with_a_limit_serve_both(kinds, one, other):
+    sem, group, inside, most = semaphore.Weighted(2), errgroup.Group(), [], []
+    group.set_limit(2)
+
+    async def body(how):
+        for i in range(20):
+            await how.call(sem, "acquire", n=1 + i % 2)
+            inside.append(1)
+            most.append(len(inside))
+            await how.gosched()
+            inside.pop()
+            sem.release(1 + i % 2)
+            await how.call(group, "go", time.sleep, 0)
+            await how.call(group, "go", stepping, 0)
+
+    async def stepping(seconds):
+        await time.asleep(seconds)
+
+    for kind in (one, other, one, other):
+        kinds.start(kind, body)
+    kinds.join()
+    assert max(most) <= 2
+    assert sem.try_acquire(2)
+
+    async def wait(how):
+        await how.call(group, "wait")
+
+    kinds.start(one, wait)
+    kinds.start(other, wait)
+    kinds.join()
+    group.set_limit(0)
+
+
+@pairs
+def test_both_kinds_share_a_call(kinds, one, other, until):
+    group, go_on, results = singleflight.Group(), Chan(), Chan(4)
+    once, called = sync.Once(), []
+
+    async def do(how):
+        await how.call(once, "do", lambda: called.append(1))
+        # What is awaited is to be awaited by the one kind, and not by the other.
+        wait = go_on.recv_ok if isinstance(how, Blocking) else go_on.arecv_ok
+        results.send(await how.call(group, "do", "key", wait))
+
+    for kind in (one, other, one, other):
+        kinds.start(kind, do)
+    until(lambda: "key" in group._calls and group._calls["key"].dups == 3)
+    go_on.close()
+    kinds.join()
+    assert [results.recv() for _ in range(4)] == [((None, False), True)] * 4
+    assert called == [1]
+
+
+# net
+
+
+@pairs
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_both_kinds_meet_on_a_connection(kinds, one, other, secure, certificates):
+    data = random.Random(1).randbytes(100_000)
+    ready = Chan(1)
+
+    async def serve(how):
+        tls = certificates.context(server_side=True) if secure else None
+        listener = await how.call(net, "listen", "tcp", "127.0.0.1:0", tls=tls)
+        await how.send(ready, str(listener.addr))
+        conn = await how.call(listener, "accept")
+        buffer = bytearray(5)
+        assert await how.call(conn, "read_into", buffer) == 5
+        assert await how.call(conn, "write", buffer) == 5
+        assert await how.call(conn, "read_full", len(data)) == data
+        assert await how.call(conn, "read") == b""
+        await how.call(conn, "write", data)
+        await how.call(conn, "close")
+        listener.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await how.call(listener, "accept")
+
+    async def dial(how):
+        address = await how.recv(ready)
+        conn = await how.call(net, "dial", "tcp", address, timeout=20)
+        if secure:
+            conn = await how.call(conn, "start_tls", certificates.context(), server_hostname="localhost")
+        await how.call(conn, "write", b"hello")
+        assert await how.call(conn, "read_full", 5) == b"hello"
+        assert await how.call(conn, "write", data) == len(data)
+        await how.call(conn, "close_write")
+        assert await how.call(conn, "read_full", len(data)) == data
+        with pytest.raises(EOFError):
+            await how.call(conn, "read_full", 1)
+        await how.call(conn, "close")
+
+    kinds.start(one, serve)
+    kinds.start(other, dial)
+    kinds.join()
+
+
+@each
+def test_each_kind_dials_with_tls_and_is_told_what_fails(kinds, kind, certificates):
+    async def body(how):
+        tls = certificates.context(server_side=True)
+        with await how.call(net, "listen", "tcp", "127.0.0.1:0", tls=tls) as listener:
+            serving = go(listener.serve, lambda conn: conn.write(conn.read()))
+            conn = await how.call(
+                net, "dial", "tcp", f"localhost:{listener.addr.port}", tls=certificates.context()
+            )
+            await how.call(conn, "write", b"x")
+            assert await how.call(conn, "read") == b"x"
+            await how.call(conn, "close")
+        await how.join(serving)
+        with pytest.raises(ConnectionRefusedError, match="dial tcp"):
+            await how.call(net, "dial", "tcp", str(listener.addr))
+        with pytest.raises(ValueError, match="network"):
+            await how.call(net, "dial", "tpc", "localhost:1")
+        with pytest.raises(TypeError, match="`timeout`"):
+            await how.call(net, "dial", "tcp", "localhost:1", timeout="1")
+        assert "127.0.0.1" in await how.call(net, "lookup_host", "127.0.0.1")
+
+    kinds.start(kind, body)
+    kinds.join()
+
+
+@pairs
+def test_both_kinds_exchange_datagrams(kinds, one, other):
+    a, b = Chan(1), Chan(1)
+
+    async def talk(how, mine, theirs, first):
+        packets = await how.call(net, "listen_packet", "udp", "127.0.0.1:0")
+        await how.send(mine, packets.local_addr)
+        to = await how.recv(theirs)
+        if first:
+            assert await how.call(packets, "write_to", b"ping", to) == 4
+            assert await how.call(packets, "read_from") == (b"pong", to)
+        else:
+            assert await how.call(packets, "read_from", n=100) == (b"ping", to)
+            await how.call(packets, "write_to", b"pong", str(to))
+        packets.close()
+
+    kinds.start(one, talk, a, b, True)
+    kinds.start(other, talk, b, a, False)
+    kinds.join()

@@ -1,6 +1,7 @@
 """Connections read and written by stackless goroutines and asyncio tasks: aread() and awrite()."""
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -328,3 +329,48 @@ def test_what_a_try_has_got_is_not_lost_if_nothing_comes_of_it(talking, until):
         assert reading.__await__().send(None) is not None
         reading.close()
     assert client.read() == b"123"
+
+
+def test_async_with_and_async_for():
+    async def serve(listener):
+        async for conn in listener:
+            async with conn:
+                await conn.awrite(await conn.aread())
+
+    async def main():
+        listener = await net.alisten("tcp", "127.0.0.1:0")
+        serving = asyncio.create_task(serve(listener))
+        for _ in range(3):
+            async with await net.adial("tcp", str(listener.addr)) as conn:
+                await conn.awrite(b"x")
+                assert await conn.aread() == b"x"
+                assert await conn.aread() == b""
+            assert conn.closed
+        listener.close()
+        await serving
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_accept_leaves_the_connection_to_the_next():
+    with net.listen("tcp", "127.0.0.1:0") as listener:
+        cancelled(listener.aaccept)
+        client = net.dial("tcp", str(listener.addr))
+        conn = listener.accept()
+        assert conn.remote_addr == client.local_addr
+        conn.close()
+        client.close()
+
+
+def test_a_cancelled_dial_leaves_nothing_open(tmp_path):
+    path = str(tmp_path / "socket")
+    with net.listen("unix", path, backlog=0):
+        waiting = [net.dial("unix", path)]
+        before = None
+        for timeout in (None, 20, None):  # there is no room for one more
+            cancelled(lambda timeout=timeout: net.adial("unix", path, timeout=timeout))
+            gc.collect()
+            before = before or len(os.listdir("/proc/self/fd"))
+        assert len(os.listdir("/proc/self/fd")) == before
+        for conn in waiting:
+            conn.close()

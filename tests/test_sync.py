@@ -292,9 +292,9 @@ def test_a_writer_that_gives_up_lets_readers_in(until):
     writer = go(write)
     until(lambda: writer.state == "sync.RWMutex.Lock")
     reader = go(lambda: (rw.rlock(), read.append(1), rw.runlock()))
+    writer.join()
     reader.join()
     assert failed and read
-    writer.join()
     rw.runlock()
     rw.lock(timeout=0)
     for call in (rw.rlock, rw.rlocker().lock, rw.lock):

@@ -1,6 +1,7 @@
 """TLS without a network: sessions of gopy.net._tls_session over streams in memory, against each other."""
 
 import asyncio
+import contextlib
 import random
 import ssl
 import time as pytime
@@ -9,8 +10,9 @@ import pytest
 
 from gopy import Chan, go
 from gopy import time as gotime
+from gopy._core import block_on
 from gopy.net import _tls_session
-from gopy.net._tls_session import AsyncSession as Session
+from gopy.net._tls_session import Session
 
 
 class Stream:
@@ -22,30 +24,36 @@ class Stream:
         self.rest = b""
         self.closed = False
         self.written = 0
-        self.write_deadline = None
+        self.read_deadline = self.write_deadline = None
 
     def read(self, n):
         if not self.rest:
-            self.rest = self.incoming.recv()
+            self.rest = self.incoming.recv(timeout=self.read_deadline)
+        return self.piece(n)
+
+    async def aread(self, n):
+        if not self.rest:
+            self.rest = await self.incoming.arecv(timeout=self.read_deadline)
+        return self.piece(n)
+
+    def piece(self, n):
         n = min(n, self.random.choice([1, 5, 100, 5000, n]))
         data, self.rest = self.rest[:n], self.rest[n:]
         return data
 
     def write(self, data):
+        self.outgoing.send(self.to_write(data), timeout=self.write_deadline)
+        return len(data)
+
+    async def awrite(self, data):
+        await self.outgoing.asend(self.to_write(data), timeout=self.write_deadline)
+        return len(data)
+
+    def to_write(self, data):
         if self.closed:
             raise BrokenPipeError("closed")
         self.written += len(data)
-        self.outgoing.send(bytes(data), timeout=self.write_deadline)
-        return len(data)
-
-    async def aread(self, n):
-        if not self.rest:
-            self.rest = await self.incoming.arecv()
-        return self.read(n) if self.rest else b""
-
-    async def awrite(self, data):
-        await self.outgoing.asend(bytes(data))
-        return len(data)
+        return bytes(data)
 
     def set_write_deadline(self, seconds):
         self.write_deadline = seconds
@@ -61,15 +69,36 @@ def streams(seed=0, room=1):
     return Stream(a, b, seed), Stream(b, a, seed + 1)
 
 
-@pytest.fixture
-def sessions(certificates):
+class Blocking:
+    """A session as those who park use it: what is not written out for them is run by block_on()."""
+
+    def __init__(self, *args):
+        self.session = Session(*args)
+
+    def __getattr__(self, name):
+        if name in ("handshake", "close_write", "close"):
+            return lambda: block_on(getattr(self.session, "a" + name)())
+        return getattr(self.session, name)
+
+
+class Awaited(Blocking):
+    """The same, but all is run by block_on()."""
+
+    def __getattr__(self, name):
+        if name in ("read", "read_into", "read_full", "write"):
+            return lambda *args: block_on(getattr(self.session, "a" + name)(*args))
+        return super().__getattr__(name)
+
+
+@pytest.fixture(params=[Blocking, Awaited])
+def sessions(certificates, request):
     """sessions(seed) -> (client, server), whose handshake is still to be made."""
 
     def sessions(seed=0, room=100, server=None, client=None, name="localhost"):
         below, above = streams(seed, room)
         client = client or certificates.context()
         server = server or certificates.context(server_side=True)
-        return Session(below, client, False, name), Session(above, server, True, None)
+        return request.param(below, client, False, name), request.param(above, server, True, None)
 
     return sessions
 
@@ -137,6 +166,16 @@ def test_read_into(sessions):
     assert join() == 10
     client.close_write()
     assert server.read_into(buffer) == 0
+
+
+def test_read_full(sessions):
+    client, server = sessions()
+    join = beside(client.write, b"0123456789")
+    assert [server.read_full(n) for n in (4, 0, 5)] == [b"0123", b"", b"45678"]
+    assert join() == 10
+    client.close_write()
+    with pytest.raises(EOFError, match="the connection ended after 1 of 3 bytes"):
+        server.read_full(3)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -298,12 +337,10 @@ def test_a_timeout_in_a_read_loses_nothing_in_a_write_all(sessions):
     join = beside(server.handshake)
     client.handshake()
     join()
-    incoming = client._raw.incoming
-    read = client._raw.read
-    client._raw.read = lambda n: incoming.recv(timeout=0.001)
+    client._raw.read_deadline = 0.001
     with pytest.raises(TimeoutError):
         client.read(1)
-    client._raw.read = read
+    client._raw.read_deadline = None
     server.write(b"x")
     assert client.read(1) == b"x"
     client._raw.write_deadline = 0.001
@@ -392,3 +429,130 @@ def test_errors_of_sessions_that_are_awaited(sessions):
     errors = [results.recv() for _ in range(4)]
     assert all(isinstance(exc, ssl.SSLError) for exc in errors)
     assert sum(isinstance(exc, ssl.SSLCertVerificationError) for exc in errors) == 2
+
+
+# Cancellation
+
+
+class Halting:
+    """What a coroutine awaits to be suspended."""
+
+    def __await__(self):
+        yield
+
+
+class Halts:
+    """A stream in memory whose every call suspends its coroutine once, before it does anything."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    async def aread(self, n):
+        await Halting()
+        return self.stream.read(n)
+
+    async def awrite(self, data):
+        await Halting()
+        return self.stream.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def shaken(sessions):
+    client, server = sessions()
+    join = beside(client.handshake)
+    server.handshake()
+    join()
+    client.write(b"x")
+    assert server.read(1) == b"x"
+    return client, server
+
+
+def cancelled_at(coroutine, k, results=None):
+    """Run the coroutine and cancel it when it is suspended for the kth time. Whether it was; its result, otherwise,
+    goes to the list."""
+    for _ in range(k):
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            results.append(stop.value)
+            return False
+    with pytest.raises(asyncio.CancelledError):
+        coroutine.throw(asyncio.CancelledError())
+    return True
+
+
+def held(session):
+    return [
+        lock.locked() for lock in (session._handshaking, session._writing, session._reading, session._engine)
+    ]
+
+
+async def read_into(session):
+    buffer = bytearray(4)
+    return bytes(buffer[: await session.aread_into(buffer)])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda session: session.aread(4), read_into, lambda session: session.aread_full(30_000)],
+    ids=["aread", "aread_into", "aread_full"],
+)
+@pytest.mark.parametrize("k", range(1, 5))
+def test_a_reader_cancelled_at_any_await_takes_nothing_and_holds_nothing(sessions, call, k):
+    client, server = shaken(sessions)
+    data, got = random.Random(1).randbytes(50_000), []
+    join = beside(client.write, data)
+    server.session._raw = Halts(server._raw)
+    for _ in range(10):  # one that is not cancelled at once feeds the engine, and so comes nearer to its end
+        if not cancelled_at(call(server), k, got):
+            break
+        assert held(server) == [False] * 4
+    server.session._raw = server._raw.stream
+    read = b"".join(got)
+    assert read + server.read_full(50_000 - len(read)) == data
+    join()
+
+
+def test_what_a_reader_has_got_is_the_next_ones_if_it_is_cancelled_in_an_answer(sessions):
+    client, server = shaken(sessions)
+    server.session._raw = Halts(server._raw)
+    client.write(b"0123456789")
+    server.session._take_in(server._raw.stream.read(65536))
+    while server._in.pending < 32:  # its pieces are of any size
+        server.session._take_in(server._raw.stream.read(65536))
+    for call in (
+        lambda: server.aread(4),
+        lambda: server.aread_into(bytearray(4)),
+        lambda: server.aread_full(4),
+    ):
+        server._out.write(b"an answer")
+        assert cancelled_at(call(), 1)
+        assert held(server) == [False] * 4
+    server.session._raw = server._raw.stream
+    assert server.read_full(10) == b"0123456789"
+
+
+def test_a_handshake_cancelled_at_any_await_holds_nothing(sessions):
+    for k in range(1, 10):
+        client, server = sessions()
+        server.session._raw = Halts(server._raw)
+        join = beside(client.handshake)
+        cancelled = cancelled_at(server.ahandshake(), k, [])
+        assert held(server) == [False] * 4
+        server._raw.stream.close()
+        if not cancelled:
+            join()
+            return
+        with contextlib.suppress(OSError):  # by TLS 1.3 the client may have shaken hands before
+            join()
+    raise AssertionError("no end")
+
+
+def test_a_close_that_is_cancelled_has_closed(sessions):
+    _, server = shaken(sessions)
+    server.session._raw = Halts(server._raw)
+    assert cancelled_at(server.aclose(), 1)
+    assert held(server) == [False] * 4
+    assert server._raw.stream.closed

@@ -1,6 +1,7 @@
 """Every call that may wait has a twin for those who await, which takes the same arguments."""
 
 import inspect
+import re
 import types
 
 import pytest
@@ -34,9 +35,37 @@ PAIRED = {
     "WaitGroup": "wait",
     "Cond": "wait",
     "Once": "do",
+    "sync": "once_func once_value",
+    "Group": "go wait do",  # errgroup's and singleflight's
+    "Weighted": "acquire",
     "NetFD": "read read_into read_full write accept retry",
-    "Conn": "read read_into read_full write accept retry",
-    "TLSConn": "read read_into read_full write accept retry handshake",
+    "Conn": "read read_into read_full write accept retry start_tls close close_write",
+    "TLSConn": "read read_into read_full write accept retry start_tls close close_write handshake",
+    "Listener": "accept",
+    "PacketConn": "read_from write_to",
+    "net": "dial listen listen_packet lookup_host",
+}
+
+
+# Calls whose documentation speaks of waiting, and which do not wait, or have no use for a twin.
+WITHOUT = {
+    "go": "says that a goroutine need not wait for it",
+    "with_timeout": "does not wait",
+    "with_timeout_cause": "does not wait",
+    "dump_on": "happens while goroutines are parked",
+    "goexit": "tells of deferred calls",
+    "preempt": "does not wait",
+    "notify": "never blocks",
+    "stack": "shows who is parked",
+    "control": "its function must not block",
+    "makefile": "its file's calls wait",
+    "try_lock": "does not wait",
+    "try_rlock": "does not wait",
+    "close": "of what is no connection: ends the waits of others",
+    "set_deadline": "ends the waits of others",
+    "set_read_deadline": "ends the waits of others",
+    "set_write_deadline": "ends the waits of others",
+    "serve": "waits for the listener's end: go(listener.serve, handler)",
 }
 
 
@@ -81,8 +110,23 @@ def test_those_that_wait_have_twins():
 
 
 def parameters(call):
-    """Names, kinds and defaults, without annotations."""
-    return [each.replace(annotation=each.empty) for each in inspect.signature(call).parameters.values()]
+    """Names, kinds and defaults, without annotations. What `self` is differs between C and Python."""
+    found = inspect.signature(call).parameters.values()
+    return [each.replace(annotation=each.empty) for each in found if each.name != "self"]
+
+
+def may_wait(call):
+    """By what is written about it."""
+    doc = re.sub(r"\s+", " ", call.__doc__ or "")
+    return "timeout" in inspect.signature(call).parameters or bool(re.search(r"\b([Pp]ark|[Bb]lock)", doc))
+
+
+@pytest.mark.parametrize(("owner", "name"), CALLS, ids=ids(CALLS))
+def test_what_may_wait_has_a_twin(owner, name):
+    calls = calls_of(owner)
+    is_twin = any(twin(other) == name for other in calls)
+    if name not in WITHOUT and not is_twin and may_wait(calls[name]):
+        assert twin(name) in calls
 
 
 @pytest.mark.parametrize(("owner", "name"), PAIRS, ids=ids(PAIRS))

@@ -98,7 +98,7 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
         raise_errno(EBADF);
         return OP_RAISED;
     }
-    if (gp == NULL && io->w.mode == POLL_WRITE) /* half a write must not let go of its turn */
+    if (gp == NULL && io->step == step_write) /* half a write must not let go of its turn */
         return OP_PARK;
     if (unlikely(!self->opened)) {
         raise_errno(EBADF);

@@ -58,9 +58,10 @@ static void once_undo(struct op *op)
 
 static const struct op_kind once_kind = {"Once.ado", once_begin, once_finish, once_undo};
 
-static void once_end(PyObject *self)
+static void once_end(PyObject *self, bool done)
 {
-    astore(&((SyncOnce *)self)->done, 1);
+    if (done)
+        astore(&((SyncOnce *)self)->done, 1);
     mutexunlock(&((SyncOnce *)self)->mu);
 }
 
@@ -77,7 +78,7 @@ static PyObject *once_do(PyObject *self, PyObject *fn)
     PyObject *first = op_run(&op), *r = NULL;
     if (first == Py_True) {
         r = PyObject_CallNoArgs(fn);
-        once_end(self);
+        once_end(self, true);
         Py_XSETREF(r, r ? new_ref(Py_None) : NULL);
     } else if (first) {
         r = new_ref(Py_None);
@@ -101,10 +102,9 @@ static PyObject *once_abegin(PyObject *self, PyObject *noargs)
     return (PyObject *)await_new(&once_kind, self, NULL, NEVER);
 }
 
-static PyObject *once_end_(PyObject *self, PyObject *noargs)
+static PyObject *once_end_(PyObject *self, PyObject *done)
 {
-    (void)noargs;
-    once_end(self);
+    once_end(self, done == Py_True);
     Py_RETURN_NONE;
 }
 
@@ -117,9 +117,10 @@ static PyMethodDef once_methods[] = {
      "TypeError: fn is not callable."},
     {"ado", once_ado, METH_O,
      "ado($self, fn, /)\n--\n\n"
-     "A coroutine: do() for `async def` goroutines and asyncio. What fn() returns is awaited if it can be."},
+     "A coroutine: do() for `async def` goroutines and asyncio. What fn() returns is awaited if it can be.\n\n"
+     "If an asyncio task is cancelled in there, the next call calls its fn."},
     {"_abegin", once_abegin, METH_NOARGS, NULL},
-    {"_end", once_end_, METH_NOARGS, NULL},
+    {"_end", once_end_, METH_O, NULL},
     {0},
 };
 

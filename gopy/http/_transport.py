@@ -22,9 +22,10 @@ from typing import IO, Any
 from gopy import time
 from gopy._core import Chan, Mutex, go
 from gopy.context import Context
-from gopy.http._dialer import Origin, Parser, begin, closing, dial, raise_for
+from gopy.http._dialer import Origin, Parser, begin, dial, raise_for
 from gopy.http._header import Header
 from gopy.net import Conn
+from gopy.net._dial import closing
 from gopy.net._lent import Lent
 
 IDLE = 90.0  # seconds that a connection is kept for another request, as in Go

@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gopy import context, runtime, signal, time
-from gopy._core import Chan, RecvChan, blocking, default, go, recv, select, send
+from gopy._core import Chan, RecvChan, block_on, blocking, default, go, recv, select, send
 from gopy.http._server import Server, ServerClosed
 from gopy.http._wsgi import import_application, wsgi
-from gopy.net._addr import Addr, to_listen
+from gopy.net._addr import Addr
+from gopy.net._listener import bind_any
 
 log = logging.getLogger("gopy.http")
 
@@ -152,17 +153,7 @@ class Master:
             if self._args.workers > 1:
                 raise ValueError("several workers need a port, not a path")
             return contextlib.nullcontext(), self._args.bind
-        endpoint = to_listen("tcp", self._args.bind, socket.SOCK_STREAM)[0]
-        sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
-        try:
-            if endpoint.family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not endpoint.dual)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.bind(endpoint.address)
-        except BaseException:
-            sock.close()
-            raise
+        sock, _ = block_on(bind_any("tcp", self._args.bind, socket.SOCK_STREAM, True, lambda _: None))
         host = self._args.bind.rpartition(":")[0].strip("[]")
         return sock, str(Addr(host, sock.getsockname()[1]))
 

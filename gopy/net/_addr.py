@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gopy._arguments import check_str, wrong_type
-from gopy._core import blocking
+from gopy._core import ablocking, block_on
 
 STREAM = ("tcp", "tcp4", "tcp6", "unix")
 PACKET = ("udp", "udp4", "udp6", "unixgram")
@@ -96,19 +96,19 @@ def no_such_host(host: object, exc: UnicodeError) -> OSError:
     return socket.gaierror(socket.EAI_NONAME, f"{host!r} is no host's name: {exc}")
 
 
-def lookup(host: str, port: int, family: int, kind: int) -> list[tuple[int, Any]]:
-    """(family, address) for each address that host has. Parks while a name is looked up."""
+async def lookup(host: str, port: int, family: int, kind: int) -> list[tuple[int, Any]]:
+    """(family, address) for each address that host has. Waits while a name is looked up."""
     try:
         if _numeric(host, socket.AF_UNSPEC):
             found = socket.getaddrinfo(host, port, family, kind, flags=socket.AI_NUMERICHOST)  # asks nobody
         else:
-            found = blocking(socket.getaddrinfo, host, port, family, kind)
+            found = await ablocking(socket.getaddrinfo, host, port, family, kind)
     except UnicodeError as exc:  # nobody can have that name
         raise no_such_host(host, exc) from None
     return [(each[0], each[4]) for each in found]
 
 
-def to_dial(network: str, address: object, kind: int) -> list[Endpoint]:
+async def to_dial(network: str, address: object, kind: int) -> list[Endpoint]:
     """Every address to be tried, in that order."""
     if network.startswith("unix"):
         return [Endpoint(socket.AF_UNIX, unix_path(address))]
@@ -116,17 +116,17 @@ def to_dial(network: str, address: object, kind: int) -> list[Endpoint]:
     family = _FAMILIES.get(network[-1], socket.AF_UNSPEC)
     if host == "":  # this machine, as in Go
         host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-    return [Endpoint(*each) for each in lookup(host, port, family, kind)]
+    return [Endpoint(*each) for each in await lookup(host, port, family, kind)]
 
 
-def to_listen(network: str, address: object, kind: int) -> list[Endpoint]:
+async def to_listen(network: str, address: object, kind: int) -> list[Endpoint]:
     """The addresses to be bound, the first that can be."""
     if network.startswith("unix"):
         return [Endpoint(socket.AF_UNIX, unix_path(address))]
     host, port = split_host_port(address)
     family = _FAMILIES.get(network[-1], socket.AF_UNSPEC)
     if host:
-        return [Endpoint(*each) for each in lookup(host, port, family, kind)]
+        return [Endpoint(*each) for each in await lookup(host, port, family, kind)]
     every = [Endpoint(socket.AF_INET6, ("::", port), family == socket.AF_UNSPEC)]
     if family == socket.AF_INET6:
         return every
@@ -157,8 +157,12 @@ def lookup_host(name: str) -> list[str]:
     """The addresses of a host, each once. Parks while they are looked up.
 
     OSError (socket.gaierror) if the name does not resolve."""
+    return block_on(alookup_host(name))
+
+
+async def alookup_host(name: str) -> list[str]:
+    """lookup_host() for those who await."""
     if not check_str("name", name) or "\0" in name:
         raise ValueError(f"`name` must be a host's name, got {name!r}")
-    return list(
-        dict.fromkeys(str(address[0]) for _, address in lookup(name, 0, socket.AF_UNSPEC, socket.SOCK_STREAM))
-    )
+    found = await lookup(name, 0, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for _, address in found))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from gopy import _core, time
 from gopy._arguments import check_bool, check_callable, check_int
-from gopy._core import Chan, go, kind_of
+from gopy._core import Chan, block_on, go, kind_of
 from gopy.net._addr import STREAM, Endpoint, check_network, from_python, no_ipv6, to_listen
-from gopy.net._conn import Conn, check_context, named, set_options, wrap_tls
+from gopy.net._conn import Conn, check_context, wrap_tls
+from gopy.net._dial import named, set_options
 from gopy.net._lent import SocketFile, socket_file
 
 if TYPE_CHECKING:
@@ -63,43 +64,50 @@ class Listener:
         "gopy.net". OSError (EBADF): the listener is closed, also while parked. With `tls`, the handshake
         takes place in the first read, write or handshake() of the connection, not in here.
         """
-        conn = self._accept()
-        return conn if self._tls is None else wrap_tls(conn, self._tls, True, None)
+        return block_on(self.aaccept())
 
-    def _accept(self) -> Conn:
+    async def aaccept(self) -> Conn:
+        """accept() for those who await. A task that is cancelled leaves the connection to the next one."""
         pause = 0.005
         while True:
             try:
-                conn = self._fd.accept(Conn)
+                conn = await self._fd.aaccept(Conn)
             except OSError as exc:
                 if exc.errno not in EXHAUSTED:
                     raise
                 if not self._exhausted:
                     self._exhausted = True
                     log.warning("accept on %s: %s; waiting until there is room", self._addr, exc)
-                time.sleep(pause)
+                await time.asleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 self._exhausted = False
-                return conn
+                return conn if self._tls is None else wrap_tls(conn, self._tls, True, None)
 
     def set_deadline(self, seconds_from_now: float | None) -> None:
         """From then on accept() raises TimeoutError, also one that is parked by then. None: never."""
         self._fd.set_read_deadline(seconds_from_now)
 
+    async def _next(self) -> Conn | None:
+        """aaccept(); None: the listener is closed."""
+        try:
+            return await self.aaccept()
+        except OSError as exc:
+            if exc.errno == errno.EBADF and self.closed:
+                return None
+            raise
+
     def __iter__(self) -> Iterator[Conn]:
-        while True:
-            try:
-                conn = self.accept()
-            except OSError as exc:
-                if exc.errno == errno.EBADF and self.closed:
-                    return
-                raise
+        while (conn := block_on(self._next())) is not None:
+            yield conn
+
+    async def __aiter__(self) -> AsyncIterator[Conn]:
+        while (conn := await self._next()) is not None:
             yield conn
 
     def serve(self, handler: Callable[[Conn], object], *, limit: int | None = None) -> None:
-        """Run handler(conn) in a goroutine of its own for each connection, until the listener is closed. It
-        takes every kind of function that go() takes.
+        """Run handler(conn) in a goroutine of its own for each connection; park until the listener is closed.
+        It takes every kind of function that go() takes.
 
         The connection is closed when the handler returns. What it raises is logged through the logger
         "gopy.net", and the others go on. With `limit`, no more than so many at a time: further connections
@@ -112,19 +120,13 @@ class Listener:
         if limit is not None:
             limit = check_int("limit", limit, least=1, wanted="an int or None")
         handle = _handle if kind_of(handler, 1, "handler") == "plain" else _handle_in_steps
-        if limit is None:
-            for conn in self:
-                go(handle, handler, conn, None)
-            return
-        places: Chan[None] = Chan(limit)
+        places: Chan[None] | None = None if limit is None else Chan(limit)
         while True:
-            places.send(None)
-            try:
-                conn = self.accept()
-            except OSError as exc:
-                if exc.errno == errno.EBADF and self.closed:
-                    return
-                raise
+            if places is not None:
+                places.send(None)
+            conn = block_on(self._next())
+            if conn is None:
+                return
             go(handle, handler, conn, places)
 
     def close(self) -> None:
@@ -193,13 +195,13 @@ def bind(endpoint: Endpoint, kind: int, reuse_port: bool) -> socket.socket:
     return sock
 
 
-def bind_any(
+async def bind_any(
     network: str, address: str, kind: int, reuse_port: bool, ready: Callable[[socket.socket], Any]
 ) -> tuple[socket.socket, Endpoint]:
     """The first of an address's sockets that can be bound and made ready."""
     what = f"listen {network} {address}"
     first: OSError | None = None
-    for endpoint in to_listen(network, address, kind):
+    for endpoint in await to_listen(network, address, kind):
         try:
             sock = bind(endpoint, kind, reuse_port)
         except OSError as exc:
@@ -234,15 +236,27 @@ def listen(
     backlog: how many connections the kernel keeps until they are accepted. reuse_port: other listeners may
     have the same port, and the kernel spreads connections over them. tls: a server's SSLContext for every
     connection.
-    OSError: the address cannot be had.
+    Parks while a name is looked up. OSError: the address cannot be had.
     """
+    return block_on(alisten(network, address, backlog=backlog, reuse_port=reuse_port, tls=tls))
+
+
+async def alisten(
+    network: Literal["tcp", "tcp4", "tcp6", "unix"] | str,
+    address: str,
+    *,
+    backlog: int = 1024,
+    reuse_port: bool = False,
+    tls: ssl.SSLContext | None = None,
+) -> Listener:
+    """listen() for those who await."""
     check_network(network, STREAM)
     backlog = check_int("backlog", backlog)
     check_bool("reuse_port", reuse_port)
     if tls is not None:
         check_context("tls", tls)
     backlog = min(max(backlog, 0), 65535)
-    sock, endpoint = bind_any(
+    sock, endpoint = await bind_any(
         network, address, socket.SOCK_STREAM, reuse_port, lambda sock: sock.listen(backlog)
     )
     addr = from_python(sock.getsockname())

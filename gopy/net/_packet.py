@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from gopy import _core
 from gopy._arguments import check_int, wrong_type
+from gopy._core import block_on
 from gopy.net._addr import PACKET, check_network, from_python, lookup, split_host_port, unix_path
 from gopy.net._lent import Lent, SocketFile, socket_file
 from gopy.net._listener import bind_any
@@ -42,16 +43,22 @@ class PacketConn:
 
     def read_from(self, n: int = 65536) -> tuple[bytes, Any]:
         """The next datagram and where it came from; park until there is one. What exceeds n is lost."""
-        n = check_int("n", n, least=0)
-        data, address = self._fd.retry(self._sock.recvfrom, False, n)
-        return data, from_python(address)
+        return _received(*self._fd.retry(self._sock.recvfrom, False, check_int("n", n, least=0)))
+
+    async def aread_from(self, n: int = 65536) -> tuple[bytes, Any]:
+        """read_from() for those who await. A task that is cancelled leaves the datagram to the next one."""
+        return _received(*await self._fd.aretry(self._sock.recvfrom, False, check_int("n", n, least=0)))
 
     def write_to(self, data: bytes | bytearray | memoryview, addr: Any) -> int:
         """Send a datagram to addr: what read_from() gave, (host, port), "host:port", or a path; how many
-        bytes."""
-        return self._fd.retry(self._sock.sendto, True, data, self._target(addr))
+        bytes. Parks until there is room for it, and while a name is looked up."""
+        return self._fd.retry(self._sock.sendto, True, data, block_on(self._target(addr)))
 
-    def _target(self, addr: Any) -> Any:
+    async def awrite_to(self, data: bytes | bytearray | memoryview, addr: Any) -> int:
+        """write_to() for those who await. A task that is cancelled has sent nothing."""
+        return await self._fd.aretry(self._sock.sendto, True, data, await self._target(addr))
+
+    async def _target(self, addr: Any) -> Any:
         if self._sock.family == getattr(socket, "AF_UNIX", None):
             return unix_path(addr)
         if isinstance(addr, str):
@@ -61,7 +68,8 @@ class PacketConn:
         host, port = addr
         if self._sock.family == socket.AF_INET6 and ":" not in host and host.count(".") == 3:
             host = "::ffff:" + host  # IPv4 on a dual-stack socket
-        return lookup(host or "127.0.0.1", port, self._sock.family, socket.SOCK_DGRAM)[0][1]
+        found = await lookup(host or "127.0.0.1", port, self._sock.family, socket.SOCK_DGRAM)
+        return found[0][1]
 
     def set_deadline(self, seconds_from_now: float | None) -> None:
         """set_read_deadline() and set_write_deadline() at once."""
@@ -91,10 +99,22 @@ class PacketConn:
         return f"<PacketConn {self._addr}{' closed' if self.closed else ''}>"
 
 
+def _received(data: bytes, address: Any) -> tuple[bytes, Any]:
+    return data, from_python(address)
+
+
 def listen_packet(network: Literal["udp", "udp4", "udp6", "unixgram"] | str, address: str) -> PacketConn:
-    """A socket for datagrams at an address, written as for listen(). OSError: it cannot be had."""
+    """A socket for datagrams at an address, written as for listen(). Parks while a name is looked up.
+    OSError: it cannot be had."""
+    return block_on(alisten_packet(network, address))
+
+
+async def alisten_packet(
+    network: Literal["udp", "udp4", "udp6", "unixgram"] | str, address: str
+) -> PacketConn:
+    """listen_packet() for those who await."""
     check_network(network, PACKET)
-    sock, endpoint = bind_any(network, address, socket.SOCK_DGRAM, False, lambda sock: None)
+    sock, endpoint = await bind_any(network, address, socket.SOCK_DGRAM, False, lambda sock: None)
     file = socket_file(network, endpoint.address)
     try:
         fd = _core.NetFD(sock.fileno())

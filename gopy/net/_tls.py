@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 from gopy._arguments import check_int
+from gopy._core import block_on
 from gopy.net._conn import Conn
-from gopy.net._tls_session import AsyncSession
+from gopy.net._tls_session import Session
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class TLSConn(Conn):
         self, conn: Conn, context: ssl.SSLContext, server_side: bool, server_hostname: str | None
     ) -> None:
         self._raw = conn
-        self._session = AsyncSession(conn, context, server_side, server_hostname)
+        self._session = Session(conn, context, server_side, server_hostname)
 
     @property
     def ssl_object(self) -> ssl.SSLObject:
@@ -39,72 +40,62 @@ class TLSConn(Conn):
         return self._session.object
 
     def handshake(self) -> None:
-        """Make the handshake, unless it is made already. ssl.SSLError if it fails, every time again."""
-        self._session.handshake()
-
-    def read(self, n: int = 65536) -> bytes:
-        """As Conn.read(), after close_notify b""."""
-        return self._session.read(check_int("n", n, least=0)) if n else b""
-
-    def read_into(self, buffer: bytearray | memoryview, /) -> int:
-        """As Conn.read_into()."""
-        return self._session.read_into(buffer)
-
-    def read_full(self, n: int, /) -> bytes:
-        """As Conn.read_full()."""
-        data = bytearray(check_int("n", n, least=0))
-        view = memoryview(data)
-        while view:
-            got = self._session.read_into(view)
-            if not got:
-                raise EOFError(f"the connection ended after {n - len(view)} of {n} bytes")
-            view = view[got:]
-        return bytes(data)
-
-    def write(self, data: bytes | bytearray | memoryview, /) -> int:
-        """As Conn.write()."""
-        return self._session.write(data)
+        """Make the handshake, unless it is made already; park as read() does. ssl.SSLError if it fails, every
+        time again."""
+        block_on(self._session.ahandshake())
 
     async def ahandshake(self) -> None:
         """handshake() for those who await."""
         await self._session.ahandshake()
 
+    def read(self, n: int = 65536) -> bytes:
+        """As Conn.read(), after close_notify b""."""
+        return self._session.read(check_int("n", n, least=0)) if n else b""
+
     async def aread(self, n: int = 65536) -> bytes:
-        """As Conn.aread()."""
+        """read() for those who await. A task that is cancelled takes nothing."""
         return await self._session.aread(check_int("n", n, least=0)) if n else b""
 
+    def read_into(self, buffer: bytearray | memoryview, /) -> int:
+        """As Conn.read_into()."""
+        return self._session.read_into(buffer)
+
     async def aread_into(self, buffer: bytearray | memoryview, /) -> int:
-        """As Conn.aread_into()."""
-        view = memoryview(buffer).cast("B")
-        data = await self.aread(len(view))
-        view[: len(data)] = data
-        return len(data)
+        """read_into() for those who await. A task that is cancelled takes nothing."""
+        return await self._session.aread_into(buffer)
+
+    def read_full(self, n: int, /) -> bytes:
+        """As Conn.read_full()."""
+        return self._session.read_full(check_int("n", n, least=0))
 
     async def aread_full(self, n: int, /) -> bytes:
-        """As Conn.aread_full()."""
-        size, data = check_int("n", n, least=0), b""
-        while len(data) < size:
-            try:
-                got = await self._session.aread(size - len(data))
-            except BaseException:
-                self._session.unread(data)
-                raise
-            if not got:
-                raise EOFError(f"the connection ended after {len(data)} of {n} bytes")
-            data += got
-        return data
+        """read_full() for those who await. What a task that is cancelled has got is the next reader's."""
+        return await self._session.aread_full(check_int("n", n, least=0))
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:
+        """As Conn.write()."""
+        return self._session.write(data)
 
     async def awrite(self, data: bytes | bytearray | memoryview, /) -> int:
-        """As Conn.awrite()."""
+        """write() for those who await. A task that is cancelled while it sends ends writing for good."""
         return await self._session.awrite(data)
 
     def close_write(self) -> None:
-        """Send close_notify: the peer reads the end of the stream. Reading goes on."""
-        self._session.close_write()
+        """Send close_notify: the peer reads the end of the stream. Reading goes on. Parks and fails as
+        write()."""
+        block_on(self._session.aclose_write())
+
+    async def aclose_write(self) -> None:
+        """close_write() for those who await."""
+        await self._session.aclose_write()
 
     def close(self) -> None:
         """Send close_notify, which a peer who does not read may hold up for 5 seconds, and close."""
-        self._session.close()
+        block_on(self._session.aclose())
+
+    async def aclose(self) -> None:
+        """close() for those who await. A task that is cancelled has closed it, too."""
+        await self._session.aclose()
 
     def set_deadline(self, seconds_from_now: float | None, /) -> None:
         """As Conn.set_deadline()."""

@@ -13,7 +13,7 @@ from gopy import Chan, context, go, http, net, runtime
 from gopy import time as gotime
 from gopy.http import httptest
 from gopy.http._client import AGENT
-from gopy.http._dialer import proxy_for
+from gopy.http._dialer import Parser, proxy_for
 
 
 @pytest.fixture
@@ -456,6 +456,33 @@ def test_cancellation_while_a_name_is_looked_up(client, monkeypatch, until):
     cancel()
     result.recv()
     go_on.send(None)
+
+
+def test_cancellation_while_an_address_does_not_answer_tries_no_other(raw, client, monkeypatch, until):
+    with stuck("connect", raw) as url, socket.create_server(("127.0.0.1", 0)) as other:
+        addresses = ("127.0.0.1", int(url.rpartition(":")[2])), other.getsockname()
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+        ctx, cancel = context.with_cancel(context.background())
+
+        def ask():
+            with pytest.raises(context.Canceled):
+                client.get("http://some.name.invalid/", ctx=ctx)
+
+        asking = go(ask)
+        until(lambda: asking.state == "IO wait")
+        cancel()
+        asking.join()
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_a_connection_that_is_closed_before_its_answer_is_parsed():
+    with net.listen("tcp", "127.0.0.1:0") as listener, net.dial("tcp", str(listener.addr)) as conn:
+        conn.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            Parser(conn, "GET")
 
 
 def test_a_timeout_is_over_with_the_body(server):

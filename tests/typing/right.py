@@ -3,7 +3,23 @@
 from collections.abc import Generator
 from typing import assert_never, assert_type
 
-from gopy import Chan, aselect, context, default, go, recv, runtime, select, send, singleflight, sync, time
+from gopy import (
+    Chan,
+    aselect,
+    context,
+    default,
+    errgroup,
+    go,
+    net,
+    recv,
+    runtime,
+    select,
+    semaphore,
+    send,
+    singleflight,
+    sync,
+    time,
+)
 
 
 def function(x: int, y: str = "") -> None: ...
@@ -100,3 +116,21 @@ def shares() -> None:
     group: singleflight.Group[str, bytes] = singleflight.Group()
     assert_type(group.do("key", lambda: b"value"), tuple[bytes, bool])
     assert_type(group.do_chan("key", bytes).recv().val, bytes | None)
+
+
+async def awaits() -> None:
+    group: singleflight.Group[str, bytes] = singleflight.Group()
+
+    async def value() -> bytes:
+        return b"value"
+
+    assert_type(await group.ado("key", value), tuple[bytes, bool])
+    assert_type(await group.ado("key", lambda: b"value"), tuple[bytes, bool])
+    assert_type(await sync.aonce_value(value)(), bytes)
+    assert_type(await sync.aonce_value(bytes)(), bytes)
+    assert_type(await sync.aonce_func(value)(), None)
+    assert_type(await net.adial("tcp", "localhost:80", timeout=1), net.Conn)
+    tasks = errgroup.Group()
+    await tasks.ago(function, 1, y="z")
+    await tasks.ago(coroutine(1))
+    assert_type(await semaphore.Weighted(1).aacquire(1, context.background()), None)
