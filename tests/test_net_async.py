@@ -290,6 +290,21 @@ def test_what_a_cancelled_reader_has_got_is_the_next_ones(talking):
     assert client.read_full(3) == b"456"
 
 
+def test_what_has_come_before_a_deadline_is_the_next_readers(talking):
+    client, server = talking
+    for part in (b"012", b"3456"):
+        server.write(part)
+        client.set_read_deadline(0.05)
+        with pytest.raises(TimeoutError):
+            client.read_full(10)
+        client.set_read_deadline(0.05)
+        assert isinstance(run(client.aread_full, 10), TimeoutError)
+    client.set_read_deadline(None)
+    server.write(b"789ab")
+    assert client.read_full(10) == b"0123456789"
+    assert client.read(10) == b"ab"
+
+
 @pytest.mark.parametrize("how", ["read", "aread", "read_into", "aread_full"])
 def test_much_that_a_cancelled_reader_has_got_comes_before_the_rest(pair, how, until):
     client, server = pair

@@ -376,7 +376,8 @@ static PyMethodDef netfd_methods[] = {
      "read_into($self, buffer, /)\n--\n\n"
      "Read into a writable buffer, at most what it holds; how many bytes. Parks and fails as read()."},
     {"read_full", netfd_read_full, METH_O,
-     "read_full($self, n, /)\n--\n\nRead exactly n bytes. EOFError if the stream ends first."},
+     "read_full($self, n, /)\n--\n\nRead exactly n bytes. EOFError if the stream ends first.\n\n"
+     "What it has got when a deadline or Ctrl-C ends its wait is the next reader's."},
     {"write", netfd_write, METH_O,
      "write($self, data, /)\n--\n\n"
      "Write all of data, parking as often as it takes; how many bytes that was.\n\n"

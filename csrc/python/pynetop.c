@@ -123,7 +123,7 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
 static enum op_result netop_finish(struct op *op, struct g *gp, enum wake how)
 {
     struct netop *io = OP_OF(struct netop, op);
-    if (how == WAKE_CANCEL || op->leaving)
+    if (how != WAKE_OP || op->leaving) /* a deadline, Ctrl-C, a cancelled task */
         keep_unread(io);
     enum io_result r = io->turn ? IO_OK : iowait_finish(&io->w, gp, how);
     io->turn = false;

@@ -18,7 +18,6 @@ from collections.abc import Awaitable
 from typing import Literal, Protocol, cast, overload
 
 from gopy._arguments import wrong_type
-from gopy._asyncio import is_cancelled
 from gopy._core import block_on
 from gopy._failure import copy_of
 from gopy.sync import Mutex
@@ -108,15 +107,17 @@ class Session:
         return await self._aread(len(view), view)
 
     async def aread_full(self, n: int) -> bytes:
-        """Exactly n bytes. EOFError: it ends first. What a cancelled reader has got is the next one's."""
+        """Exactly n bytes. EOFError: it ends first. What it has got if anything else ends it is the next
+        reader's."""
         data, at = bytearray(n), 0
         view = memoryview(data)
         try:
             while at < n:
                 at = _further(at, await self._aread(n - at, view[at:]), n)
-        except BaseException as exc:
-            if is_cancelled(exc):
-                self._give_back(bytes(view[:at]))
+        except EOFError:
+            raise
+        except BaseException:
+            self._give_back(bytes(view[:at]))
             raise
         return bytes(data)
 
@@ -188,8 +189,14 @@ class Session:
         """aread_full(), parking."""
         data, at = bytearray(n), 0
         view = memoryview(data)
-        while at < n:
-            at = _further(at, self._read(n - at, view[at:]), n)
+        try:
+            while at < n:
+                at = _further(at, self._read(n - at, view[at:]), n)
+        except EOFError:
+            raise
+        except BaseException:
+            self._give_back(bytes(view[:at]))
+            raise
         return bytes(data)
 
     @overload
