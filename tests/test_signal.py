@@ -197,7 +197,6 @@ def test_whatever_main_does(how, run_programs):
             while True:
                 ctypes.CDLL(None).pthread_join(ctypes.c_void_p(pthread), None)
 
-        go(threading.Event().wait)  # so that others than main have a thread
         gosignal.notify(ch, signal.SIGUSR1)
         pthread = threading.get_ident()
         """
