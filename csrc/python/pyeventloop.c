@@ -122,7 +122,7 @@ void eventloop_leave(PyThreadState *ts, struct eventloop *had)
         had->fd = mp->loopfd;
         loop_set(mp, 0);
     }
-    if (had->firstiter == NULL) /* only stackless_step()'s, which it has lent */
+    if (had->firstiter == NULL) /* the finalizer is the one that stackless_step() lends, so no loop runs */
         return;
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
@@ -131,7 +131,7 @@ void eventloop_leave(PyThreadState *ts, struct eventloop *had)
     PyErr_Restore(type, exc, tb);
 }
 
-/* It runs again. */
+/* The goroutine that had *had runs again. */
 void eventloop_enter(PyThreadState *ts, struct eventloop *had)
 {
     PyObject *type, *exc, *tb;
@@ -147,7 +147,7 @@ void eventloop_enter(PyThreadState *ts, struct eventloop *had)
     PyErr_Restore(type, exc, tb);
 }
 
-/* A loop that does not park: fd wakes it. 0: it has ended. */
+/* This goroutine begins to run a loop that does not park, and that fd wakes. 0: the loop has ended. */
 static PyObject *core_loop_set(PyObject *self, PyObject *arg)
 {
     (void)self;

@@ -9,7 +9,7 @@
 #include "pyerror.h"
 #include "pyg.h"
 
-/* go->context is a copy of this one's, unless there is none. */
+/* Give go a copy of this thread's context, if there is one. */
 static int copy_context(Goroutine *go)
 {
     return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;

@@ -57,7 +57,8 @@ static void trace(PyThreadState *ts)
 {
     if (ts->tracing || ts->c_tracefunc == come_by)
         return;
-    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by) /* it has not run since */
+    /* The thread that was to be traced before has not run since: it gets back what it had. */
+    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by)
         traced.ts->c_tracefunc = traced.func;
     traced.ts = ts;
     traced.func = ts->c_tracefunc;
@@ -96,12 +97,12 @@ static PyObject *core_preempt_signal(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Each thread's tokens are in its M, whence sysmon takes them. */
+/* The tokens that a thread has made are in its M, from where sysmon takes them. */
 static PyTypeObject Token_Type;
 
 int preempt_init(void) { return PyType_Ready(&Token_Type); }
 
-/* Make this thread's tokens that are missing. Without memory for one there is none. */
+/* Make the tokens of this thread that are missing. If there is no memory for one, it goes on missing. */
 static void make_tokens(struct m *mp)
 {
     for (int i = 0; i < PREEMPT_TOKENS; i++)

@@ -100,8 +100,8 @@ static PyObject *core_send(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return case_new(&SendCase_Type, args[0], args[1]);
 }
 
-/* Fill s->cases from the arguments. -> the index of the default, -1 without one, -2 for an exception. A value
- * to send is referred to: the reference moves if that case runs. */
+/* Fill s->cases from the arguments. -> the index of the default, -1 without one, -2 for an exception. s->cases has a
+ * reference to each value to send, which moves if that case runs. */
 static Py_ssize_t collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs)
 {
     Py_ssize_t dflt = -1;
@@ -165,7 +165,7 @@ struct selecting {
     bool tried;
 };
 
-/* Those whose values have not been sent lose them. */
+/* Drop the values that have not been sent. r is what has happened to the case casei. */
 static void drop_unsent(struct selectstate *s, enum chan_result r, uint32_t casei)
 {
     for (uint32_t i = 0; i < s->n; i++)
@@ -176,7 +176,7 @@ static void drop_unsent(struct selectstate *s, enum chan_result r, uint32_t case
         }
 }
 
-/* r has happened to the case casei. */
+/* r has happened to the case k->casei, or, if it is CHAN_BLOCK, the default runs. */
 static enum op_result selected(struct selecting *k, enum chan_result r)
 {
     struct op *op = &k->op;

@@ -4,7 +4,7 @@
  * in another worker, join the idle ones and switch straight to that one. A goroutine keeps its worker from
  * its first instruction to its last. A worker is always started from its M's root greenlet g0, so that all
  * begin at the same depth of the C stack and of Python's recursion counter, whoever asked for them. On the
- * main thread g0 is a greenlet of its own; elsewhere it is the thread's.
+ * main thread g0 is a greenlet of its own; elsewhere it is the thread's main greenlet.
  *
  * A worker's outermost frame is a Python function, because a greenlet that has a Python frame keeps the chunk
  * of memory that frames live in, and mapping one costs more than all the rest of a goroutine.
@@ -132,8 +132,9 @@ static PyObject *worker_run(PyObject *self)
     Py_RETURN_NONE;
 }
 
-/* Start gp, or a worker for it. If there is no memory for one, gp waits for its turn again, MOST_NOMEM times;
- * others may end in the meantime and leave theirs. A collection in here could run a __del__ that blocks, where nothing can. */
+/* Have an idle worker or a new one run gp. If there is no memory for a worker, gp waits for its turn again, MOST_NOMEM
+ * times: other goroutines may end in the meantime and leave their workers. There is no collection in here, as it could
+ * run a __del__ that blocks, and in g0 nothing can. */
 static void start(struct m *mp, struct hostm *hm, struct g *gp)
 {
     int gc = PyGC_Disable();
@@ -143,7 +144,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     if (ok) {
         hm->handoff = gp;
         hm->starting = fresh ? w : NULL;
-        if (gc) /* the worker goes on from here: it must find the collector as it was */
+        if (gc) /* the worker runs from here on: it must find the collector as it was */
             PyGC_Enable();
         ok = switch_to(hm, w->glet);
         if (ok || hm->handoff == NULL) {
@@ -155,7 +156,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
         PyGC_Enable();
     }
     hm->handoff = NULL;
-    if (fresh) { /* it ended before it had begun */
+    if (fresh) { /* the worker ended before it had begun */
         hm->starting = NULL;
         free_worker(w);
     }
@@ -171,7 +172,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     host_enter(left);
 }
 
-/* Until this M must end: start workers that are asked for, and go on for those that have ended. */
+/* Until this M must end: start workers that are asked for, and schedule in the place of those that have ended. */
 static void g0_loop(struct hostm *hm)
 {
     for (;;) {
@@ -225,7 +226,8 @@ void stackful_m_main(struct m *mp)
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
-    real_store(&hm->ident, 0); /* the next thread may get it, and may be anybody's */
+    /* A later thread may get the same identifier, and may be anybody's. */
+    real_store(&hm->ident, 0);
     real_store(&hm->ts, NULL);
     Py_CLEAR(hm->g0);
 }
