@@ -33,8 +33,8 @@ bool work_anywhere(void)
     return false;
 }
 
-/* mp has published that it is idle, and was spinning until then or not. If work came in the meantime, take it back:
- * -> a P, or NULL to sleep. */
+/* mp has published that it is idle; it was spinning until then if `spun`. If work has come in the meantime mp is not
+ * idle any more: -> a P to run. NULL: sleep. */
 static struct p *recheck(struct m *mp, bool spun)
 {
     if (spun)
@@ -42,7 +42,7 @@ static struct p *recheck(struct m *mp, bool spun)
     afence(); /* step 2 */
     if (!work_anywhere())
         return NULL;
-    if (!takes_new(mp)) { /* for others */
+    if (!takes_new(mp)) { /* the work is for another M */
         wakep();
         return NULL;
     }
@@ -163,7 +163,7 @@ struct p *idle(struct m *mp, struct p *pp)
         pp = takep(mp);
     if (tidied)
         return pp;
-    if (pp && !takes_new(mp) && has_free_work(pp)) { /* for others */
+    if (pp && !takes_new(mp) && has_free_work(pp)) { /* the work is for another M */
         startm(pp, false);
         pp = NULL;
     }
@@ -197,7 +197,7 @@ struct p *idle(struct m *mp, struct p *pp)
     if (check)
         unlist_locked(mp);
 #if GOPY_THREADED
-    bool spun = mp->spinning; /* once it is seen to be idle, the flag is its waker's */
+    bool spun = mp->spinning; /* once mp is seen to be idle, the flag is its waker's */
     if (!check)
         mp->spinning = false;
 #endif

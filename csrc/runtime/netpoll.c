@@ -72,8 +72,8 @@ int netpollinit(void)
     return err;
 }
 
-/* Claim everybody parked on a side, and let whoever is about to park look once more: those who are woken need not be
- * those who read, but may only wait for the descriptor (fdwait). */
+/* Claim everybody parked on a side, and set `ready` even so: whoever is about to park looks once more. Those who are
+ * woken may not take what has come, as they may only wait for the descriptor (fdwait). */
 void netpollunblock_locked(struct polldesc *pd, enum pollmode mode, struct gqueue *list)
 {
     struct pollside *s = &pd->side[mode];
@@ -220,7 +220,7 @@ void netpollready(struct pollevents *evs, struct gqueue *list)
     evs->n = 0;
 }
 
-/* Sleep in the poller: until n is woken, which must know np.breakfd, or for an event. */
+/* Sleep in the poller until n, whose breakfd must be np.breakfd, is woken, or until there is an event. */
 enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline)
 {
     for (;;) {
@@ -230,7 +230,7 @@ enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t de
             return NOTE_TIMEOUT;
         if (np.backend->poll(evs, deadline) == EINTR)
             return real_load(&n->key) ? NOTE_WOKEN : NOTE_INTERRUPTED;
-        if (evs->broken) /* by the waker of this sleep, or late by that of one before, which is spurious */
+        if (evs->broken) /* by the waker of this sleep, or spuriously, by a late waker of a sleep before */
             np.backend->drain();
         if (evs->n > 0)
             return NOTE_WOKEN;

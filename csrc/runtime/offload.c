@@ -4,9 +4,9 @@
  * come first served. The thread that went idle last is used first, so that those which are not needed any more
  * stay idle for KEEPALIVE and end.
  *
- * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last: whoever gives
- * up a queued one takes it off the queue, a running one becomes Oabandoned and the pool's. pool.lock guards the
- * state of every call, its waiter, the queue and the idle threads. From begin to its end a call counts in
+ * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last. Whoever gives up a
+ * queued call takes it off the queue; a running one that is given up becomes Oabandoned and the pool's. pool.lock
+ * guards the state of every call, its waiter, the queue and the idle threads. From begin to its end a call counts in
  * sched.nexternal: it may still ready a goroutine, so there is no deadlock. An idle thread readies nobody.
  *
  * An idle thread is handed its call directly, and then woken: it may not end before that wake-up has come, for
@@ -200,7 +200,7 @@ void offload_thread(void)
         if (o == NULL && (o = wait_for_call(&self)) == NULL)
             return;
         o->run(o);
-        if (unlikely(o->epoch != sched.epoch)) /* it has forked, and this is the child: not a pool any more */
+        if (unlikely(o->epoch != sched.epoch)) /* the call has forked, and this is the child: no pool */
             host_offload_forked(o);
         if (unlikely(real_load(&sched.exiting))) {
             host_leave();

@@ -142,7 +142,7 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
     casgstatus(gp, GS(Grunnable) | GS(Grunning), Grunning); /* the main goroutine runs already */
 }
 
-/* gp, which is stackless and between two steps, is mp's until goroutine_unbind. */
+/* gp, which starts or is stackless and between two steps, is mp's until goroutine_unbind. */
 void goroutine_bind(struct m *mp, struct g *gp)
 {
     if (gp->boundm == NULL)
@@ -150,8 +150,9 @@ void goroutine_bind(struct m *mp, struct g *gp)
     astore(&gp->boundm, mp);
 }
 
-/* gp, which is stackless, waits: from here any M may run it, unless it has locked this one. Who readies it may have
- * seen it bound still, and left it to mp; so the store comes after all else that mp does with gp. */
+/* gp, which is stackless, waits: from here on any M may run it, unless it has locked this one. Whoever readies gp
+ * before the store sees it bound, and leaves it to mp; after the store it may run anywhere. So the store is the last
+ * thing that mp does with gp. */
 void goroutine_unbind(struct m *mp, struct g *gp)
 {
     if (likely(gp->lockcount == 0 && gp != sched.g1)) {

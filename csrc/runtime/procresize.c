@@ -57,7 +57,7 @@ int procresize(int n)
             pput_locked(sched.allp[i]);
     int nprocs = sched.nprocs;
     unlock(&sched.lock);
-    for (int i = n; GOPY_THREADED && i < nprocs; i++) /* after the lock: a heap's comes before it */
+    for (int i = n; GOPY_THREADED && i < nprocs; i++) /* no heap is locked under sched.lock */
         timers_move(&sched.allp[0]->timers, &sched.allp[i]->timers);
 #if GOPY_THREADED
     if (n > was && work_anywhere())

@@ -56,7 +56,7 @@ static uint32_t next_rand(uint32_t x)
 
 static inline bool is_timed(struct scase *k) { return k->c && unlikely(k->c->timed); }
 
-/* The first n cases' timers. */
+/* Whoever selects no longer waits for the timers of the first n cases. */
 static void unblock_timed(struct selectstate *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
