@@ -489,7 +489,8 @@ static PyObject *take_waits(LoopQueue *q)
         n++;
     unlock(&q->lock);
     PyObject *all = PyTuple_New(n);
-    for (Py_ssize_t i = 0; all && i < n; i++) { /* the loop does not run: there can only be fewer */
+    /* The loop does not run, so there may be fewer waits by now, but not more. */
+    for (Py_ssize_t i = 0; all && i < n; i++) {
         lock(&q->lock);
         struct taskwait *tw = q->waits;
         if (tw)

@@ -62,7 +62,8 @@ uintptr_t sections_leave(PyThreadState *ts)
     if (likely(ts->critical_section == 0))
         return 0;
     PyEval_SaveThread();
-    uintptr_t sections = ts->critical_section; /* released; they are on this goroutine's stack */
+    /* The sections are released. They lie on this goroutine's stack. */
+    uintptr_t sections = ts->critical_section;
     ts->critical_section = 0;
     PyEval_RestoreThread(ts);
     return sections;

@@ -94,7 +94,8 @@ void await_give_up(PyAwait *a)
 /* a's coroutine goes on without the result. */
 static void undo(PyAwait *a)
 {
-    if (a->task && a->state == AWAIT_WAITING) /* the wake-up is on its way to drain(), which will undo it */
+    /* If a still waits for a task, its wake-up is on its way to drain(), which will undo it. */
+    if (a->task && a->state == AWAIT_WAITING)
         await_leaves(a, new_ref(Py_None));
     else if (a->task == NULL || taskwait_end(a))
         await_give_up(a);
@@ -104,7 +105,8 @@ static void await_dealloc(PyObject *self)
 {
     PyAwait *a = (PyAwait *)self;
     PyObject_GC_UnTrack(self);
-    if (unlikely(a->state == AWAIT_READY)) /* its task was destroyed with the result on its way */
+    /* a's task was destroyed with the result on its way. */
+    if (unlikely(a->state == AWAIT_READY))
         undo(a);
     await_clear(self);
     if (a->op->kind->clear)

@@ -46,7 +46,8 @@ static bool asyncio_known(void)
         Py_XDECREF(set);
         return false;
     }
-    apoke(&get_loop, get); /* should two threads come here, they store the same */
+    /* Should two threads come here, they store the same. Whoever sees set_loop sees the others. */
+    apoke(&get_loop, get);
     apoke(&swap_task, swap);
     astore(&set_loop, set);
     return true;
@@ -122,7 +123,8 @@ void eventloop_leave(PyThreadState *ts, struct eventloop *had)
         had->fd = mp->loopfd;
         loop_set(mp, 0);
     }
-    if (had->firstiter == NULL) /* the finalizer is the one that stackless_step() lends, so no loop runs */
+    /* Without the other hook the finalizer is the one that stackless_step() lends, and no loop runs. */
+    if (had->firstiter == NULL)
         return;
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
@@ -136,7 +138,8 @@ void eventloop_enter(PyThreadState *ts, struct eventloop *had)
 {
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
-    Py_XDECREF(ts->async_gen_firstiter); /* of a goroutine that has ended with hooks of its own */
+    /* A goroutine may have ended with hooks of its own. */
+    Py_XDECREF(ts->async_gen_firstiter);
     Py_XDECREF(ts->async_gen_finalizer);
     ts->async_gen_firstiter = had->firstiter;
     ts->async_gen_finalizer = had->finalizer;

@@ -28,7 +28,8 @@ static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group, enum place 
     }
     go->group = group;
     Py_XINCREF(group);
-    Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
+    /* The scheduler's reference: the goroutine may have ended before newproc returns. */
+    Py_INCREF(go);
     if (place == ANYWHERE) {
         newproc(&go->g, kind);
         return (PyObject *)go;

@@ -293,7 +293,8 @@ void pyhost_fork_child(void)
         return;
     }
     frames_fork_child(NULL);
-    tls_m = NULL; /* a plain thread forked: it is the main one, and will be adopted when it needs us */
+    /* A plain thread has forked: it is the main one, and will be adopted when it needs the scheduler. */
+    tls_m = NULL;
     main_goroutine->worker = NULL;
     main_goroutine->g = (struct g){.status = Grunning, .epoch = sched.epoch, .id = 1};
     sched.g1 = &main_goroutine->g;

@@ -343,7 +343,8 @@ static PyObject *netfd_get_peer(PyObject *self, void *closure)
 
 static PyObject *netfd_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    int fd = -1; /* without one the object is as if closed: so is one that stands for another NetFD */
+    /* Without a descriptor the object is as if closed: so is one that stands for another NetFD. */
+    int fd = -1;
     if ((kwargs && PyDict_GET_SIZE(kwargs)) || !PyArg_ParseTuple(args, "|i:NetFD", &fd))
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "NetFD() takes no keyword arguments");
     PyObject *self = type->tp_alloc(type, 0);

@@ -100,7 +100,8 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
         raise_errno(EBADF);
         return OP_RAISED;
     }
-    if (gp == NULL && io->w.mode == POLL_WRITE) /* a try might write a half, and then let go of its side */
+    /* A try does not write: after half a write it would have to let go of its side. */
+    if (gp == NULL && io->w.mode == POLL_WRITE)
         return OP_PARK;
     if (unlikely(!self->opened)) {
         raise_errno(EBADF);
@@ -130,7 +131,8 @@ static enum op_result netop_finish(struct op *op, struct g *gp, enum wake how)
         keep_unread(io);
     enum io_result r = io->turn ? IO_OK : iowait_finish(&io->w, gp, how);
     io->turn = false;
-    if (r == IO_OK && op->leaving) { /* what the task would read is for the next reader */
+    /* What the task would read is for the next reader. */
+    if (r == IO_OK && op->leaving) {
         iowait_end(&io->w, false);
         return OP_RAISED;
     }

@@ -26,7 +26,8 @@ struct g *getg_or_raise(void)
 /* gp goes behind the others. */
 static void yield(struct g *gp)
 {
-    if (gp->kind == GFOREIGN) /* not ours to schedule: let the other threads run */
+    /* A plain thread is not ours to schedule: let the other threads run. */
+    if (gp->kind == GFOREIGN)
         host_enter(host_leave());
     else
         gosched(gp->boundm, gp);

@@ -97,7 +97,8 @@ static bool sigint_is_ours(void)
 void interrupt_main(PyObject *exc)
 {
     Py_INCREF(exc);
-    if (!acas(&main_exc, (PyObject *)NULL, exc)) { /* another is on its way, and ends the program already */
+    /* Another exception is on its way, and ends the program already. */
+    if (!acas(&main_exc, (PyObject *)NULL, exc)) {
         Py_DECREF(exc);
         return;
     }
@@ -184,7 +185,8 @@ void goroutine_failed(Goroutine *go)
         interrupt_main(exc);
     } else {
         PyObject *r = PyObject_CallFunctionObjArgs(hooks.panic, go, exc, NULL);
-        if (r == NULL) { /* out of memory, most likely: no panic may get lost */
+        /* There is no memory for it, most likely. No panic may get lost. */
+        if (r == NULL) {
             PyErr_WriteUnraisable(go->fn);
             interrupt_main(exc);
         }

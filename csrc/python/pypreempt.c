@@ -43,9 +43,11 @@ static int come_by(PyObject *obj, PyFrameObject *frame, int what, PyObject *arg)
     Py_tracefunc func = traced.func;
     traced.ts = NULL;
     ts->c_tracefunc = func;
-    Py_XINCREF(obj); /* another goroutine of this thread may set another one */
+    /* In preempt_here() other goroutines of this thread run. They may set another object, and are in no trace
+     * function. */
+    Py_XINCREF(obj);
     int tracing = ts->tracing;
-    ts->tracing = 0; /* another goroutine of this thread is not in a trace function */
+    ts->tracing = 0;
     preempt_here();
     ts->tracing = tracing;
     int r = func ? func(obj, frame, what, arg) : 0;
@@ -75,7 +77,8 @@ void host_preempt(struct m *mp)
     bool by_signal = mp == &sched.m0;
     if (by_signal ? real_load(&preempt_signum) == 0 : !TRACED)
         return;
-    host_sysmon_enter(); /* the main thread sees the signal when it takes the GIL back */
+    /* The main thread sees the signal when it takes the GIL back. */
+    host_sysmon_enter();
     PyThreadState *ts = m_tstate(mp);
     if (ts && real_peek(&mp->preempt)) {
         if (by_signal)

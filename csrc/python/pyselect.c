@@ -281,7 +281,8 @@ static PyObject *run_select(struct selecting *k)
         return NULL;
     enum op_result did = OP_PARK;
     if (likely(!real_peek(&sched.attention)) && (did = select_kind_begin(&k->op, NULL)) == OP_DONE)
-        return k->op.value; /* without a wait, as most: nothing is left to clear */
+        /* Most selects end here, without a wait and with nothing left to clear. */
+        return k->op.value;
     PyObject *r = did == OP_PARK ? op_run(&k->op) : op_wait(&k->op, NULL, did);
     select_kind_clear(&k->op);
     return r;

@@ -298,7 +298,8 @@ static PyObject *core_signal_stop(PyObject *self, PyObject *o)
     uint32_t since = signal_round();
     for (int i = 0; !signal_delivered(since); i++)
         nap(i);
-    if (n && !real_load(&sched.exiting)) /* else the receiver may have stopped with it in hand */
+    /* Once the program exits, the receiver may have stopped with n in hand. */
+    if (n && !real_load(&sched.exiting))
         end_stop(n);
     Py_RETURN_NONE;
 }

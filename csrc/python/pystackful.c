@@ -81,7 +81,8 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
 static void stillborn(struct m *mp, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
-    struct gwait wait = {0}; /* of use to a panic handler that does not park */
+    /* Such a wait will do for a panic handler that does not park. */
+    struct gwait wait = {0};
     goroutine_start(mp, gp, &wait);
     goroutine_failed(go);
     if (goroutine_clear(go) < 0)
@@ -118,7 +119,8 @@ static PyObject *worker_run(PyObject *self)
         w->next = hm->idle;
         hm->idle = w;
         hm->nidle++;
-        if (!switch_to(hm, other->at)) { /* out of memory: leave it to g0, which needs to save nothing */
+        /* If there is no memory for the switch, leave gp to g0, which has nothing to save. */
+        if (!switch_to(hm, other->at)) {
             PyErr_Clear();
             if (hm->idle == w)
                 pop_idle(hm);
@@ -144,7 +146,8 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     if (ok) {
         hm->handoff = gp;
         hm->starting = fresh ? w : NULL;
-        if (gc) /* the worker runs from here on: it must find the collector as it was */
+        /* The worker runs from here on: it must find the collector as it was. */
+        if (gc)
             PyGC_Enable();
         ok = switch_to(hm, w->glet);
         if (ok || hm->handoff == NULL) {
@@ -219,7 +222,8 @@ void stackful_m_main(struct m *mp)
     wait_for_memory(mp);
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = greenlet_current()) == NULL) {
-        if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
+        /* At the program's end there may be no greenlet any more, and there is no need of this thread. */
+        if (real_load(&sched.exiting))
             stop_for_good();
         Py_FatalError("gopy: out of memory while starting a thread");
     }

@@ -65,7 +65,8 @@ void freeze_switches(void)
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
         struct hostm *hm = real_load(&mp->host);
         while (hm && mp != getm() && aload_sc(&hm->switching)) {
-            void *left = host_leave(); /* a new worker's first instruction may stop the world */
+            /* A new worker's first instruction may stop the world, so wait detached. */
+            void *left = host_leave();
             usleep(20);
             host_enter(left);
         }

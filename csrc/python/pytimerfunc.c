@@ -47,7 +47,8 @@ static PyObject *start_due(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     uint32_t n;
-    PyObject *type = NULL, *exc = NULL, *tb = NULL; /* of the first that could not be started: its panic */
+    /* The exception of the first function that could not be started is this goroutine's panic. */
+    PyObject *type = NULL, *exc = NULL, *tb = NULL;
     for (struct timerfunc *tf; (tf = timerfunc_next(&n)) != NULL;)
         for (FuncTimer *ft = (FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)); n > 0; n--) {
             if (unlikely(start_function(ft) < 0)) {

@@ -141,7 +141,8 @@ bool chanunrecv(struct hchan *c, struct g *gp, void *elem)
         woken = sg->g;
     } else {
         bool full = c->count == c->size;
-        if (full && c->size) { /* it goes to the front, and the youngest has to leave */
+        /* elem goes to the front of the buffer, and the youngest value has to leave it. */
+        if (full && c->size) {
             c->sendx = (c->sendx ? c->sendx : c->size) - 1;
             void *youngest = c->buf[c->sendx];
             c->recvx = c->sendx;

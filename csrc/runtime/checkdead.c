@@ -42,7 +42,8 @@ bool deadcheck_locked(int64_t *until)
         return false;
     int64_t now = nanotime();
     uint64_t ticks = total_ticks();
-    if (ticks - sched.deadcheck_tick > 8) { /* more than the last check itself: begin anew */
+    /* More has happened than the last check itself: begin anew. */
+    if (ticks - sched.deadcheck_tick > 8) {
         sched.deadcheck_delay = DEADCHECK_FIRST;
         sched.deadcheck_at = now + sched.deadcheck_delay;
         sched.deadcheck_tick = ticks;

@@ -5,19 +5,19 @@
  * G's status      what holds                                       who may change it
  *   Gidle         being made                                       its maker
  *   Grunnable     in exactly one queue: a P's ring or runnext, the  whoever takes it off that queue
- *                 global queue, its M's lockq or remote list
+ *                 global queue, its M's lockq, yieldq or remote
  *   Grunning      on its M, which has it as curg                    itself
  *   Gwaiting      parked for one reason; `armed` is 1 until a       whoever turns `armed` from 1 to 0: that
  *                 waker claims it                                   one, and nobody else, may goready() it
  *   Gdead         has returned; memory is its owner's               nobody
  *
  * A started stackful goroutine lives on the C stack of one M (`boundm`), and only that M ever resumes it. So a
- * goready() that overtakes the gopark() that it answers is harmless: the M has to finish parking before it finds the
- * goroutine. A stackless one begins its wait while it is bound to the M of its step, and its driver lets go of it last
- * (goroutine_unbind): from then on any M may run its next step.
+ * goready() that overtakes the gopark() that it answers is harmless: the M finds the goroutine when it next looks for
+ * one, which is inside that gopark(). A stackless one begins its wait while it is bound to the M of its step, and its
+ * driver lets go of it last (goroutine_unbind): from then on any M may run its next step.
  *
  * M's state       Mrunning  has a goroutine, or looks for one       itself
- *                 Midle     sleeps on `park`, in sched.midle        under sched.lock
+ *                 Midle     sleeps on `park`; see `listed`          under sched.lock
  *                 Mwaitp    has ready goroutines of its own but no  under sched.lock
  *                           P; sleeps, in sched.pwait
  *
@@ -25,8 +25,8 @@
  *                 Pidle     in sched.pidle                          under sched.lock
  *                 Pretired  its id is GOMAXPROCS or more            under sched.lock
  *
- * While user code runs, its M's P sits in the slot mp->p, from where sysmon may take it away if the M is
- * stuck outside Python. Whoever needs the P takes it out of the slot first (takep) and puts it back (givep),
+ * While user code runs, its M's P sits in the slot mp->p, from where sysmon may take it away if the M is stuck outside
+ * Python, or computes for long. Whoever needs the P takes it out of the slot first (takep) and puts it back (givep),
  * so a P is in one hand at any time. An M that finds the slot empty has lost its P: it goes on without. */
 #ifndef GOPY_GMP_H
 #define GOPY_GMP_H
@@ -194,7 +194,7 @@ static inline void casgstatus(struct g *gp, uint32_t from, enum gstatus to)
 #define ALLG_SHARDS 16
 
 struct sched {
-    struct lock lock; /* guards all down to the next comment */
+    struct lock lock; /* guards what follows, down to nprocs */
     struct gqueue globq;
     struct m *midle;
     struct m *pwait_first, *pwait_last;

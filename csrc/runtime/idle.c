@@ -135,10 +135,12 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
     unlock(&sched.lock);
     if (list.head)
         injectglist(mp, pp, &list);
-    if (polls) /* nobody polls now, and what runs here next may not come back for long */
+    /* Nobody polls from here on, and what runs here next may not come back for long. */
+    if (polls)
         sysmon_watch();
 #if GOPY_THREADED
-    if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
+    /* What is due may be in the heap of a P that this M has not got. */
+    if (r == NOTE_TIMEOUT)
         for (int i = 0; i < aload(&sched.nprocs); i++)
             runtimers(&sched.allp[i]->timers, nanotime());
 #endif
@@ -197,7 +199,8 @@ struct p *idle(struct m *mp, struct p *pp)
     if (check)
         unlist_locked(mp);
 #if GOPY_THREADED
-    bool spun = mp->spinning; /* once mp is seen to be idle, the flag is its waker's */
+    /* Once mp is seen to be idle, mp->spinning is its waker's. */
+    bool spun = mp->spinning;
     if (!check)
         mp->spinning = false;
 #endif

@@ -147,7 +147,8 @@ static void complete(struct offload *o)
     lock(&pool.lock);
     bool abandoned = o->state == Oabandoned;
     struct sudog *sg = dequeue(&o->waiter);
-    o->state = Odone; /* o may be gone once this is unlocked, unless it was abandoned */
+    /* Once the lock is released o may be gone, unless it was abandoned. */
+    o->state = Odone;
     unlock(&pool.lock);
     if (sg)
         goready(sg->g);
@@ -176,7 +177,8 @@ static struct offload *wait_for_call(struct offthread *t)
         unlock(&pool.lock);
         if (ends)
             return NULL;
-        until = NEVER; /* a call has been handed over: the wake-up is on its way */
+        /* A call has been handed over: the wake-up is on its way. */
+        until = NEVER;
     }
 }
 
@@ -200,7 +202,8 @@ void offload_thread(void)
         if (o == NULL && (o = wait_for_call(&self)) == NULL)
             return;
         o->run(o);
-        if (unlikely(o->epoch != sched.epoch)) /* the call has forked, and this is the child: no pool */
+        /* The call has forked, and this is the child, which has no pool. */
+        if (unlikely(o->epoch != sched.epoch))
             host_offload_forked(o);
         if (unlikely(real_load(&sched.exiting))) {
             host_leave();

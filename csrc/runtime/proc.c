@@ -163,7 +163,8 @@ void goroutine_unbind(struct m *mp, struct g *gp)
 
 void goroutine_end(struct m *mp, struct g *gp)
 {
-    if (gp->lockcount) { /* it ended locked: its thread goes too, once those that have started there have ended */
+    /* gp has ended locked: its thread goes, too, once the goroutines that have started there have ended. */
+    if (gp->lockcount) {
         gp->lockcount = 0;
         mp->nlocked--;
         if (mp != &sched.m0)
@@ -179,7 +180,8 @@ void goroutine_end(struct m *mp, struct g *gp)
     allg_del(gp, &woken);
     while (woken.first) {
         struct sudog *sg = woken.first;
-        woken.first = sg->next; /* before it is readied: then the sudog is its owner's again */
+        /* Once its owner is readied, the sudog is the owner's again. */
+        woken.first = sg->next;
         sg->q = NULL;
         goready(sg->g);
     }

@@ -57,7 +57,8 @@ static bool runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
         apoke(&sched.nglob, sched.globq.n);
         unlock(&sched.lock);
     }
-    afence(); /* step 2 of the wake-up protocol (sched.h): runqput's store of the tail is only a release */
+    /* Step 2 of the wake-up protocol (sched.h): runqput's store of the tail is only a release. */
+    afence();
     return true;
 }
 
@@ -290,7 +291,8 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
 
 static struct g *stealwork(struct m *mp, struct p *pp)
 {
-    int n = aload(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
+    /* Ps past GOMAXPROCS count, too: their Ms may be long in scheduling again. */
+    int n = aload(&sched.nprocs);
     struct g *gp = NULL;
     if (n == 1)
         return NULL;
@@ -395,7 +397,8 @@ struct g *findrunnable(struct m *mp)
             continue;
         }
         if (unlikely(pp->id >= apeek(&sched.gomaxprocs))) {
-            astore(&mp->p, (struct p *)NULL); /* what the next P's timers ready must not go to this one */
+            /* What the next P's timers ready must not go to this P. */
+            astore(&mp->p, (struct p *)NULL);
             retirep(mp, pp);
             pp = NULL;
             continue;

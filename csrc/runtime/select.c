@@ -86,7 +86,8 @@ static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_
     }
     if (r == CHAN_BLOCK && gp) {
         wait_begin(gp, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES);
-        for (uint32_t i = 0; i < s->n; i++) { /* in poll order: of several on one channel none is preferred */
+        /* In poll order, so that of several cases on one channel none is preferred. */
+        for (uint32_t i = 0; i < s->n; i++) {
             uint32_t o = s->pollorder[i];
             struct scase *k = &s->cases[o];
             struct sudog *sg = &s->sudogs[o];

@@ -167,7 +167,8 @@ int signal_recv(void)
             return sig;
         }
         real_xchg(&receiving, 0);
-        real_xchg(&arrived.key, 0); /* first clear it, then look once more: a handler does it the other way */
+        /* First clear the note, then look at `pending` once more: a handler does it the other way around. */
+        real_xchg(&arrived.key, 0);
         if (__atomic_load_n(&pending, __ATOMIC_SEQ_CST) == 0 && !real_load(&quit))
             note_sleep(&arrived, NEVER);
     }

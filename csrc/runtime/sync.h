@@ -1,8 +1,8 @@
 /* sync.h: what Go's package sync makes goroutines wait for: Mutex, RWMutex, WaitGroup, Cond.
  *
  * All zero is ready for use. What may wait comes as begin, gowait, finish, as in chan.h. begin with gp NULL does not
- * wait: SYNC_BLOCK. Whoever was woken with WAKE_OP must call finish, as it may own what it waited for. After any other
- * wake-up nothing has changed. */
+ * wait: SYNC_BLOCK. Whoever has waited must call finish: after WAKE_OP it may own what it waited for; after any other
+ * wake-up finish leaves the queue, and nothing else has changed. */
 #ifndef GOPY_SYNC_H
 #define GOPY_SYNC_H
 

@@ -85,7 +85,8 @@ bool timechan_block(struct hchan *c, struct g *gp)
     if (!ok)
         tc->blocked--;
     unlock(&tc->lock);
-    if (mp == NULL || mp->curg != gp) /* else this M schedules next, and sees the timer */
+    /* If gp runs on this M, the M schedules next, and sees the timer. */
+    if (mp == NULL || mp->curg != gp)
         timer_watch();
     else
         sysmon_watch();

@@ -25,7 +25,8 @@ static void due(struct timer *t, int64_t now, struct gqueue *ready)
 
 bool timerfunc_start(struct timerfunc *tf, int64_t when)
 {
-    if (unlikely(tf->epoch != sched.epoch)) { /* the queue that it may have been in is the parent's */
+    /* In the child of a fork, the queue that tf may have been in is the parent's. */
+    if (unlikely(tf->epoch != sched.epoch)) {
         tf->ndue = 0;
         tf->epoch = sched.epoch;
     }

@@ -37,7 +37,8 @@ void startm(struct p *pp, bool spinning)
             return;
         m_exit(mp);
     }
-    if (spinning) /* no thread to be had: the work stays where it is, for the Ms that there are */
+    /* There is no thread to be had: the work stays where it is, for the Ms that there are. */
+    if (spinning)
         aadd(&sched.nmspinning, -1);
     lock(&sched.lock);
     pput_locked(pp);
@@ -63,7 +64,8 @@ void wakep(void)
 void wake_anyone(void)
 {
 #if GOPY_THREADED
-    afence(); /* step 2: sched.nglob is stored under the lock, whose release the looks of step 3 may overtake */
+    /* Step 2: sched.nglob is stored under the lock, whose release the looks of step 3 may overtake. */
+    afence();
     wakep();
 #else
     struct p *pp;
