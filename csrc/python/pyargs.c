@@ -5,7 +5,6 @@
 
 #include "pyerror.h"
 
-/* Nanoseconds: 0 for zero and less, NEVER for more than a century. */
 int parse_duration(PyObject *o, const char *name, int64_t *ns)
 {
     PyNumberMethods *nb = Py_TYPE(o)->tp_as_number;

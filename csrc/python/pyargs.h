@@ -6,8 +6,8 @@
 
 #define DEADLINE_PAST ((int64_t)0) /* do not wait */
 
-int parse_duration(PyObject *o, const char *name,
-                   int64_t *ns);    /* seconds; 0: none or less, NEVER: for ever */
+/* o, a number of seconds, as nanoseconds: 0 for zero and less, NEVER for more than a century. -1: raised. */
+int parse_duration(PyObject *o, const char *name, int64_t *ns);
 int64_t deadline_after(int64_t ns); /* of a duration that parse_duration gave */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline); /* seconds or None */
 /* Of a call that takes `most` positional arguments, all of them needed, and `timeout` by keyword. */

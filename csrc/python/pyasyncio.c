@@ -2,14 +2,14 @@
  * (_asyncio_future_blocking, get_loop, add_done_callback, cancel, result).
  *
  * Its operation begins when the task asks to be called back, for a G of kind GTASK. Whoever ends that wait, on whatever
- * thread and pushes the G onto its loop's queue and writes to an eventfd; the loop then
- * finishes the operation (drain), or, if the operation is `late`, has the task finish it as it goes on. A deadline is a
- * timer of the loop's. A task that is cancelled either leaves the queue it waits in, or undoes what it has been given.
- * All of this but host_wake_task() runs on the loop's thread.
+ * thread, pushes the G onto the queue of its loop and writes to an eventfd. The loop then finishes the operation
+ * (drain), or, if the operation is `late`, has the task finish it as it goes on. A deadline is a timer of the loop's. A
+ * task that is cancelled either leaves the queue it waits in, or undoes what it has been given. All of this but
+ * host_wake_task() runs on the loop's thread.
  *
  * Nobody drains the queue of a loop that is closed. So a LoopQueue knows all waits that its tasks have begun and not
- * seen the end of, and whoever closes the loop (gopy/_asyncio.py) takes each off the queue that it waits in, or gives back
- * what it has been given: after queue_close() no waker can find one, on whatever thread it is, and its descriptor is
+ * seen the end of. Whoever closes the loop (gopy/_asyncio.py) takes each of them off the queue that it waits in, or
+ * gives back what it has been given. After queue_close() no waker on any thread finds one, and the eventfd is
  * closed. */
 #include "pyasyncio.h"
 
@@ -22,14 +22,14 @@
 #include "pypanic.h"
 
 /* What stands for an asyncio task. It refers to its awaitable, and is in `waits` of its loop's queue, until the task has
- * gone on or is given up; a value that was given back to a channel (chanunrecv) keeps it without either. */
+ * gone on or is given up. One that only keeps a value for a channel (value_keeper) has neither awaitable nor queue. */
 struct taskwait {
-    struct g g;
-    struct gwait wait;
-    PyAwait *a;
-    struct loopqueue *queue;
+    struct g g;                    /* the task's G; the first member, see host_wake_task */
+    struct gwait wait;             /* what g waits with */
+    PyAwait *a;                    /* the awaitable; NULL: a keeper, or its task has gone on or is given up */
+    struct loopqueue *queue;       /* its loop's, with a reference, or NULL */
     struct taskwait *next, **prev; /* in queue->waits; prev NULL: not there */
-    bool ended;                    /* taken out of queue->ended by queue_close */
+    bool ended;                    /* wait_for_waker() has found it in queue->ended */
     PyObject *callback, *context;  /* the task's: what the loop is to call when the wait is over, or NULL */
     PyObject *timer;               /* the loop's, of the deadline, or NULL */
 };
@@ -37,12 +37,12 @@ struct taskwait {
 /* The waits of one event loop's tasks. */
 typedef struct loopqueue {
     PyObject_HEAD
-    int fd;           /* an eventfd that the loop watches; -1: closed, see stop_waking */
-    uint32_t wakers;  /* threads between pushing to `ended` and having written to fd */
-    uint32_t epoch;   /* the fork generation that it was made in */
-    struct g *ended;  /* those that have ended, newest first: pushed from any thread, drained by the loop */
-    PyObject *loop;   /* a weak reference */
-    struct lock lock; /* guards what follows; a leaf */
+    int fd;                 /* an eventfd that the loop watches; -1: closed, see stop_waking */
+    uint32_t wakers;        /* threads that are about to push to `ended`, or to write to fd after that */
+    uint32_t epoch;         /* the fork generation that it was made in */
+    struct g *ended;        /* Gs whose waits have ended, newest first: any thread pushes, the loop drains */
+    PyObject *loop;         /* a weak reference */
+    struct lock lock;       /* guards what follows; a leaf */
     struct taskwait *waits; /* all, the last to begin first */
 } LoopQueue;
 
@@ -70,7 +70,7 @@ int taskwait_traverse(struct taskwait *tw, visitproc visit, void *arg)
     return 0;
 }
 
-/* Nobody waits with it: host_wake_task() frees it when the value is taken. */
+/* Nobody waits with this G: host_wake_task() frees it when the value is taken. */
 struct g *value_keeper(void)
 {
     struct taskwait *tw = PyMem_RawCalloc(1, sizeof(*tw));
@@ -82,7 +82,8 @@ struct g *value_keeper(void)
 
 void value_keeper_free(struct g *gp) { PyMem_RawFree(gp); }
 
-/* Let the loop call a's callback: its wait is over. One with an `orphan` refers to its task until that goes on. */
+/* a's wait is over: let the loop call its callback. If its kind has an `orphan`, a keeps the callback, and so the task,
+ * until the task goes on. */
 static int call_soon(PyAwait *a)
 {
     struct taskwait *tw = a->task;
@@ -195,7 +196,7 @@ static void stop_timer(struct taskwait *tw)
     PyErr_Restore(type, exc, tb);
 }
 
-/* A begin or finish has said `did`: let the loop know what it is to wait for, or that it need not. */
+/* A begin or finish of a has said `did`: let the loop watch the deadline, or let the task go on. */
 static int went(PyAwait *a, enum op_result did)
 {
     if (did == OP_PARK)
@@ -209,14 +210,15 @@ static int went(PyAwait *a, enum op_result did)
     return call_soon(a);
 }
 
-/* Woken: the task goes on. */
+/* a's wait has ended, as its G says: finish the operation. */
 enum op_result taskwait_finish(PyAwait *a)
 {
     return await_finish(a, &a->task->g, (enum wake)a->task->g.wake);
 }
 
-/* a, which stands for a task from here on, waits in the queue of its loop. Without one, for which a descriptor is needed, the
- * task goes on with that error: to asyncio, which has not been told yet that a is over, none may be raised. */
+/* From here on a stands for a task: put its wait into the queue of the task's loop, and begin the operation. A loop
+ * whose queue cannot be made, for want of a descriptor, has the task go on with that error. add_done_callback() may not
+ * raise it, as asyncio takes a for pending then. */
 static enum op_result begin(PyAwait *a)
 {
     PyObject *queue = PyObject_CallNoArgs(hooks.loop_queue);
@@ -235,7 +237,8 @@ PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwar
     PyObject *callback, *context = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O", names, &callback, &context))
         return NULL;
-    bool again = a->state == AWAIT_WAITING && a->task; /* its finish has queued it once more */
+    /* A finish that the task called as it went on has queued its G once more. */
+    bool again = a->state == AWAIT_WAITING && a->task;
     if ((!again && a->state != AWAIT_YIELDED) || (a->task && a->task->callback)) {
         PyErr_SetString(PyExc_RuntimeError, "gopy: this awaitable is awaited already");
         return NULL;
@@ -258,11 +261,11 @@ PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwar
 void host_wake_task(struct g *gp)
 {
     struct taskwait *tw = (struct taskwait *)gp;
-    if (tw->a == NULL) { /* what it had given back is taken */
+    if (tw->a == NULL) { /* a keeper, whose value has been taken */
         PyMem_RawFree(tw);
         return;
     }
-    LoopQueue *q = tw->queue; /* from the push on kept only by `wakers` */
+    LoopQueue *q = tw->queue; /* from the push on only `wakers` keeps q alive */
     struct g *head;
     aadd(&q->wakers, 1);
     do {
@@ -296,9 +299,8 @@ static int ended(PyAwait *a)
             a->cancelled |= did == OP_RAISED;
             if (taskwait_end(a))
                 await_give_up(a);
-        } else if (a->leaving && !PyErr_Occurred() &&
-                   (a->cancelled || did == OP_RAISED)) { /* left in the end */
-            a->cancelled = true;
+        } else if (a->leaving && !PyErr_Occurred() && (a->cancelled || did == OP_RAISED)) {
+            a->cancelled = true; /* the task could not leave earlier */
             Py_XSETREF(a->exc, new_ref(a->leaving));
         } else {
             await_keep(a, did);
@@ -360,7 +362,8 @@ bool await_leave(PyAwait *a)
         return false;
     } else {
         stop_timer(tw);
-        if (await_finish(a, &tw->g, WAKE_CANCEL) == OP_PARK) /* not before it has its lock again */
+        /* A Cond's wait cannot end before L is locked again. */
+        if (await_finish(a, &tw->g, WAKE_CANCEL) == OP_PARK)
             return false;
     }
     a->cancelled = true;
@@ -448,7 +451,8 @@ int await_set_blocking(PyObject *self, PyObject *value, void *closure)
 
 /* ---- the queue of an event loop ---- */
 
-/* Whoever has claimed tw's wait is about to push it: wait for that. (In the child of a fork it has stayed behind.) */
+/* Whoever has claimed tw's wait is about to push its G: wait for that. (In the child of a fork there is no such
+ * thread.) */
 static void wait_for_waker(LoopQueue *q, struct taskwait *tw)
 {
     while (!tw->ended && tw->g.epoch == sched.epoch) {
@@ -463,7 +467,7 @@ static void wait_for_waker(LoopQueue *q, struct taskwait *tw)
     tw->ended = false;
 }
 
-/* a's loop is closed: it waits no more, and nobody can wake it. It may have what it has waited for. */
+/* a's loop is closed: end a's wait, after which nobody can wake it. a may have got what it waited for. */
 static void stop_waiting(LoopQueue *q, PyAwait *a)
 {
     struct taskwait *tw = a->task;
@@ -485,7 +489,8 @@ static PyObject *take_waits(LoopQueue *q)
         n++;
     unlock(&q->lock);
     PyObject *all = PyTuple_New(n);
-    for (Py_ssize_t i = 0; all && i < n; i++) { /* the loop does not run: there can only be fewer */
+    /* The loop does not run, so there may be fewer waits by now, but not more. */
+    for (Py_ssize_t i = 0; all && i < n; i++) {
         lock(&q->lock);
         struct taskwait *tw = q->waits;
         if (tw)
@@ -496,9 +501,9 @@ static PyObject *take_waits(LoopQueue *q)
     return all;
 }
 
-/* No wait of q's can be claimed any more, and what had been claimed has been pushed: whoever has pushed it was counted before.
- * When all of them have written, none will touch the descriptor again, nor q. (In the child of a fork some that were counted
- * may have stayed behind.) */
+/* No wait of q's can be claimed any more, and each G whose wait had been claimed has been pushed, by a thread that had
+ * counted itself in `wakers` before. So once that is 0 no thread touches q or its descriptor again. (In the child of a
+ * fork some of the threads that were counted may not exist.) */
 static void stop_waking(LoopQueue *q)
 {
     while (q->epoch == sched.epoch && aload_sc(&q->wakers))
@@ -508,10 +513,10 @@ static void stop_waking(LoopQueue *q)
     q->fd = -1;
 }
 
-/* The loop is closed. First nobody waits any more; then what they have is given back, the latest first, so that values
- * are in their channel in the order in which they were; and only then go the references that destroy tasks, whose code
- * may do anything. A coroutine that must not go on, not even to its end, without a lock that it has lost (`orphan`) is
- * kept for good. */
+/* The loop is closed. First all waits are ended. Then what the awaitables have got is given back, the latest first, so
+ * that values are in their channel in the order in which they were. Only then are references dropped that destroy
+ * tasks, whose code may do anything. An awaitable whose kind has an `orphan` is kept for good, with its coroutine,
+ * which must not go on, not even to its end, without the lock that it has lost. */
 static PyObject *queue_close(PyObject *self, PyObject *noargs)
 {
     LoopQueue *q = (LoopQueue *)self;
@@ -532,7 +537,7 @@ static PyObject *queue_close(PyObject *self, PyObject *noargs)
         PyAwait *a = (PyAwait *)PyTuple_GET_ITEM(all, i);
         if (a->op->kind->orphan) {
             Py_INCREF(a);
-            Py_CLEAR(a->task->queue); /* but not the loop's descriptor */
+            Py_CLEAR(a->task->queue); /* the loop's descriptor is not kept */
             continue;
         }
         taskwait_clear(a->task);

@@ -12,8 +12,8 @@ void taskwait_clear(struct taskwait *tw);
 bool taskwait_end(PyAwait *a);
 enum op_result taskwait_finish(PyAwait *a);
 struct g *value_keeper(void);         /* a G to keep a value with (chanunrecv); NULL: out of memory */
-void value_keeper_free(struct g *gp); /* if it keeps none */
-bool await_leave(PyAwait *a); /* end its wait for a task; false: it does not wait, or is being woken */
+void value_keeper_free(struct g *gp); /* gp keeps no value */
+bool await_leave(PyAwait *a);         /* end the wait of a's task; false: not yet, or there is none */
 PyObject *await_get_loop(PyObject *self, PyObject *noargs);
 PyObject *await_add_done_callback(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *await_cancel(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -9,7 +9,7 @@
 
 typedef struct {
     PyObject_HEAD
-    uint64_t value; /* of the types with 32 bits, only those */
+    uint64_t value; /* of a type with 32 bits, those in the form of narrow() */
 } AtomicInt;
 
 struct width {
@@ -62,8 +62,8 @@ static inline PyObject *to_int(uint64_t bits, struct width w)
     return w.is_signed ? PyLong_FromLongLong((int64_t)bits) : PyLong_FromUnsignedLongLong(bits);
 }
 
-/* Everything works on all 64 bits: what 32 of them are is looked at when they leave. Equality too, so values
- * are brought to one form when they are stored. */
+/* Every operation works on all 64 bits, the comparison of compare_and_swap() too. So a value of 32 bits is stored in
+ * one form only: with the upper half as its sign says. */
 static inline uint64_t narrow(uint64_t bits, struct width w)
 {
     return w.bits == 64 ? bits : w.is_signed ? (uint64_t)(int64_t)(int32_t)bits : (uint32_t)bits;

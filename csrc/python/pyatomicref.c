@@ -1,5 +1,5 @@
-/* pyatomicref.c: Pointer and Value of gopy.atomic, each a reference. Without a GIL it is read or replaced under
- * the object's own lock, because reading a reference and counting it are two steps. */
+/* pyatomicref.c: Pointer and Value of gopy.atomic, each a reference. Without a GIL the reference is read or replaced
+ * under the object's own lock, because reading a reference and counting it are two steps. */
 #include "pyatomicref.h"
 
 #include "pyerror.h"
@@ -26,8 +26,8 @@ static PyObject *ref_load(PyObject *self, PyObject *noargs)
 
 enum replaced { REPLACED, IS_NOT_OLD, OTHER_TYPE };
 
-/* Put `new` there if old is NULL or what is there, and type is NULL or that of what is there. -> *was: a reference
- * to what was there, NULL for None, if REPLACED. */
+/* Replace self's reference by one to `new`. OTHER_TYPE: it is to an object that is not of this type (NULL: any will
+ * do). IS_NOT_OLD: it is not to old (NULL: any will do). *was, if REPLACED: the former reference, NULL for None. */
 static enum replaced replace(PyObject *self, PyObject *old, PyObject *new, PyTypeObject *type, PyObject **was)
 {
     PyObject **at = &((AtomicRef *)self)->ref;

@@ -21,8 +21,8 @@ void stop_for_good(void)
     host_hang();
 }
 
-/* A thread's first use of greenlet aborts the process if there is no memory for it, and on a free-threaded build the
- * first allocation of a thread is a big one: wait until there is some. */
+/* Wait until there is some memory: a thread's first use of greenlet aborts the process if there is none, and on a
+ * free-threaded build a thread's first allocation is a big one. */
 void wait_for_memory(struct m *mp)
 {
     for (bool enough = false; !enough;) {
@@ -44,7 +44,7 @@ void wait_for_memory(struct m *mp)
     }
 }
 
-/* Let another thread go on, before the i-th look whether it has got where it is awaited. */
+/* In a loop that waits for another thread, before the i-th look whether that has got there: let it go on. */
 void nap(int i)
 {
     void *left = host_leave();
@@ -54,15 +54,16 @@ void nap(int i)
 
 /* Without a GIL, C code of CPython locks an object while it calls back: a list while it is sorted, a dict while
  * keys are compared. A thread that blocks there gives up those locks (critical sections) as it detaches, and
- * takes them again as it attaches. A goroutine that parks there must do the same: the next one on its thread
- * knows nothing of them, and those on other threads would wait for ever. */
+ * takes them again as it attaches. A goroutine that parks there must do the same: the next goroutine on its thread
+ * knows nothing of the locks, and whoever wants one on another thread would wait for ever. */
 #if GOPY_THREADED
 uintptr_t sections_leave(PyThreadState *ts)
 {
     if (likely(ts->critical_section == 0))
         return 0;
     PyEval_SaveThread();
-    uintptr_t sections = ts->critical_section; /* released; they are on this goroutine's stack */
+    /* The sections are released. They lie on this goroutine's stack. */
+    uintptr_t sections = ts->critical_section;
     ts->critical_section = 0;
     PyEval_RestoreThread(ts);
     return sections;

@@ -5,7 +5,8 @@
  *   - a stackless goroutine's driver (pystackless.c) begins the operation for that goroutine;
  *   - an asyncio task treats it as a future of its loop (pyasyncio.c).
  * So nobody has to ask who drives. A generator may also yield an awaitable to the driver without iterating it: then the
- * driver tries it first. So an operation is begun with a G only if it has been tried and has to wait.
+ * driver tries the operation first. Either way, an operation is begun with a G only after a try has said that it has to
+ * wait.
  *
  * state          what holds                                              what comes next
  *   NEW          nobody has awaited it                                   YIELDED, or USED if it need not wait
@@ -14,8 +15,8 @@
  *   WOKEN        the wait has ended; finish comes as the task goes on    USED, or WAITING again
  *   READY        the operation is over: op->value or exc is the outcome  USED
  *   USED         its coroutine has gone on, or never will                nothing
- * Only the driver of its coroutine changes the state, but for NEW and YIELDED, which two that await the same one may
- * both find: those are left by compare-and-swap. */
+ * Only the driver of its coroutine changes the state. But two coroutines that await the same awaitable may both find it
+ * in NEW, or in YIELDED, so those two states are left by compare-and-swap. */
 #include "pyasyncio.h"
 
 #include "pyerror.h"
@@ -79,7 +80,7 @@ static int await_clear(PyObject *self)
     return 0;
 }
 
-/* Nobody takes its result. */
+/* Nobody takes a's result, if it has one: undo the operation. */
 void await_give_up(PyAwait *a)
 {
     bool ready = a->state == AWAIT_READY, done = ready && a->exc == NULL && !a->cancelled;
@@ -90,10 +91,11 @@ void await_give_up(PyAwait *a)
         a->op->kind->undo(a->op);
 }
 
-/* Its coroutine goes on without the result. */
+/* a's coroutine goes on without the result. */
 static void undo(PyAwait *a)
 {
-    if (a->task && a->state == AWAIT_WAITING) /* the wake-up is on its way, and undoes it (drain) */
+    /* If a still waits for a task, its wake-up is on its way to drain(), which will undo it. */
+    if (a->task && a->state == AWAIT_WAITING)
         await_leaves(a, new_ref(Py_None));
     else if (a->task == NULL || taskwait_end(a))
         await_give_up(a);
@@ -103,7 +105,8 @@ static void await_dealloc(PyObject *self)
 {
     PyAwait *a = (PyAwait *)self;
     PyObject_GC_UnTrack(self);
-    if (unlikely(a->state == AWAIT_READY)) /* its task was destroyed with the result on its way */
+    /* a's task was destroyed with the result on its way. */
+    if (unlikely(a->state == AWAIT_READY))
         undo(a);
     await_clear(self);
     if (a->op->kind->clear)
@@ -123,10 +126,10 @@ static void await_dealloc(PyObject *self)
 
 /* ---- for those who drive ---- */
 
-/* The first thing done with an awaitable: its operation, unless that has to wait. false: it is not new. */
+/* The first thing done with an awaitable: try its operation. *did is what that has said. false: a is not new. */
 bool await_try(PyAwait *a, enum op_result *did)
 {
-    if (!acas(&a->state, AWAIT_NEW, AWAIT_USED)) /* only one of two that await the same one */
+    if (!acas(&a->state, AWAIT_NEW, AWAIT_USED))
         return false;
     preempt_point();
     *did = a->op->kind->begin(a->op, NULL);
@@ -136,14 +139,14 @@ bool await_try(PyAwait *a, enum op_result *did)
     return true;
 }
 
-/* What a begin or finish with its G has said. */
+/* A begin or finish of a with a G has said `did`. */
 static enum op_result went(PyAwait *a, enum op_result did)
 {
     a->state = did == OP_PARK || did == OP_YIELD ? AWAIT_WAITING : AWAIT_READY;
     return did;
 }
 
-/* To be begun, by the caller. false: it has not just been tried, or another is to begin it. */
+/* true: the caller is to begin a's wait. false: a has not just been tried, or another caller begins its wait. */
 bool await_claim(PyAwait *a) { return acas(&a->state, AWAIT_YIELDED, AWAIT_WAITING); }
 
 enum op_result await_begin(PyAwait *a, struct g *gp) { return went(a, a->op->kind->begin(a->op, gp)); }
@@ -153,7 +156,8 @@ enum op_result await_finish(PyAwait *a, struct g *gp, enum wake w)
     return went(a, a->op->kind->finish(a->op, gp, w));
 }
 
-/* Whoever waits goes away: exc is what it is told, None that it never goes on. Steals exc. */
+/* Whoever waits for a does not want the result any more. exc is the exception that it goes on with, or None: it never
+ * goes on. Steals exc. */
 void await_leaves(PyAwait *a, PyObject *exc)
 {
     Py_XSETREF(a->leaving, exc);
@@ -175,7 +179,8 @@ PyObject *await_take(PyAwait *a)
     return value;
 }
 
-/* Keep what a's coroutine is to be resumed with, after a begin or finish. */
+/* A begin or finish of a has said `did`. a's coroutine is resumed with the outcome later: op->value has the value
+ * already, an exception is taken out of the thread state. */
 void await_keep(PyAwait *a, enum op_result did)
 {
     if (did == OP_RAISED)
@@ -189,7 +194,7 @@ void await_misused(void)
     PyErr_SetString(PyExc_RuntimeError, "gopy: an awaitable is good for one `await`: call again for another");
 }
 
-/* The coroutine goes on with what has come of the operation. */
+/* The operation has said `did`: return its value, raise its exception, or, if it has to wait, yield a to the driver. */
 static PySendResult go_on(PyAwait *a, enum op_result did, PyObject **result)
 {
     switch (did) {

@@ -9,20 +9,27 @@ enum await_state { AWAIT_NEW, AWAIT_YIELDED, AWAIT_WAITING, AWAIT_WOKEN, AWAIT_R
 
 typedef struct pyawait {
     PyObject_HEAD
-    struct op *op;     /* `small`, or memory of its own for a kind that has more to keep */
-    PyObject *exc;     /* READY: what its coroutine is resumed with, or NULL: with op->value */
-    PyObject *leaving; /* the CancelledError of a task that is to be cancelled as soon as can be; None: its
-                              coroutine goes on no more */
-    struct taskwait *task; /* of a task that waits, or has waited; see pyasyncio.c */
-    uint8_t state;         /* enum await_state */
-    bool iterated;         /* yielded by itself, not by a generator: it is resumed, not its generator */
-    bool blocking;         /* asyncio's _asyncio_future_blocking */
-    bool cancelled;        /* asyncio's cancel() has ended the wait */
+    /* The operation: `small`, or memory of its own for a kind that has a struct of its own. */
+    struct op *op;
+    /* The exception that the coroutine is resumed with, once the operation is over. NULL: it is resumed with
+     * op->value. */
+    PyObject *exc;
+    /* NULL while the result is wanted. The CancelledError of a task that is to be cancelled as soon as its wait can
+     * end. None if the coroutine never goes on. */
+    PyObject *leaving;
+    /* What stands for the asyncio task that waits, or has waited (pyasyncio.c). NULL: no task has. */
+    struct taskwait *task;
+    uint8_t state; /* enum await_state */
+    /* The awaitable has yielded itself, so it is resumed. If a generator has yielded it, the generator is resumed with
+     * the result. */
+    bool iterated;
+    bool blocking;  /* asyncio's _asyncio_future_blocking */
+    bool cancelled; /* its task has left the wait before the operation was done */
     struct op small;
-    struct gwait wait; /* of the stackless goroutine that awaits it */
+    struct gwait wait; /* what the stackless goroutine that awaits it waits with */
 } PyAwait;
 
-/* Nobody resumes it: what it gets is for others. */
+/* The coroutine never goes on: what the operation gets is for others. */
 static inline bool await_orphaned(PyAwait *a) { return a->leaving == Py_None; }
 
 extern PyTypeObject Awaitable_Type;

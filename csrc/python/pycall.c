@@ -19,8 +19,8 @@ PyObject *goroutine_call(Goroutine *go)
     return r;
 }
 
-/* The main goroutine of a forked child was not the main one of its parent: its end ends the process. The
- * exception that it ended with is set, if any. */
+/* The main goroutine of a forked child has ended, which was not the main one of the parent: that ends the process. The
+ * exception that the goroutine ended with is set, if any. */
 void end_of_forked_main(void)
 {
     PyObject *exc = fetch_exception();

@@ -1,6 +1,6 @@
 /* pychan.c: the types Chan, SendChan and RecvChan, its one-sided views, and iteration. Sending and receiving: pychanop.c.
  *
- * All three share one layout, ChanBase: a Chan has its hchan in itself, a view refers to its Chan. A value in
+ * All three share one layout, PyChan: a Chan has its hchan in itself, a view refers to its Chan. A value in
  * a channel or on its way through one is one strong reference, which moves with the elem (runtime/chan.h). */
 #include "pychan.h"
 
@@ -67,8 +67,8 @@ static int chan_clear(PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
     Py_CLEAR(ch->zero);
-    for (PyObject *value;
-         (value = chandrop(&ch->own)) != NULL;) /* waiters hold a reference: there are none */
+    /* Nobody waits: a waiter would hold a reference to the channel. */
+    for (PyObject *value; (value = chandrop(&ch->own)) != NULL;)
         Py_DECREF(value);
     return 0;
 }

@@ -9,7 +9,7 @@
 
 static struct hchan *hchan_of(struct op *op) { return ((PyChan *)op->obj)->c; }
 
-/* Nothing but a deadline ends the wait on a nil channel. */
+/* On a nil channel nothing is ever sent or received: only a deadline, an interrupt or a cancellation ends the wait. */
 static enum op_result wait_on_nil(struct g *gp, uint8_t reason)
 {
     if (gp)
@@ -158,12 +158,12 @@ static enum op_result recv_finish(struct op *op, struct g *gp, enum wake w)
 
 /* ---- the methods ----
  *
- * Who need not look at anything else first tries the channel here, without an operation: a buffered pair would take a
- * third longer through op_run. If that has queued the goroutine, op_wait goes on from there. */
+ * A call that has nothing else to look at (may_try) tries the channel here first, without an operation: through op_run
+ * a buffered pair would take a third longer. If the try has queued the goroutine, op_wait goes on from there. */
 
 static inline bool may_try(PyChan *ch) { return likely(ch->c && !real_peek(&sched.attention)); }
 
-/* Who may be queued by that try; NULL: nobody. */
+/* The G that the try may queue; NULL: it must not queue any. */
 static inline struct g *may_queue(int64_t deadline)
 {
     struct m *mp = getm();

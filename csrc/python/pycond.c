@@ -93,17 +93,19 @@ static int set_L(PyObject *self, PyObject *l, void *closure)
 /* ---- waiting ---- */
 
 /* Two waits, one after the other: for the signal, and for L. Whatever ends the first, the second must succeed: an
- * interrupt, a cancellation or a timeout is told when L is locked. The deadline is the first's alone. Memory of its own,
- * since the sudog is on a queue while the stack may be swapped out. */
+ * interrupt, a cancellation or a timeout is raised when L is locked again. The deadline is the first wait's alone. A
+ * condop has memory of its own, since the sudog is on a queue while the stack may be swapped out. */
 struct condop {
     struct op op;
     struct sudog sg; /* of the first wait */
     PyObject *l;
-    bool own;       /* L is locked without a call */
-    bool relocks;   /* it is in the second */
-    bool locked;    /* L is locked again */
-    enum wake wake; /* how the first ended, or what has overtaken it: WAKE_OP, it was signalled */
-    PyObject *exc;  /* to be raised once L is locked, or NULL */
+    bool own;     /* L is one of gopy's own locks, and locked without a call */
+    bool relocks; /* the second wait has begun */
+    bool locked;  /* L is locked again */
+    /* How the first wait ended, or what has interrupted the second since. WAKE_OP: by the signal, which this one
+     * uses. */
+    enum wake wake;
+    PyObject *exc; /* to be raised once L is locked, or NULL */
 };
 
 /* Call l.lock() or l.unlock(). false: raised. */
@@ -114,7 +116,7 @@ static bool call_locker(PyObject *l, const char *method)
     return r != NULL;
 }
 
-/* It goes on without the signal, if it was signalled: that is for another one. */
+/* cw goes on for the reason w. If it was signalled, the signal is for another waiter. */
 static void pass_on(struct condop *cw, enum wake w)
 {
     if (cw->wake == WAKE_OP)
@@ -122,7 +124,8 @@ static void pass_on(struct condop *cw, enum wake w)
     cw->wake = w;
 }
 
-/* A wait has ended with w. Its exception is taken here, as an interrupt would end the second wait, too. */
+/* A wait of cw's has ended with w. Its exception is taken at once, since an interrupt that stays pending would end the
+ * second wait, too. */
 static void failed(struct condop *cw, enum wake w)
 {
     pass_on(cw, w);
@@ -170,7 +173,7 @@ static enum op_result cond_begin(struct op *op, struct g *gp)
     return condwait_begin(c, gp, &cw->sg) == SYNC_PARK ? OP_PARK : relock(cw, gp);
 }
 
-/* Whoever waited never goes on: L is for others, and so is the signal. */
+/* The one who waited never goes on: L is for others, and so is the signal. */
 static void cond_orphan(struct op *op)
 {
     struct condop *cw = OP_OF(struct condop, op);
@@ -216,7 +219,7 @@ static enum op_result cond_finish(struct op *op, struct g *gp, enum wake w)
     return relock(cw, gp);
 }
 
-/* It goes on with L, but not for the signal. */
+/* The waiter goes on with L locked, but not for the signal, which is for another one. */
 static void cond_undo(struct op *op) { pass_on(OP_OF(struct condop, op), WAKE_CANCEL); }
 
 static void cond_op_clear(struct op *op)
@@ -242,7 +245,7 @@ static const struct op_kind cond_kind = {
     .size = sizeof(struct condop),
 };
 
-/* timeout=0 lets go of L, too. */
+/* With timeout=0, too, L is unlocked for a moment. So it is not DEADLINE_PAST, with which nothing would be begun. */
 static int parse_wait(const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                       int64_t *deadline)
 {

@@ -73,7 +73,7 @@ int kind_of(PyObject *fn, Py_ssize_t n, const char *name)
                             : type_error(name, "callable, a coroutine or a generator", fn);
 }
 
-/* `yielded` is not ours. */
+/* `yielded` is none of gopy's awaitables: raise a TypeError that says what to do. */
 static void refuse(PyObject *yielded)
 {
     PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(yielded), "__module__");
@@ -121,8 +121,9 @@ PySendResult coroutine_resume(PyObject *coro, PyAwait *a, PyObject **result)
     return r;
 }
 
-/* What coro has yielded, if that is an awaitable whose operation the caller is to begin, with *did OP_PARK, or has ended
- * already. NULL: raised, to be thrown into coro. Takes over the reference. */
+/* A coroutine has yielded this. -> it, if it is an awaitable that may be awaited: the caller is to begin its operation
+ * if *did is OP_PARK; else the operation is over, with *did. NULL: an exception is set, to be thrown into the
+ * coroutine. Takes over the reference. */
 PyAwait *coroutine_yielded(PyObject *yielded, enum op_result *did)
 {
     PyAwait *a = (PyAwait *)yielded;

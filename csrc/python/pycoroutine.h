@@ -6,8 +6,8 @@
 
 bool is_coroutine(PyObject *o);
 PySendResult coroutine_throw(PyObject *coro, PyObject **result); /* the exception that is set */
-PySendResult coroutine_resume(PyObject *coro, PyAwait *a,
-                              PyObject **result); /* with a's outcome; NULL: None */
+/* Resume coro with the outcome of a; with None if a is NULL. */
+PySendResult coroutine_resume(PyObject *coro, PyAwait *a, PyObject **result);
 PyAwait *coroutine_yielded(PyObject *yielded, enum op_result *did);
 enum fn_kind { FN_PLAIN, FN_GENERATOR, FN_COROUTINE };
 int kind_of(PyObject *fn, Py_ssize_t n, const char *name);

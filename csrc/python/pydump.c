@@ -1,13 +1,13 @@
 /* pydump.c: what a dump of goroutines is written from, as it is at one moment.
  *
- * No other M resumes a suspended goroutine meanwhile, and no Python code runs on this thread: no signal handler and no
- * finalizer, which could wait for one. So nothing here calls anything of the user's; the text is Python's to write. */
+ * No other M resumes a suspended goroutine meanwhile, and no Python code runs on this thread: a signal handler or a
+ * finalizer could wait for a goroutine. So nothing here calls anything of the user's; the text is Python's to write. */
 #include "pydump.h"
 
 #include "pyerror.h"
 #include "pyworker.h"
 
-/* The frames of a goroutine that starts to exist at its worker's, which is not one of them. */
+/* The frames of a goroutine from the newest, top, up to its worker's, which is not one of them; oldest first. */
 static PyObject *frames_above_worker(PyFrameObject *top)
 {
     PyObject *found = PyList_New(0);
@@ -84,14 +84,14 @@ static PyObject *coroutine_of(Goroutine *go)
     return coro;
 }
 
-/* The newest frame of go, which is suspended in its greenlet, or runs in a thread of `running`; NULL: there is none, or an
- * exception is set. */
+/* The newest frame of go, from its greenlet if that is suspended, else from `running`, which has the newest frame of
+ * each thread by the thread's identifier. NULL: there is none, or an exception is set. */
 static PyObject *top_frame(Goroutine *go, PyObject *running)
 {
     PyObject *glet = goroutine_greenlet(go);
     if (glet == NULL)
         return NULL;
-    /* The thread has the frames of what it is in, which may be another greenlet that the goroutine has made. */
+    /* The thread may be in another greenlet, which the goroutine has made: then the newest frame is the thread's. */
     PyObject *top = goroutine_on_thread(go) ? new_ref(Py_None) : PyObject_GetAttrString(glet, "gr_frame");
     Py_DECREF(glet);
     struct m *mp = go->g.boundm;

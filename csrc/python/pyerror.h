@@ -4,7 +4,7 @@
 
 #include "pyobject.h"
 
-/* What the Python half of the package supplies (gopy/_panic.py), by core_sethooks. */
+/* What the Python half of the package supplies (gopy/_panic.py), by core_start. */
 extern struct hooks {
     PyObject *panic;       /* (goroutine, exception): it left the goroutine's function */
     PyObject *deadlock;    /* (): nothing runs; raise in the main goroutine if nothing ever will */

@@ -46,7 +46,8 @@ static bool asyncio_known(void)
         Py_XDECREF(set);
         return false;
     }
-    apoke(&get_loop, get); /* should two threads come here, they store the same */
+    /* Should two threads come here, they store the same. Whoever sees set_loop sees the others. */
+    apoke(&get_loop, get);
     apoke(&swap_task, swap);
     astore(&set_loop, set);
     return true;
@@ -122,7 +123,8 @@ void eventloop_leave(PyThreadState *ts, struct eventloop *had)
         had->fd = mp->loopfd;
         loop_set(mp, 0);
     }
-    if (had->firstiter == NULL) /* only stackless_step()'s, which it has lent */
+    /* Without the other hook the finalizer is the one that stackless_step() lends, and no loop runs. */
+    if (had->firstiter == NULL)
         return;
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
@@ -131,12 +133,13 @@ void eventloop_leave(PyThreadState *ts, struct eventloop *had)
     PyErr_Restore(type, exc, tb);
 }
 
-/* It runs again. */
+/* The goroutine that had *had runs again. */
 void eventloop_enter(PyThreadState *ts, struct eventloop *had)
 {
     PyObject *type, *exc, *tb;
     PyErr_Fetch(&type, &exc, &tb);
-    Py_XDECREF(ts->async_gen_firstiter); /* of a goroutine that has ended with hooks of its own */
+    /* A goroutine may have ended with hooks of its own. */
+    Py_XDECREF(ts->async_gen_firstiter);
     Py_XDECREF(ts->async_gen_finalizer);
     ts->async_gen_firstiter = had->firstiter;
     ts->async_gen_finalizer = had->finalizer;
@@ -147,7 +150,7 @@ void eventloop_enter(PyThreadState *ts, struct eventloop *had)
     PyErr_Restore(type, exc, tb);
 }
 
-/* A loop that does not park: fd wakes it. 0: it has ended. */
+/* This goroutine begins to run a loop that does not park, and that fd wakes. 0: the loop has ended. */
 static PyObject *core_loop_set(PyObject *self, PyObject *arg)
 {
     (void)self;

@@ -108,7 +108,8 @@ static int visit_frame(_PyInterpreterFrame *frame, visitproc visit, void *arg)
         (r = visit_uncounted(frame->f_funcobj, visit, arg)) != 0)
         return r;
     _PyStackRef *end = frame->stackpointer;
-    if (end == NULL) /* debug builds hide it here and there: the locals at least */
+    /* Debug builds hide the stack pointer here and there: visit the locals at least. */
+    if (end == NULL)
         end = _PyFrame_Stackbase(frame);
     for (_PyStackRef *ref = frame->localsplus; ref < end; ref++)
         if ((r = visit_uncounted(*ref, visit, arg)) != 0)

@@ -14,7 +14,7 @@ Goroutine *goroutine_new(PyObject *fn)
     return go;
 }
 
-/* What it runs is from now on fn, without arguments; steals fn. */
+/* From here on go runs fn, without arguments. Steals fn. */
 void goroutine_replace(Goroutine *go, PyObject *fn)
 {
     PyObject *was;

@@ -10,13 +10,18 @@ struct worker;
 typedef struct {
     PyObject_HEAD
     struct g g;
-    struct worker *worker;    /* NULL until it starts */
-    PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
+    /* What it runs in. NULL: it has not started, has ended, or is stackless and between two steps. */
+    struct worker *worker;
+    /* fn is what it runs, until it ends; of a stackless one that has started, the coroutine or generator. context has
+     * its contextvars, if any, before it starts and, of a stackless one, between two steps; else it is NULL. */
+    PyObject *fn, *context;
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
     PyObject *args;           /* NULL: there are none */
-    PyObject *kwnames; /* NULL: args is the only argument itself; else args is a tuple, theirs at its end */
-    PyObject *group;   /* a WaitGroup that is told of its end, or NULL */
-    PyObject *name;    /* NULL: fn's __qualname__ */
+    /* NULL: args is the only argument itself. Else args is a tuple of all arguments, and ends with those of these
+     * names. */
+    PyObject *kwnames;
+    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;  /* NULL: fn's __qualname__ */
     PyObject *weakrefs;
 } Goroutine;
 

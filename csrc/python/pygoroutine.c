@@ -9,7 +9,7 @@
 #include "pyerror.h"
 #include "pyg.h"
 
-/* go->context is a copy of this one's, unless there is none. */
+/* Give go a copy of this thread's context, if there is one. */
 static int copy_context(Goroutine *go)
 {
     return PyThreadState_Get()->context && (go->context = PyContext_CopyCurrent()) == NULL ? -1 : 0;
@@ -28,7 +28,8 @@ static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group, enum place 
     }
     go->group = group;
     Py_XINCREF(group);
-    Py_INCREF(go); /* the scheduler's; the goroutine may have ended before newproc returns */
+    /* The scheduler's reference: the goroutine may have ended before newproc returns. */
+    Py_INCREF(go);
     if (place == ANYWHERE) {
         newproc(&go->g, kind);
         return (PyObject *)go;

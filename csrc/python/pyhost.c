@@ -77,10 +77,11 @@ static void install_hooks(void)
 
 /* No thread of gopy's that runs Python is ever unwound. Up to 3.13 the interpreter ends a thread that attaches during
  * finalization, wherever that is, by pthread_exit. glibc then unwinds the stack, and the destructors in greenlet's C++
- * frames would touch Python objects, detached. So the thread is to hang before the first frame is left, as from 3.14 on
- * the interpreter has it hang. No guard in a frame of ours can see to that, as greenlet's frames may be further in. But
- * glibc asks at each step, before it leaves the frame, whether a cleanup buffer lies in what has been left: one that is
- * not on the stack always does. Other libraries do not unwind in pthread_exit. */
+ * frames would touch Python objects, detached. So the thread is to hang before its first frame is left; from 3.14 on
+ * the interpreter makes it hang itself. No guard in a frame of ours can do that, as greenlet's frames may be further
+ * in. But before glibc leaves a frame, it asks whether the cleanup buffer that was pushed last lies in the part of the
+ * stack that it has left, and if so calls its function: a buffer that is not on the stack always seems to lie there.
+ * Other libraries do not unwind in pthread_exit. */
 #if ENDS_THREADS && defined(__GLIBC__)
 extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *, void (*)(void *), void *);
 extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *, int);
@@ -137,9 +138,9 @@ static void m_thread(void *arg)
     own_thread(m_run, arg);
 }
 
-/* A thread that attaches for the first time while the interpreter ends may find half of it gone. So none is started
- * once the program exits, nor does sysmon attach, and threads that have been are waited for (pyhost_wait_for_threads). Each is
- * counted or marked before the look at `exiting`. */
+/* A thread that attaches for the first time while the interpreter ends may find half of it gone. So once the program
+ * exits no thread is started, and sysmon does not attach; threads that have been started are waited for
+ * (pyhost_wait_for_threads). Each thread is counted or marked before it is looked whether the program exits. */
 static bool may_start(void) { return real_add(&sched.exiting, 0) == 0; }
 
 bool host_newthread(struct m *mp)
@@ -167,9 +168,9 @@ bool host_newoffload(void)
 /* How many threads are in own_state(), where no fork and no end of the program is to meet them. */
 static uint32_t nmaking;
 
-/* For a thread that attaches only now and then: its state, detached, which it keeps, as there may be no memory for another
- * when it needs to attach. NULL: the program ends. Up to 3.11 PyThreadState_New() crashes without memory, and with it
- * PyGILState_Ensure(): see first whether there is some. */
+/* The state, detached, of a thread that attaches only now and then. The thread keeps it, as there may be no memory for
+ * another when it needs to attach. NULL: the program ends. Up to 3.11 PyThreadState_New() crashes without memory, and
+ * so does PyGILState_Ensure(): see first whether there is some. */
 PyThreadState *own_state(void)
 {
     for (;; usleep(1000)) {
@@ -292,7 +293,8 @@ void pyhost_fork_child(void)
         return;
     }
     frames_fork_child(NULL);
-    tls_m = NULL; /* a plain thread forked: it is the main one, and will be adopted when it needs us */
+    /* A plain thread has forked: it is the main one, and will be adopted when it needs the scheduler. */
+    tls_m = NULL;
     main_goroutine->worker = NULL;
     main_goroutine->g = (struct g){.status = Grunning, .epoch = sched.epoch, .id = 1};
     sched.g1 = &main_goroutine->g;

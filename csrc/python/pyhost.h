@@ -5,7 +5,8 @@
 #include "pyobject.h"
 
 int host_init(unsigned long main_ident);
-/* Threads that have been started attach for the first time; none may at a fork, or at the program's end. */
+/* Wait until all threads that have been started have attached: none may do so for the first time during a fork, or at
+ * the program's end. */
 void pyhost_wait_for_threads(void);
 /* For a thread that attaches only now and then: its state, detached, which it keeps. NULL: the program ends. */
 PyThreadState *own_state(void);

@@ -6,7 +6,7 @@
 #include "pyawait.h"
 #include "pyerror.h"
 
-/* w has ended with r, without having been done. */
+/* The operation that w is of has not been done: r says why. */
 enum op_result io_failed(const struct iowait *w, enum io_result r)
 {
     if (r == IO_ENDED)

@@ -5,7 +5,7 @@
 #include "pyawait.h"
 #include "pyerror.h"
 
-/* What r comes to; the wait that it is about, if there was one, ended with w. */
+/* What the operation op says to r. If r is a finish's, w is how the wait ended. */
 enum op_result sync_result(struct op *op, enum sync_result r, enum wake w)
 {
     switch (r) {
@@ -24,7 +24,7 @@ enum op_result sync_result(struct op *op, enum sync_result r, enum wake w)
 
 /* ---- a lock by its object ---- */
 
-/* The RWMutex that l is or is a side of, or NULL: it is a Mutex. */
+/* The RWMutex that l is, or is the reading side of; NULL: l is a Mutex. *write: l is locked for writing. */
 static struct rwmutex *rwmutex_in(PyObject *l, bool *write)
 {
     *write = Py_TYPE(l) != &RLocker_Type;
@@ -83,7 +83,7 @@ static void rlock_op_undo(struct op *op) { rwunlock(&((SyncRWMutex *)op->obj)->r
 
 static const struct op_kind rlock_kind = {"arlock", rlock_op_begin, rlock_op_finish, rlock_op_undo};
 
-/* The slow path of every lock(): what follows a try that failed, and arguments. */
+/* The slow path of every lock(): after a try that failed, or with arguments. */
 static PyObject *take(const struct op_kind *kind, const char *name, PyObject *self, PyObject *const *args,
                       Py_ssize_t nargs, PyObject *kwnames)
 {

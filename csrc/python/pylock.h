@@ -4,7 +4,7 @@
 
 #include "pyop.h"
 
-/* A Mutex; of an RWMutex only MUTEX_OTHER is set in mu. */
+/* A Mutex. An RWMutex begins with one, too, in which MUTEX_OTHER is set and which is never locked. */
 typedef struct {
     PyObject_HEAD
     struct mutex mu;

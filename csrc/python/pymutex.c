@@ -3,7 +3,8 @@
 
 #include "pyerror.h"
 
-/* These also get what is asked of an RWMutex as a Mutex, Mutex.lock(rw): its mutex is never locked the fast way. */
+/* The RWMutex that self is, or NULL. As RWMutex is a subclass, Mutex.lock(rw) comes here, too. MUTEX_OTHER, which is
+ * set for good in an RWMutex's own mu, makes every fast path of a Mutex fail; the slow paths then find the RWMutex. */
 static struct rwmutex *as_rwmutex(PyObject *self)
 {
     return apeek(&((SyncMutex *)self)->mu.state) & MUTEX_OTHER ? &((SyncRWMutex *)self)->rw : NULL;

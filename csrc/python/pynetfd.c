@@ -17,7 +17,7 @@
 #include "pyio.h"
 #include "pynetop.h"
 
-/* Do it, or make the awaitable that does: every call comes once in each form. io is the operation without its memory. */
+/* Every call comes in two forms: one runs the operation, the other makes an awaitable of it, which *io is copied to. */
 enum form { BLOCKING, AWAITABLE };
 
 static PyObject *perform(PyObject *self, enum form form, struct netop *io)
@@ -113,7 +113,7 @@ static PyObject *netfd_aread_into(PyObject *self, PyObject *buffer)
     return read_into(self, buffer, AWAITABLE);
 }
 
-/* What is read goes into a bytes object of that length, which nobody else has. */
+/* The result of read_full(): the bytes object that has been read into, to which nobody else refers. */
 static enum op_result result_held(struct netop *io)
 {
     io->op.value = io->held;
@@ -343,7 +343,8 @@ static PyObject *netfd_get_peer(PyObject *self, void *closure)
 
 static PyObject *netfd_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    int fd = -1; /* without one, it is as if closed: a subclass stands for another NetFD */
+    /* Without a descriptor the object is as if closed: so is one that stands for another NetFD. */
+    int fd = -1;
     if ((kwargs && PyDict_GET_SIZE(kwargs)) || !PyArg_ParseTuple(args, "|i:NetFD", &fd))
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "NetFD() takes no keyword arguments");
     PyObject *self = type->tp_alloc(type, 0);

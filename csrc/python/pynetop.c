@@ -1,12 +1,13 @@
 /* pynetop.c: the operations on a NetFD (pyop.h), made of steps.
  *
- * Every operation first tries the system call, which does not block, without detaching; only if that says EAGAIN does it
- * wait (iowait.h). While an operation waits, its memory may be on a stack that is switched out: nobody but itself touches
- * it. Received bytes go through a small buffer on the stack, so a parked reader holds no memory for what may never come.
+ * Every operation first tries the system call, which does not block, without detaching; only if that says EAGAIN does
+ * it wait (iowait.h). While an operation waits, its memory may be on a stack that is switched out: only the operation
+ * itself touches that memory. Received bytes go through a small buffer on the stack, so a parked reader holds no memory
+ * for what may never come.
  *
- * What a task of asyncio takes from a descriptor cannot be given back; so these are `late`: the steps are taken as the
- * task goes on. Only what read_full() has got before it was cancelled goes to the NetFD's `unread`, for the next reader;
- * whoever has the reading side guards that. */
+ * What a task of asyncio takes from a descriptor cannot be given back. So all operations but writing are `late`: the
+ * steps are taken as the task goes on. Only what read_full() has got before it was cancelled goes to the NetFD's
+ * `unread`, for the next reader. Whoever has the reading side guards `unread`. */
 #include "pynetop.h"
 
 #include <errno.h>
@@ -44,7 +45,8 @@ bool netfd_is_open(NetFD *f)
     return pd && apeek(&pd->seq) == f->seq;
 }
 
-/* A reader that has got something is about to let go of its side: that is the next one's, perhaps itself. */
+/* io is about to let go of its side. If it is a read_full() that has got some bytes, they are for the next reader,
+ * which may be the same one. */
 static void keep_unread(struct netop *io)
 {
     NetFD *self = (NetFD *)io->op.obj;
@@ -98,7 +100,8 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
         raise_errno(EBADF);
         return OP_RAISED;
     }
-    if (gp == NULL && io->step == step_write) /* half a write must not let go of its turn */
+    /* A try does not write: after half a write it would have to let go of its side. */
+    if (gp == NULL && io->step == step_write)
         return OP_PARK;
     if (unlikely(!self->opened)) {
         raise_errno(EBADF);
@@ -109,8 +112,9 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
     io->w.pd = polldesc_of(self->fd);
     enum io_result r = iowait_begin(&io->w, gp);
     if (r == IO_OK && gp && gp->kind == GTASK && io->op.kind->late) {
-        /* The step is for when the task goes on. That it has been tried says nothing: iowait_begin has just forgotten
-         * the events that came since, or it was another's turn then. */
+        /* The task takes the step when it goes on; here it is only asked whether the descriptor is ready. A try has
+         * asked that before, but iowait_begin has just forgotten the events that came since, or the side was another's
+         * then. */
         if (self->unread || (!io->w.empty && iowait_poll(&io->w)) ||
             (r = iowait_again(&io->w, gp)) == IO_OK) {
             io->turn = true;
@@ -127,14 +131,15 @@ static enum op_result netop_finish(struct op *op, struct g *gp, enum wake how)
         keep_unread(io);
     enum io_result r = io->turn ? IO_OK : iowait_finish(&io->w, gp, how);
     io->turn = false;
-    if (r == IO_OK && op->leaving) { /* what its task would read is for the next one */
+    /* What the task would read is for the next reader. */
+    if (r == IO_OK && op->leaving) {
         iowait_end(&io->w, false);
         return OP_RAISED;
     }
     return go_on(io, gp, r);
 }
 
-/* Also after op_run. */
+/* An awaitable calls this as it is freed; a caller of op_run() does it itself. */
 void netop_clear(struct op *op)
 {
     struct netop *io = OP_OF(struct netop, op);
@@ -178,7 +183,7 @@ static enum step step_of_errno(void)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? AGAIN : FAILED;
 }
 
-/* What a cancelled reader has left, first of all. -> how much; there is some */
+/* Take up to `most` of the bytes that a cancelled reader has left. There are some. -> how many; -1: raised. */
 static ssize_t take_unread(NetFD *self, char *to, size_t most)
 {
     PyObject *had = self->unread, *rest = NULL;
@@ -192,7 +197,7 @@ static ssize_t take_unread(NetFD *self, char *to, size_t most)
     return (ssize_t)n;
 }
 
-/* recv(2). *drained: nothing is left in the kernel. */
+/* What a cancelled reader has left, or else recv(2). io->drained: nothing is left in the kernel. */
 static ssize_t receive(struct netop *io, int fd, char *to, size_t most)
 {
     NetFD *self = (NetFD *)io->op.obj;
@@ -211,8 +216,9 @@ static enum step receive_failed(void) { return PyErr_Occurred() ? RAISED : step_
 __attribute__((noinline)) enum step step_read(struct netop *io, int fd)
 {
     char small[SMALL];
-    bool kept =
-        ((NetFD *)io->op.obj)->unread != NULL; /* then the kernel's bytes may be behind more of those */
+    /* If a cancelled reader has left bytes, there may be more of them than are taken here, before those of the
+     * kernel. */
+    bool kept = ((NetFD *)io->op.obj)->unread != NULL;
     ssize_t n = receive(io, fd, small, io->len < SMALL ? (size_t)io->len : SMALL);
     if (n < 0)
         return receive_failed();
@@ -224,7 +230,8 @@ __attribute__((noinline)) enum step step_read(struct netop *io, int fd)
         return RAISED;
     char *to = PyBytes_AS_STRING(io->got);
     memcpy(to, small, SMALL);
-    ssize_t more = recv(fd, to + SMALL, (size_t)io->len - SMALL, 0); /* its error is the next call's, too */
+    /* Should this one fail, the next call fails likewise, and says so. */
+    ssize_t more = recv(fd, to + SMALL, (size_t)io->len - SMALL, 0);
     if (more < io->len - SMALL && _PyBytes_Resize(&io->got, n + (more > 0 ? more : 0)) < 0)
         return RAISED;
     return DONE;
@@ -286,10 +293,10 @@ enum step step_accept(struct netop *io, int fd)
     struct sockaddr_storage from;
     socklen_t len;
     int conn;
+    /* After ECONNABORTED that connection is gone, but there may be another. */
     do
         conn = accept_cloexec(fd, (struct sockaddr *)&from, (len = sizeof(from), &len));
-    while (conn < 0 &&
-           (errno == EINTR || errno == ECONNABORTED)); /* that one is gone: there may be another */
+    while (conn < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (conn < 0)
         return step_of_errno();
     io->got = PyBytes_FromStringAndSize((char *)&from, len < sizeof(from) ? len : sizeof(from));

@@ -7,29 +7,31 @@
 /* A socket whose calls park the goroutine: pynetfd.c. */
 typedef struct {
     PyObject_HEAD
-    int fd; /* as long as the polldesc has seq */
+    int fd; /* the socket's, as long as the polldesc of that number has seq */
     uint32_t seq;
-    bool opened;
+    bool opened;    /* fd and seq are set */
     uint8_t tcp;    /* 1: it is, 2: it is not, 0: nobody has asked */
     PyObject *peer; /* bytes, the address that accept() got, or NULL */
-    /* bytes that a cancelled read_full() had got, or NULL; whoever has the reading side's */
+    /* Bytes that a cancelled read_full() had got, or NULL. Only whoever has the reading side of the descriptor touches
+     * them. */
     PyObject *unread;
     PyObject *weakrefs;
 } NetFD;
 
-/* One call on it, in steps: step() makes the system call and says DONE, AGAIN, FAILED with errno set, or RAISED. */
+/* What has come of a step. AGAIN: it would block. FAILED: errno says why. RAISED: an exception is set. */
 enum step { DONE, AGAIN, FAILED, RAISED };
 
+/* One call on a NetFD, which is made in steps. */
 struct netop {
     struct op op;
-    enum step (*step)(struct netop *io, int fd);
-    enum op_result (*result)(struct netop *io); /* after DONE */
-    PyObject *got;                              /* what the step has made, or NULL */
-    PyObject *held;                             /* a reference for as long as the operation lives, or NULL */
+    enum step (*step)(struct netop *io, int fd); /* makes the system call */
+    enum op_result (*result)(struct netop *io);  /* after DONE */
+    PyObject *got;                               /* what the step has made, or NULL */
+    PyObject *held;                              /* a reference for as long as the operation lives, or NULL */
     char *buf;
-    Py_ssize_t len, done; /* of buf, and how much of it */
-    PyObject *const *args;
-    Py_buffer view; /* whose buf it is; its obj NULL: another's */
+    Py_ssize_t len, done;  /* how long buf is, and how much of it is done */
+    PyObject *const *args; /* step_call's: len of them */
+    Py_buffer view;        /* the program's buffer, if buf is one; else its obj is NULL */
     struct iowait w;
     bool drained; /* see iowait_end */
     bool nothing; /* it reads no bytes: there is no step */

@@ -112,7 +112,7 @@ static int check_call(const char *name, PyObject *const *args, Py_ssize_t nargs)
 
 struct callop {
     struct op op;
-    struct call *call; /* as long as it is ours */
+    struct call *call; /* NULL: the pool's, or dropped */
 };
 
 static enum op_result call_ended(struct callop *c)
@@ -128,8 +128,8 @@ static enum op_result call_begin(struct op *op, struct g *gp)
     struct callop *c = OP_OF(struct callop, op);
     if (gp == NULL)
         return OP_PARK;
-    if (unlikely(
-            offload_here())) { /* were it to wait for another thread, a full pool would wait for itself */
+    /* Were a thread of the pool to wait for another one, a full pool would wait for itself. */
+    if (unlikely(offload_here())) {
         call_run(&c->call->o);
         return call_ended(c);
     }

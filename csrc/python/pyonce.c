@@ -19,8 +19,8 @@ static void once_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
-/* The operation: True if the caller is the first, and holds the mutex until once_end; else False, at once if the first
- * has ended, or else then. */
+/* The result of the operation. True: the caller is the first, and holds the mutex until once_end(). False: the first
+ * has ended; until then others wait for the mutex. */
 static enum op_result once_result(struct op *op, enum sync_result r, enum wake w)
 {
     SyncOnce *o = (SyncOnce *)op->obj;
@@ -49,7 +49,7 @@ static enum op_result once_finish(struct op *op, struct g *gp, enum wake w)
     return once_result(op, mutexlock_finish(&((SyncOnce *)op->obj)->mu, gp, w), w);
 }
 
-/* The next to come is the first. */
+/* The caller that was the first does not go on: the next to come is the first instead. */
 static void once_undo(struct op *op)
 {
     if (op->value == Py_True)

@@ -26,7 +26,8 @@ struct g *getg_or_raise(void)
 /* gp goes behind the others. */
 static void yield(struct g *gp)
 {
-    if (gp->kind == GFOREIGN) /* not ours to schedule: let the other threads run */
+    /* A plain thread is not ours to schedule: let the other threads run. */
+    if (gp->kind == GFOREIGN)
         host_enter(host_leave());
     else
         gosched(gp->boundm, gp);
@@ -49,7 +50,7 @@ enum op_result op_failed(enum wake w)
     return OP_RAISED;
 }
 
-/* To the end of op, which has just said `did`. */
+/* op has just said `did`: go on with it to its end. */
 static inline PyObject *finish(struct op *op, struct g *gp, enum op_result did)
 {
     while (did != OP_DONE)
@@ -67,7 +68,7 @@ static inline PyObject *finish(struct op *op, struct g *gp, enum op_result did)
 
 PyObject *op_wait(struct op *op, struct g *gp, enum op_result did) { return finish(op, gp, did); }
 
-/* Whoever has no goroutine to park, or must not, may still do what needs no wait. */
+/* A caller that has no goroutine to park, or must not park, may still do what needs no wait. */
 static PyObject *try_first(struct op *op)
 {
     enum op_result did = op->kind->begin(op, NULL);

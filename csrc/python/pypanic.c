@@ -1,9 +1,9 @@
 /* pypanic.c: exceptions that must reach the main goroutine: panics elsewhere, Ctrl-C, deadlock, SystemExit.
  *
- * Such an exception is kept in main_exc. If the main goroutine waits, its wait ends and it raises; if it runs,
- * it is poked: a pending call raises in its next bytecode, a signal ends a system call; otherwise it raises at
- * its next wait. While a panic takes it down nothing more is raised in it: it is not poked again before it has
- * waited again. */
+ * Such an exception is kept in main_exc. If the main goroutine waits, its wait ends and it raises the exception. If it
+ * runs, it is poked: a pending call raises the exception in its next bytecode, a signal ends a system call. Otherwise
+ * it raises the exception at its next wait. While a panic takes the main goroutine down nothing more is raised in it:
+ * it is not poked again before it has waited again. */
 #include "pypanic.h"
 
 #include <pthread.h>
@@ -32,7 +32,7 @@ void panic_forget(void)
 }
 
 /* A KeyboardInterrupt that the main goroutine cannot be given, because another one computes or blocks on its
- * thread, is raised there instead after a while. */
+ * thread, is raised in that other one after a while. */
 bool host_sysmon_tick(int64_t now)
 {
     int64_t when = real_load(&main_exc_when);
@@ -79,7 +79,8 @@ static int deliver(void *arg)
 
 void poke_main(void) { Py_AddPendingCall(deliver, NULL); }
 
-/* Only then may SIGINT be used to end a system call: any other handler is the program's. */
+/* Is the SIGINT handler core_sigint? Only then may SIGINT be used to end a system call: any other handler is the
+ * program's. */
 static bool sigint_is_ours(void)
 {
     PyObject *type, *exc, *tb;
@@ -96,8 +97,8 @@ static bool sigint_is_ours(void)
 void interrupt_main(PyObject *exc)
 {
     Py_INCREF(exc);
-    if (!acas(&main_exc, (PyObject *)NULL,
-              exc)) { /* the first one is on its way and ends the program already */
+    /* Another exception is on its way, and ends the program already. */
+    if (!acas(&main_exc, (PyObject *)NULL, exc)) {
         Py_DECREF(exc);
         return;
     }
@@ -115,8 +116,9 @@ void interrupt_main(PyObject *exc)
     }
 }
 
-/* The SIGINT handler, on the main thread. In the main goroutine it raises, as Python's does; if another one
- * runs there, the main goroutine gets the exception; only if it cannot take it for a while does the other. */
+/* The SIGINT handler, on the main thread. In the main goroutine it raises KeyboardInterrupt, as Python's does. If
+ * another goroutine runs there, the main goroutine gets the exception; only if it cannot take that for a while, the
+ * other does. */
 static PyObject *core_sigint(PyObject *self, PyObject *args)
 {
     (void)self, (void)args;
@@ -145,7 +147,7 @@ PyMethodDef sigint_def = {
 
 /* ---- goroutines that fail ---- */
 
-/* Addresses to give back when there are none left: a panic for want of memory needs some to be told. */
+/* Address space to give back when there is none left: to report a panic for want of memory takes some. */
 #define RESERVE_SIZE (2u << 20)
 static void *reserve;
 
@@ -166,7 +168,7 @@ static void reserve_spend(void)
 }
 
 /* An exception has left go's function: a panic, unless it is goexit or the program's end. There may be no memory left,
- * whatever it says: the reserve is for the telling, and for all that comes after, if that is the end of the program. */
+ * whatever the exception is: the reserve is for reporting it, and for all that comes after if the program ends. */
 void goroutine_failed(Goroutine *go)
 {
     if (PyErr_ExceptionMatches(hooks.Goexit)) {
@@ -183,7 +185,8 @@ void goroutine_failed(Goroutine *go)
         interrupt_main(exc);
     } else {
         PyObject *r = PyObject_CallFunctionObjArgs(hooks.panic, go, exc, NULL);
-        if (r == NULL) { /* out of memory, most likely: no panic may get lost */
+        /* There is no memory for it, most likely. No panic may get lost. */
+        if (r == NULL) {
             PyErr_WriteUnraisable(go->fn);
             interrupt_main(exc);
         }

@@ -43,9 +43,11 @@ static int come_by(PyObject *obj, PyFrameObject *frame, int what, PyObject *arg)
     Py_tracefunc func = traced.func;
     traced.ts = NULL;
     ts->c_tracefunc = func;
-    Py_XINCREF(obj); /* another goroutine of this thread may set another one */
+    /* In preempt_here() other goroutines of this thread run. They may set another object, and are in no trace
+     * function. */
+    Py_XINCREF(obj);
     int tracing = ts->tracing;
-    ts->tracing = 0; /* another goroutine of this thread is not in a trace function */
+    ts->tracing = 0;
     preempt_here();
     ts->tracing = tracing;
     int r = func ? func(obj, frame, what, arg) : 0;
@@ -57,7 +59,8 @@ static void trace(PyThreadState *ts)
 {
     if (ts->tracing || ts->c_tracefunc == come_by)
         return;
-    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by) /* it has not run since */
+    /* The thread that was to be traced before has not run since: it gets back what it had. */
+    if (traced.ts && traced.ts != ts && traced.ts->c_tracefunc == come_by)
         traced.ts->c_tracefunc = traced.func;
     traced.ts = ts;
     traced.func = ts->c_tracefunc;
@@ -74,7 +77,8 @@ void host_preempt(struct m *mp)
     bool by_signal = mp == &sched.m0;
     if (by_signal ? real_load(&preempt_signum) == 0 : !TRACED)
         return;
-    host_sysmon_enter(); /* the main thread sees the signal when it takes the GIL back */
+    /* The main thread sees the signal when it takes the GIL back. */
+    host_sysmon_enter();
     PyThreadState *ts = m_tstate(mp);
     if (ts && real_peek(&mp->preempt)) {
         if (by_signal)
@@ -96,12 +100,12 @@ static PyObject *core_preempt_signal(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Each thread's tokens are in its M, whence sysmon takes them. */
+/* The tokens that a thread has made are in its M, from where sysmon takes them. */
 static PyTypeObject Token_Type;
 
 int preempt_init(void) { return PyType_Ready(&Token_Type); }
 
-/* Make this thread's tokens that are missing. Without memory for one there is none. */
+/* Make the tokens of this thread that are missing. If there is no memory for one, it goes on missing. */
 static void make_tokens(struct m *mp)
 {
     for (int i = 0; i < PREEMPT_TOKENS; i++)

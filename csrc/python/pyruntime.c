@@ -64,8 +64,8 @@ static PyObject *core_current(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     struct g *gp = current();
-    if (gp &&
-        gp->kind == GSYSTEM) /* a signal handler while everything is parked: that is the main goroutine's */
+    /* A signal handler that runs while everything is parked counts as the main goroutine's. */
+    if (gp && gp->kind == GSYSTEM)
         gp = sched.g1;
     return gp ? new_ref((PyObject *)goroutine_of(gp)) : NULL;
 }
@@ -172,8 +172,8 @@ static PyObject *core_stats(PyObject *self, PyObject *noargs)
 
 /* Called by a system goroutine: is everything else parked, other people's threads included? count() is how many threads
  * the process has. An M that the look itself woke gets the time to fall asleep, which on busy cores is some time slices
- * of the kernel. Of gopy's own threads those are sure to be among them that had begun before and have not ended after;
- * and a foreign one is surely parked if it is before and after. */
+ * of the kernel. A thread of gopy's own is surely among those counted if it had begun before the count and has not
+ * ended after it. A foreign thread surely is parked if it is before the count and after it. */
 static PyObject *core_all_asleep(PyObject *self, PyObject *count)
 {
     (void)self;
@@ -189,7 +189,7 @@ static PyObject *core_all_asleep(PyObject *self, PyObject *count)
     return PyBool_FromLong(what_else_runs() == OTHERS_IDLE && foreign <= (parked < still ? parked : still));
 }
 
-/* There are so many more things, or less, that can still ready a goroutine. */
+/* The number of things that can still ready a goroutine has changed by so many. */
 static PyObject *core_add_external(PyObject *self, PyObject *arg)
 {
     (void)self;
@@ -232,8 +232,9 @@ static PyObject *core_park_forever(PyObject *self, PyObject *noargs)
     return NULL;
 }
 
-/* Invariant: from here until the child has been reset, or in the parent until fork_parent(), the goroutine that forks is not
- * made to yield. In the child the others of its thread are still there until then, and nothing ends their turn.
+/* Invariant: from here until the child has been reset, or in the parent until fork_parent(), the goroutine that forks
+ * is not made to yield. In the child the other goroutines of its thread are still there until then, and nothing ends
+ * their turn.
  *
  * A thread that attaches for the first time may stop the world, and a fork at that moment would leave CPython's lock for
  * that locked in the child. */
@@ -246,7 +247,8 @@ static PyObject *core_before_fork(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
-/* In the parent, also if there is no child. A hook that runs after ours may be what has made this thread an M's. */
+/* In the parent, also if there is no child. If a hook that ran after core_before_fork has made this thread an M's,
+ * nothing was forbidden. */
 static PyObject *core_fork_parent(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
@@ -277,7 +279,8 @@ static PyObject *core_start(PyObject *self, PyObject *args)
         return NULL;
     for (PyObject **hook = &hooks.panic; hook <= &hooks.Goexit; hook++)
         Py_INCREF(*hook);
-    /* It is lent without a reference, and a step that sets a hook of its own drops it until it ends. */
+    /* close_asyncgen is lent without a reference (lend_hook), and a step that sets a hook of its own drops one, which
+     * comes back when the step ends: so many steps may do so at a time. */
     Py_SET_REFCNT(hooks.close_asyncgen, Py_REFCNT(hooks.close_asyncgen) + MOST_LENT);
     if (host_init(main_ident) != 0)
         return PyErr_NoMemory();

@@ -100,8 +100,8 @@ static PyObject *core_send(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return case_new(&SendCase_Type, args[0], args[1]);
 }
 
-/* Fill s->cases from the arguments. -> the index of the default, -1 without one, -2 for an exception. A value
- * to send is referred to: the reference moves if that case runs. */
+/* Fill s->cases from the arguments. -> the index of the default, -1 without one, -2 for an exception. s->cases has a
+ * reference to each value to send, which moves if that case runs. */
 static Py_ssize_t collect(struct selectstate *s, PyObject *const *args, Py_ssize_t nargs)
 {
     Py_ssize_t dflt = -1;
@@ -165,7 +165,7 @@ struct selecting {
     bool tried;
 };
 
-/* Those whose values have not been sent lose them. */
+/* Drop the values that have not been sent. r is what has happened to the case casei. */
 static void drop_unsent(struct selectstate *s, enum chan_result r, uint32_t casei)
 {
     for (uint32_t i = 0; i < s->n; i++)
@@ -176,7 +176,7 @@ static void drop_unsent(struct selectstate *s, enum chan_result r, uint32_t case
         }
 }
 
-/* r has happened to the case casei. */
+/* r has happened to the case k->casei, or, if it is CHAN_BLOCK, the default runs. */
 static enum op_result selected(struct selecting *k, enum chan_result r)
 {
     struct op *op = &k->op;
@@ -281,7 +281,8 @@ static PyObject *run_select(struct selecting *k)
         return NULL;
     enum op_result did = OP_PARK;
     if (likely(!real_peek(&sched.attention)) && (did = select_kind_begin(&k->op, NULL)) == OP_DONE)
-        return k->op.value; /* without a wait, as most: nothing is left to clear */
+        /* Most selects end here, without a wait and with nothing left to clear. */
+        return k->op.value;
     PyObject *r = did == OP_PARK ? op_run(&k->op) : op_wait(&k->op, NULL, did);
     select_kind_clear(&k->op);
     return r;

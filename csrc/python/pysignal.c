@@ -1,11 +1,11 @@
 /* pysignal.c: gopy.signal: which channels get which signals, and the thread that sends them.
  *
- * The thread is started by the first notify. It attaches to Python only while it sends, so it is no Python
- * thread otherwise. It blocks every signal itself.
+ * The thread is started by the first notify. It is attached to Python only while it sends. All signals are blocked in
+ * it.
  *
  * notified_lock guards the list, `refs`, `in_hand` and the calls of signal_enable and signal_disable. An entry whose
- * channel is being stopped stays in the list until every signal that came before is delivered, and until the
- * thread does not have it in hand for one that came later: while the thread sends, it does not hold the lock. */
+ * channel is being stopped stays in the list until every signal that came before is delivered, and until the thread
+ * does not have the entry in hand for a later signal: while the thread sends, it does not hold the lock. */
 #include "pysignal.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ struct notified {
 static struct lock notified_lock;
 static struct notified *all_notified;
 static struct notified *in_hand;           /* the receiver sends to this one's channel */
-static uint32_t refs[MOST_SIGNALS + 1];    /* how many of them want the signal */
+static uint32_t refs[MOST_SIGNALS + 1];    /* how many entries want the signal */
 static PyObject *values[MOST_SIGNALS + 1]; /* what is sent for it; set at its first notify, never dropped */
 static uint32_t receiver_running;
 
@@ -54,8 +54,8 @@ static void deliver(PyThreadState *ts, int sig)
     PyEval_RestoreThread(ts);
     for (struct notified *n = NULL; (n = next_notified(n, sig)) != NULL;) {
         PyObject *value = new_ref(values[sig]);
-        if (chansend_begin(n->ch->c, NULL, value) !=
-            CHAN_OK) /* nobody waits, the buffer is full, or closed */
+        /* If nobody waits and the buffer is full, or the channel is closed, the signal is lost to this one. */
+        if (chansend_begin(n->ch->c, NULL, value) != CHAN_OK)
             Py_DECREF(value);
     }
     PyEval_SaveThread();
@@ -155,7 +155,8 @@ static void disable_locked(uint64_t mask)
             signal_disable(sig);
 }
 
-/* Add to what ch gets. `fresh` becomes its entry if it has none, and is then NULL. false: errno is set. */
+/* ch is to get the signals of mask, too. If ch has no entry *fresh becomes it, and is then NULL. false: errno is
+ * set. */
 static bool notify(PyChan *ch, uint64_t mask, struct notified **fresh)
 {
     lock(&notified_lock);
@@ -297,12 +298,14 @@ static PyObject *core_signal_stop(PyObject *self, PyObject *o)
     uint32_t since = signal_round();
     for (int i = 0; !signal_delivered(since); i++)
         nap(i);
-    if (n && !real_load(&sched.exiting)) /* else the receiver may have stopped with it in hand */
+    /* Once the program exits, the receiver may have stopped with n in hand. */
+    if (n && !real_load(&sched.exiting))
         end_stop(n);
     Py_RETURN_NONE;
 }
 
-/* The main thread has set its own SIGINT handler, for when nobody is notified of it. */
+/* The main thread has set its own SIGINT handler, which is for when no channel gets SIGINT. If one does, take it
+ * back. */
 static PyObject *core_signal_retake(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;

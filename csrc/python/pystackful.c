@@ -4,7 +4,7 @@
  * in another worker, join the idle ones and switch straight to that one. A goroutine keeps its worker from
  * its first instruction to its last. A worker is always started from its M's root greenlet g0, so that all
  * begin at the same depth of the C stack and of Python's recursion counter, whoever asked for them. On the
- * main thread g0 is a greenlet of its own; elsewhere it is the thread's.
+ * main thread g0 is a greenlet of its own; elsewhere it is the thread's main greenlet.
  *
  * A worker's outermost frame is a Python function, because a greenlet that has a Python frame keeps the chunk
  * of memory that frames live in, and mapping one costs more than all the rest of a goroutine.
@@ -81,7 +81,8 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
 static void stillborn(struct m *mp, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
-    struct gwait wait = {0}; /* of use to a panic handler that does not park */
+    /* Such a wait will do for a panic handler that does not park. */
+    struct gwait wait = {0};
     goroutine_start(mp, gp, &wait);
     goroutine_failed(go);
     if (goroutine_clear(go) < 0)
@@ -118,7 +119,8 @@ static PyObject *worker_run(PyObject *self)
         w->next = hm->idle;
         hm->idle = w;
         hm->nidle++;
-        if (!switch_to(hm, other->at)) { /* out of memory: leave it to g0, which needs to save nothing */
+        /* If there is no memory for the switch, leave gp to g0, which has nothing to save. */
+        if (!switch_to(hm, other->at)) {
             PyErr_Clear();
             if (hm->idle == w)
                 pop_idle(hm);
@@ -132,8 +134,9 @@ static PyObject *worker_run(PyObject *self)
     Py_RETURN_NONE;
 }
 
-/* Start gp, or a worker for it. If there is no memory for one, gp waits for its turn again, MOST_NOMEM times;
- * others may end in the meantime and leave theirs. A collection in here could run a __del__ that blocks, where nothing can. */
+/* Have an idle worker or a new one run gp. If there is no memory for a worker, gp waits for its turn again, MOST_NOMEM
+ * times: other goroutines may end in the meantime and leave their workers. There is no collection in here, as it could
+ * run a __del__ that blocks, and in g0 nothing can. */
 static void start(struct m *mp, struct hostm *hm, struct g *gp)
 {
     int gc = PyGC_Disable();
@@ -143,7 +146,8 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     if (ok) {
         hm->handoff = gp;
         hm->starting = fresh ? w : NULL;
-        if (gc) /* the worker goes on from here: it must find the collector as it was */
+        /* The worker runs from here on: it must find the collector as it was. */
+        if (gc)
             PyGC_Enable();
         ok = switch_to(hm, w->glet);
         if (ok || hm->handoff == NULL) {
@@ -155,7 +159,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
         PyGC_Enable();
     }
     hm->handoff = NULL;
-    if (fresh) { /* it ended before it had begun */
+    if (fresh) { /* the worker ended before it had begun */
         hm->starting = NULL;
         free_worker(w);
     }
@@ -171,7 +175,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
     host_enter(left);
 }
 
-/* Until this M must end: start workers that are asked for, and go on for those that have ended. */
+/* Until this M must end: start workers that are asked for, and schedule in the place of those that have ended. */
 static void g0_loop(struct hostm *hm)
 {
     for (;;) {
@@ -218,14 +222,16 @@ void stackful_m_main(struct m *mp)
     wait_for_memory(mp);
     struct hostm *hm = hostm_new(mp);
     if (hm == NULL || (hm->g0 = greenlet_current()) == NULL) {
-        if (real_load(&sched.exiting)) /* there is no greenlet any more, and no need of this thread */
+        /* At the program's end there may be no greenlet any more, and there is no need of this thread. */
+        if (real_load(&sched.exiting))
             stop_for_good();
         Py_FatalError("gopy: out of memory while starting a thread");
     }
     real_store(&mp->host, hm);
     real_store(&mp->entering, false);
     g0_loop(hm);
-    real_store(&hm->ident, 0); /* the next thread may get it, and may be anybody's */
+    /* A later thread may get the same identifier, and may be anybody's. */
+    real_store(&hm->ident, 0);
     real_store(&hm->ts, NULL);
     Py_CLEAR(hm->g0);
 }

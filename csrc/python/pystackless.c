@@ -12,8 +12,8 @@
 #include "pyerror.h"
 #include "pyworker.h"
 
-/* The first step: what it runs may be a function still. Its coroutine is made only here, where it runs at once: one that
- * waits for its turn would be looked at by every collection. */
+/* The first step of go: if it runs a function still, make the coroutine. It is not made any earlier, as every
+ * collection would look at a coroutine that waits for its turn. */
 static bool begin(Goroutine *go)
 {
     if (is_coroutine(go->fn))
@@ -28,8 +28,9 @@ static bool begin(Goroutine *go)
     return coro != NULL;
 }
 
-/* While a step runs, its thread's finalizer of async generators is ours, lent without a reference: cores that all counted
- * one object's would wait for each other. The hook has references to spare (core_start). */
+/* While a step runs, its thread state has our finalizer of async generators, hooks.close_asyncgen. The thread state is
+ * lent the hook without a reference: cores that all count the references to one object wait for each other. core_start
+ * has given the hook references to spare. */
 static inline PyObject *lend_hook(PyThreadState *ts)
 {
     PyObject *had = ts->async_gen_finalizer;
@@ -41,14 +42,16 @@ static inline void take_hook_back(PyThreadState *ts, PyObject *had)
 {
     PyObject *now = ts->async_gen_finalizer;
     ts->async_gen_finalizer = had;
-    if (unlikely(now != hooks.close_asyncgen)) { /* the step has set another, and dropped ours */
+    /* The step has set another hook, and so dropped a reference to ours. */
+    if (unlikely(now != hooks.close_asyncgen)) {
         Py_INCREF(hooks.close_asyncgen);
         Py_XDECREF(now);
     }
 }
 
-/* gp, which runs nothing and is bound to mp, has begun a wait for a, or gone on with it: let go of it. false: the
- * deadline cannot be watched, and *did is what that comes to. */
+/* gp, which runs nothing and is bound to mp, waits for a: a begin or finish has just said *did. Let go of gp. false:
+ * the deadline cannot be watched, for want of memory, so the wait has ended, and *did is what finish has said to
+ * that. */
 static inline bool waits(struct m *mp, struct g *gp, PyAwait *a, enum op_result *did)
 {
     bool yields = *did == OP_YIELD, timed = !yields && a->op->deadline != NEVER;

@@ -56,8 +56,8 @@ void switch_begins(struct hostm *hm)
 
 void switch_ended(struct hostm *hm) { astore(&hm->switching, 0); }
 
-/* From here to thaw_switches() no other M resumes a suspended goroutine, nor is this one made to yield: what it looks at
- * is of one moment. */
+/* From here to thaw_switches() no other M resumes a suspended goroutine, nor is this one made to yield: all that the
+ * caller looks at is of one moment. */
 void freeze_switches(void)
 {
     preempt_forbid(1);
@@ -65,7 +65,8 @@ void freeze_switches(void)
     for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext) {
         struct hostm *hm = real_load(&mp->host);
         while (hm && mp != getm() && aload_sc(&hm->switching)) {
-            void *left = host_leave(); /* a new worker's first instruction may stop the world */
+            /* A new worker's first instruction may stop the world, so wait detached. */
+            void *left = host_leave();
             usleep(20);
             host_enter(left);
         }
@@ -78,7 +79,7 @@ void thaw_switches(void)
     preempt_forbid(-1);
 }
 
-/* Whoever held them is not there in the child; no thread forks while it does. */
+/* In the child no thread has frozen the switches: none forks while it has, and the others are not there. */
 void freeze_fork_child(void) { frozen = 0; }
 #else
 void switch_begins(struct hostm *hm) { (void)hm; }
@@ -115,9 +116,10 @@ _PyStackChunk *first_chunk(PyThreadState *ts)
     return chunk;
 }
 
-/* A program may make greenlets of its own in a goroutine, and switch among them: one that parks is the one to be resumed.
- * Frames tell: each greenlet keeps them in chunks of its own, the first of which stays. To ask greenlet at every switch
- * would cost 2%. -> the greenlet that runs, a new reference, or NULL: it is self's, as nearly always. */
+/* A program may make greenlets of its own in a goroutine, and switch among them: the one that parks is the one to be
+ * resumed. The frames tell which it is: each greenlet keeps its frames in chunks of its own, the first of which stays.
+ * To ask greenlet at every switch would cost 2%. -> the greenlet that runs, a new reference; NULL: it is self's own, as
+ * nearly always. */
 __attribute__((noinline)) PyGreenlet *users_greenlet(struct worker *self, PyThreadState *ts)
 {
     if (first_chunk(ts) == self->chunk)
@@ -134,7 +136,8 @@ PyObject *goroutine_greenlet(Goroutine *go)
     return w ? new_ref((PyObject *)w->at) : NULL;
 }
 
-/* Is its thread in it, also while it is parked: nothing else has run there since? */
+/* Is the greenlet of go the one that its thread is in? Also if go is parked, as long as the thread has not left it
+ * since. */
 bool goroutine_on_thread(Goroutine *go)
 {
     struct m *mp = go->g.boundm;

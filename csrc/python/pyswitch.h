@@ -5,35 +5,38 @@
 #include "pyframes.h"
 #include "pyg.h"
 
-/* greenlet.h's; only pyswitch.c includes that, whose functions are each file's own. */
+/* The type of greenlet.h. Only pyswitch.c includes that header: each file that does has to import greenlet's
+ * functions. */
 typedef struct _greenlet PyGreenlet;
 
 struct worker {
     PyGreenlet *glet;
-    PyGreenlet *at;       /* to be switched to: glet, or see users_greenlet() */
-    _PyStackChunk *chunk; /* the first one of glet's frames */
-    struct worker *next;  /* idle */
-    struct gwait wait;    /* its goroutine's */
+    PyGreenlet *at;       /* what to switch to: glet, or a greenlet of the program's (users_greenlet) */
+    _PyStackChunk *chunk; /* the first chunk of memory that glet's frames are in */
+    struct worker *next;  /* the next idle one */
+    struct gwait wait;    /* what its goroutine waits with */
     struct frames frames;
 };
 
+/* What an M has of Python. It is its own thread's, but others look at ts, ident and switching, and, while no switch can
+ * be under way, at `on`. */
 struct hostm {
-    PyThreadState *ts;
-    unsigned long ident;
-    PyGreenlet *g0;
-    struct worker *on; /* whose greenlet runs; NULL: g0, which has no frames */
-    struct worker *idle;
-    uint32_t nidle, idle_low; /* idle_low: the fewest since trim_at was set */
-    uint32_t surplus;         /* so many are to end */
-    int64_t trim_at;          /* when to count again; 0: not counting */
-    int64_t return_at; /* when to return the memory of those that have ended at the latest; 0: none has */
-    PyGreenlet *tidied_for; /* g0 is to end some of them and switch back to this one */
-    struct g *handoff;
-    struct worker *starting; /* tells a new worker who it is */
-    struct worker *dead;     /* has just ended; g0 frees it */
-    uint32_t nomem;          /* workers that could not be made since the last that could */
-    bool quit;               /* idle workers: end */
-    uint32_t switching;      /* see freeze_switches */
+    PyThreadState *ts;        /* its thread's; NULL: the thread has ended */
+    unsigned long ident;      /* its thread's identifier; 0: the thread has ended */
+    PyGreenlet *g0;           /* the root greenlet, which starts workers: see pystackful.c */
+    struct worker *on;        /* the worker whose greenlet runs; NULL: g0 runs, which has no frames */
+    struct worker *idle;      /* the idle workers, linked by `next` */
+    uint32_t nidle, idle_low; /* how many are idle, and the fewest that were since trim_at was set */
+    uint32_t surplus;         /* how many of the idle workers are to end */
+    int64_t trim_at;          /* when to look at idle_low; 0: it has not been counted yet */
+    int64_t return_at;        /* by when the memory of workers that ended is returned; 0: none has ended */
+    PyGreenlet *tidied_for;   /* g0 is to end surplus workers and switch back to this greenlet, or NULL */
+    struct g *handoff;        /* the goroutine that whoever is switched to is to run, or NULL */
+    struct worker *starting;  /* tells a new worker who it is */
+    struct worker *dead;      /* the worker that has just ended, which g0 frees, or NULL */
+    uint32_t nomem;           /* how often in a row there was no memory for a worker */
+    bool quit;                /* an idle worker that is switched to ends */
+    uint32_t switching;       /* 1: a switch may be under way; see freeze_switches */
 };
 
 PyThreadState *m_tstate(struct m *mp); /* NULL: it has none */

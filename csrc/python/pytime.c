@@ -1,8 +1,8 @@
 /* pytime.c: Timer, Ticker, after, tick: timers with a channel. Those with a function are in pytimerfunc.c.
  *
  * A Timer or Ticker is little more than a reference to its channel, which holds all that the timer is
- * (runtime/timechan.h): so the channel alone, from after() or in the hands of a parked receiver, keeps it going,
- * and when nobody refers to that any more it is gone. */
+ * (runtime/timechan.h). So the channel alone, from after() or in the hands of a parked receiver, keeps the timer going,
+ * and when nobody refers to the channel any more the timer is gone. */
 #include "pytime.h"
 
 #include "pychan.h"
@@ -43,7 +43,7 @@ static PyObject *timechan_new(int64_t when, int64_t period)
     return (PyObject *)tc;
 }
 
-/* Nothing that it refers to can refer back; its buffer holds no object. */
+/* The buffer holds no object, so there is no more than this, and no cycle to break. */
 static int timechan_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(((TimeChan *)self)->zero);
@@ -115,7 +115,7 @@ static PyObject *ticker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static struct timechan *timechan_in(PyObject *self) { return &((TimeChan *)((Timer *)self)->c)->tc; }
 
-/* Is it one with a function, which has methods of its own? Timer.stop(t) comes here all the same. */
+/* Is it a timer with a function? That has methods of its own, but Timer.stop(t) comes here all the same. */
 static bool is_functimer(PyObject *self) { return unlikely(Py_TYPE(self) != &Timer_Type); }
 
 static PyObject *timer_stop(PyObject *self, PyObject *noargs)

@@ -1,6 +1,6 @@
 /* pytimerfunc.c: after_func: a Timer that has a function instead of a channel.
  *
- * The runtime (runtime/timerfunc.c) holds a reference to it while it is pending or due. */
+ * The runtime (runtime/timerfunc.c) holds a reference to the timer while it is pending or due. */
 #include "pytimerfunc.h"
 
 #include "pycoroutine.h"
@@ -19,7 +19,7 @@ typedef struct {
 static PyTypeObject FuncTimer_Type;
 static PyObject *go_function;
 
-/* Runs in a goroutine of the runtime's own: give each function that is due a goroutine. */
+/* Start a goroutine that runs ft's function, in a copy of its context. -1: raised. */
 static int start_function(FuncTimer *ft)
 {
     PyObject *call, *r = NULL, *context = NULL;
@@ -42,11 +42,13 @@ static int start_function(FuncTimer *ft)
     return r ? 0 : -1;
 }
 
+/* Runs in a goroutine of the runtime's own: give each function that is due a goroutine. */
 static PyObject *start_due(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     uint32_t n;
-    PyObject *type = NULL, *exc = NULL, *tb = NULL; /* of the first that could not be started: its panic */
+    /* The exception of the first function that could not be started is this goroutine's panic. */
+    PyObject *type = NULL, *exc = NULL, *tb = NULL;
     for (struct timerfunc *tf; (tf = timerfunc_next(&n)) != NULL;)
         for (FuncTimer *ft = (FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)); n > 0; n--) {
             if (unlikely(start_function(ft) < 0)) {
@@ -63,7 +65,8 @@ static PyObject *start_due(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
-/* The runtime's reference to a pending timer comes with the heap's, and goes on to the queue of those due. */
+/* The runtime gets a reference to the timer as it enters the heap. From there the reference goes on to the queue of
+ * those that are due. */
 static bool functimer_start(FuncTimer *ft, int64_t when)
 {
     Py_INCREF(ft);

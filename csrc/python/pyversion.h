@@ -30,8 +30,8 @@ static inline bool is_attached(PyThreadState *ts)
 #elif PY_VERSION_HEX >= 0x030C0000
     return ts->_status.active;
 #else
-    return _PyThreadState_UncheckedGet() ==
-           ts; /* up to 3.11 there is one current thread state, for all threads */
+    /* Up to 3.11 there is one current thread state for all threads. */
+    return _PyThreadState_UncheckedGet() == ts;
 #endif
 }
 

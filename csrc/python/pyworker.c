@@ -1,9 +1,10 @@
 /* pyworker.c: workers: the greenlets that goroutines run in, and the Python function that such a greenlet runs.
  *
- * The function does nothing but call the worker's loop. Between its instructions no goroutine runs on its thread: a signal handler,
- * a finalizer or a pending call would find none to park. So the interpreter must not look for any there: its first
- * instruction is made one that does not, as in a generator that is resumed within `yield from`; and the loop is called by
- * an operator, after which, unlike a call, it does not look either. */
+ * The function does nothing but call the worker's loop. Between its instructions no goroutine runs on the thread: a
+ * signal handler, a finalizer or a pending call that ran there would find none to park. So the interpreter must not
+ * look for such work there. The function's first instruction is made one that does not look, as in a generator that is
+ * resumed within `yield from`. The loop is called by an operator, after which the interpreter does not look, as it
+ * would after a call. */
 #include "pyworker.h"
 
 #include <opcode.h>
@@ -75,7 +76,8 @@ int worker_init(unaryfunc run)
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
 {
     struct hostm *hm = mp->host;
-    bool frames = go->g.kind == GSTACKLESS; /* that somebody may be looking at */
+    /* Somebody may be looking at the frames of a suspended coroutine, between freeze_switches() and thaw_switches(). */
+    bool frames = go->g.kind == GSTACKLESS;
     if (frames)
         switch_begins(hm);
     go->worker = w;

@@ -119,14 +119,7 @@ enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, voi
 static void put_first(struct hchan *c, struct sudog *sg)
 {
     wait_begin(sg->g, WAIT_CHAN_SEND);
-    sg->next = c->sendq.first;
-    sg->prev = NULL;
-    sg->q = &c->sendq;
-    if (sg->next)
-        sg->next->prev = sg;
-    else
-        c->sendq.last = sg;
-    c->sendq.first = sg;
+    enqueue_front(&c->sendq, sg);
 }
 
 bool chanunrecv(struct hchan *c, struct g *gp, void *elem)
@@ -141,7 +134,8 @@ bool chanunrecv(struct hchan *c, struct g *gp, void *elem)
         woken = sg->g;
     } else {
         bool full = c->count == c->size;
-        if (full && c->size) { /* it goes to the front, and the youngest has to leave */
+        /* elem goes to the front of the buffer, and the youngest value has to leave it. */
+        if (full && c->size) {
             c->sendx = (c->sendx ? c->sendx : c->size) - 1;
             void *youngest = c->buf[c->sendx];
             c->recvx = c->sendx;

@@ -38,9 +38,9 @@ void timechan_poll(struct hchan *c);
 bool timechan_block(struct hchan *c, struct g *gp);
 void timechan_unblock(struct hchan *c);
 
-/* A receiver that was given elem is cancelled before it has taken it: the next to receive gets it. gp, of kind
- * GTASK, is the receiver's G. -> true: the channel keeps it, as if it were sending, and has host_wake_task() called
- * with it when the value is taken. */
+/* A receiver that was given elem is cancelled before it has taken elem: the next to receive gets it. gp, of kind GTASK,
+ * is a G that waits for nothing. -> true: the channel keeps gp, as if gp were sending elem, and calls
+ * host_wake_task(gp) when elem is taken. */
 bool chanunrecv(struct hchan *c, struct g *gp, void *elem);
 
 /* gp NULL: do not wait. */

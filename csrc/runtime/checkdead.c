@@ -32,8 +32,8 @@ uint64_t total_ticks(void)
     return n;
 }
 
-/* Is it time to ask whether the program is deadlocked? mp is idle already. Moves *until to when it will be.
- */
+/* Is it time to ask whether the program is deadlocked? The caller's M counts as idle already. If it will be time later,
+ * *until becomes that time. */
 bool deadcheck_locked(int64_t *until)
 {
     assert_held(&sched.lock);
@@ -42,7 +42,8 @@ bool deadcheck_locked(int64_t *until)
         return false;
     int64_t now = nanotime();
     uint64_t ticks = total_ticks();
-    if (ticks - sched.deadcheck_tick > 8) { /* more than the last check itself: begin anew */
+    /* More has happened than the last check itself: begin anew. */
+    if (ticks - sched.deadcheck_tick > 8) {
         sched.deadcheck_delay = DEADCHECK_FIRST;
         sched.deadcheck_at = now + sched.deadcheck_delay;
         sched.deadcheck_tick = ticks;
@@ -58,8 +59,8 @@ bool deadcheck_locked(int64_t *until)
     return true;
 }
 
-/* M0 is about to sleep. Of a signal that came after its last bytecode it knows nothing, and one that the kernel
- * gave to another thread does not wake it: so it looks for signals after 1 ms, 2 ms, and so on up to a second.
+/* M0 is about to sleep. It knows nothing of a signal that came after its last bytecode, and a signal that the kernel
+ * gave to another thread does not wake it. So it looks for signals after 1 ms, 2 ms, and so on up to a second.
  * -> when to look next. */
 int64_t signal_look(void)
 {

@@ -34,7 +34,8 @@ enum wake foreign_wait(struct g *gp, int64_t deadline)
             gp->wake = WAKE_TIMEOUT;
             break;
         }
-        deadline = NEVER; /* a waker has claimed the wait: its wake-up is on its way */
+        /* A waker has claimed the wait: its wake-up is on its way. */
+        deadline = NEVER;
     }
     note_clear(gp->note);
     aadd(&sched.nforeign_parked, -(uint32_t)for_ever);

@@ -5,19 +5,19 @@
  * G's status      what holds                                       who may change it
  *   Gidle         being made                                       its maker
  *   Grunnable     in exactly one queue: a P's ring or runnext, the  whoever takes it off that queue
- *                 global queue, its M's lockq or remote list
+ *                 global queue, its M's lockq, yieldq or remote
  *   Grunning      on its M, which has it as curg                    itself
  *   Gwaiting      parked for one reason; `armed` is 1 until a       whoever turns `armed` from 1 to 0: that
  *                 waker claims it                                   one, and nobody else, may goready() it
  *   Gdead         has returned; memory is its owner's               nobody
  *
- * A started stackful goroutine lives on the C stack of one M (`boundm`): only that M ever resumes it, so a
- * goready() that overtakes the gopark() it answers is harmless: the M still has to come round and find it.
- * A stackless one begins its wait while it is bound to the M of its step, and its driver lets go of it last
- * (goroutine_unbind): from then on any M may run its next step.
+ * A started stackful goroutine lives on the C stack of one M (`boundm`), and only that M ever resumes it. So a
+ * goready() that overtakes the gopark() that it answers is harmless: the M finds the goroutine when it next looks for
+ * one, which is inside that gopark(). A stackless one begins its wait while it is bound to the M of its step, and its
+ * driver lets go of it last (goroutine_unbind): from then on any M may run its next step.
  *
  * M's state       Mrunning  has a goroutine, or looks for one       itself
- *                 Midle     sleeps on `park`, in sched.midle        under sched.lock
+ *                 Midle     sleeps on `park`; see `listed`          under sched.lock
  *                 Mwaitp    has ready goroutines of its own but no  under sched.lock
  *                           P; sleeps, in sched.pwait
  *
@@ -25,8 +25,8 @@
  *                 Pidle     in sched.pidle                          under sched.lock
  *                 Pretired  its id is GOMAXPROCS or more            under sched.lock
  *
- * While user code runs, its M's P sits in the slot mp->p, from where sysmon may take it away if the M is
- * stuck outside Python. Whoever needs the P takes it out of the slot first (takep) and puts it back (givep),
+ * While user code runs, its M's P sits in the slot mp->p, from where sysmon may take it away if the M is stuck outside
+ * Python, or computes for long. Whoever needs the P takes it out of the slot first (takep) and puts it back (givep),
  * so a P is in one hand at any time. An M that finds the slot empty has lost its P: it goes on without. */
 #ifndef GOPY_GMP_H
 #define GOPY_GMP_H
@@ -63,7 +63,7 @@ enum waitreason {
     WAIT_IO,
 };
 
-/* How a wait ended. WAKE_CANCEL: whoever waits no longer wants it; finish only takes it off its queue. */
+/* How a wait ended. WAKE_CANCEL: whoever waits gives up, and finish only leaves the queue. */
 enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM, WAKE_CANCEL };
 
 enum gkind {
@@ -95,7 +95,7 @@ struct waitq {
 struct gwait {
     struct sudog sg;    /* for waits on one queue; its g is set from the start */
     struct timer timer; /* for sleep and timeouts */
-    int64_t since; /* nanotime() when it began to wait for a mutex; it may be parked several times since */
+    int64_t since;      /* when it began to wait for a mutex, for which it may park several times */
 };
 
 struct g {
@@ -136,12 +136,13 @@ struct m {
     int loopfd;          /* see loop.c; 0: its goroutine runs no loop that sleeps by itself */
     uint32_t loopwakers; /* threads that may be writing to loopfd */
     struct gqueue lockq; /* ready goroutines bound to this M; its own */
-    struct gqueue
-        yieldq;       /* the same, but behind everybody else: they have yielded, or can wait for a batch */
-    struct g *remote; /* like lockq, pushed by others, newest first */
-    uint32_t exited;  /* it runs nothing any more, see readyremote */
-    uint32_t nlocked; /* goroutines that have locked it: while there are any, none starts here */
-    uint32_t preempt; /* enum preempt, see preempt.c */
+    /* Likewise, but behind everybody else: they have yielded, or were readied without haste (goready_when). With a GIL
+     * stackless goroutines that have yielded here, and that any M may run, are among them. */
+    struct gqueue yieldq;
+    struct g *remote;     /* like lockq, pushed by others, newest first */
+    uint32_t exited;      /* it runs nothing any more, see readyremote */
+    uint32_t nlocked;     /* goroutines that have locked it: while there are any, none starts here */
+    uint32_t preempt;     /* enum preempt, see preempt.c */
     int64_t yields_until; /* a time slice for the others, after one of its own was made to yield; 0: none */
     uint32_t locks;       /* while not 0, its goroutine must not be made to yield */
     uint32_t nbound;      /* live goroutines bound to it */
@@ -166,7 +167,7 @@ struct p {
     int id;
     uint32_t status;
     uint64_t schedtick; /* scheduling decisions; sysmon sees from it whether the M is alive */
-    uint64_t inherited; /* so many of them were for runnext, which goes on with its waker's time slice */
+    uint64_t inherited; /* how many of them were for runnext, which goes on with its waker's time slice */
     uintptr_t runnext;  /* the goroutine to run next, | RUNNEXT_BOUND if bound to the owning M; 0: none */
     struct m *lastm;    /* the last M that had it */
     struct p *idlenext;
@@ -177,8 +178,9 @@ struct p {
     int64_t seenwhen, slicewhen;
 };
 
-/* gp's status becomes `to`. `from` is the set of those that it may have been. The change belongs to one owner, see above, so
- * a plain store will do where Go swaps. What stands for a task or a thread only waits, again and again. */
+/* gp's status becomes `to`; `from` is the set of statuses that it may have had. A change is one owner's, see above, so
+ * a plain store will do where Go swaps. A G that stands for a task or a thread only waits, again and again, and may
+ * have had any. */
 #define GS(status) (1u << (status))
 static inline void casgstatus(struct g *gp, uint32_t from, enum gstatus to)
 {
@@ -192,14 +194,14 @@ static inline void casgstatus(struct g *gp, uint32_t from, enum gstatus to)
 #define ALLG_SHARDS 16
 
 struct sched {
-    struct lock lock; /* guards all down to the next comment */
+    struct lock lock; /* guards what follows, down to nprocs */
     struct gqueue globq;
     struct m *midle;
     struct m *pwait_first, *pwait_last;
     struct p *pidle;
     struct m *keeper; /* the idle M that sleeps only until the next timer */
     int64_t keep_until;
-    struct m *poller; /* the idle M that sleeps in the poller; itself resets it, when it has left that */
+    struct m *poller; /* the idle M that sleeps in the poller; NULL again when that M has left it */
     struct p *allp[MAXPROCS];
     struct m *allm; /* only grows */
     struct m *mdead;

@@ -44,7 +44,8 @@ void host_sysmon_enter(void); /* called detached: attach; once the program exits
 void host_sysmon_leave(void);
 bool host_sysmon_tick(int64_t now); /* detached; -> whether it must be called again soon */
 
-/* gp is of kind GTASK and its wait has ended: tell its event loop. */
+/* gp is of kind GTASK. Its wait has ended: tell its event loop. Or the value that it was given for chanunrecv() has
+ * been taken: free it. */
 void host_wake_task(struct g *gp);
 
 /* A fresh goroutine of kind GSYSTEM. NULL: out of memory. */
@@ -58,8 +59,8 @@ struct g *host_newsystem(enum systemwork work);
 /* Asked by the main goroutine whenever it waits: does an exception wait to be raised in it? */
 bool host_interrupt_pending(void);
 
-/* Called once, on the main thread, when it first needs the scheduler: makes sched.g1. false: out of memory.
- */
+/* Called on the main thread when it first needs the scheduler: the thread becomes that of sched.m0, on which sched.g1
+ * runs. false: out of memory. */
 bool host_adopt_main(void);
 bool host_is_main_thread(void);
 

@@ -33,8 +33,8 @@ bool work_anywhere(void)
     return false;
 }
 
-/* mp has published that it is idle, and was spinning until then or not. If work came in the meantime, take it back:
- * -> a P, or NULL to sleep. */
+/* mp has published that it is idle; it was spinning until then if `spun`. If work has come in the meantime mp is not
+ * idle any more: -> a P to run. NULL: sleep. */
 static struct p *recheck(struct m *mp, bool spun)
 {
     if (spun)
@@ -42,7 +42,7 @@ static struct p *recheck(struct m *mp, bool spun)
     afence(); /* step 2 */
     if (!work_anywhere())
         return NULL;
-    if (!takes_new(mp)) { /* for others */
+    if (!takes_new(mp)) { /* the work is for another M */
         wakep();
         return NULL;
     }
@@ -135,10 +135,12 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
     unlock(&sched.lock);
     if (list.head)
         injectglist(mp, pp, &list);
-    if (polls) /* nobody polls now, and what runs here next may not come back for long */
+    /* Nobody polls from here on, and what runs here next may not come back for long. */
+    if (polls)
         sysmon_watch();
 #if GOPY_THREADED
-    if (r == NOTE_TIMEOUT) /* what is due may be in the heap of a P that this M has not got */
+    /* What is due may be in the heap of a P that this M has not got. */
+    if (r == NOTE_TIMEOUT)
         for (int i = 0; i < aload(&sched.nprocs); i++)
             runtimers(&sched.allp[i]->timers, nanotime());
 #endif
@@ -163,7 +165,7 @@ struct p *idle(struct m *mp, struct p *pp)
         pp = takep(mp);
     if (tidied)
         return pp;
-    if (pp && !takes_new(mp) && has_free_work(pp)) { /* for others */
+    if (pp && !takes_new(mp) && has_free_work(pp)) { /* the work is for another M */
         startm(pp, false);
         pp = NULL;
     }
@@ -197,7 +199,8 @@ struct p *idle(struct m *mp, struct p *pp)
     if (check)
         unlist_locked(mp);
 #if GOPY_THREADED
-    bool spun = mp->spinning; /* once it is seen to be idle, the flag is its waker's */
+    /* Once mp is seen to be idle, mp->spinning is its waker's. */
+    bool spun = mp->spinning;
     if (!check)
         mp->spinning = false;
 #endif

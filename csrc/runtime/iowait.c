@@ -33,7 +33,8 @@ static bool passed(int64_t deadline)
     return unlikely(deadline != NEVER) && (deadline == 0 || nanotime() >= deadline);
 }
 
-/* Begin gp's wait on q, which is one of w's side. Once the caller has unlocked pd, gp may run: elsewhere, unless it is bound to this M. */
+/* Begin gp's wait on q, a queue of w's side. Once the caller has unlocked pd, gp may run, and unless it is bound to
+ * this M it may run elsewhere. */
 static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
 {
     assert_held(&w->pd->lock);
@@ -157,7 +158,8 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
         return IO_CLOSED;
     if (w->locking)
         return how == WAKE_OP ? enter_locked(w, next) : ended(w, how);
-    bool moved = how == WAKE_TIMEOUT && !passed(s->deadline); /* the deadline, at the last moment */
+    /* The deadline has been moved at the last moment: the operation goes on. */
+    bool moved = how == WAKE_TIMEOUT && !passed(s->deadline);
     if (unlikely(how == WAKE_OP && pd->armerr)) {
         w->err = pd->armerr;
         *next = release_locked(pd, (enum pollmode)w->mode);
@@ -208,7 +210,7 @@ bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when)
     if (open) {
         struct pollside *s = &pd->side[mode];
         s->deadline = when;
-        if (s->waiters.first) /* they look at it, and park again */
+        if (s->waiters.first) /* they look at the new deadline, and park again */
             netpollunblock_locked(pd, mode, &list);
     }
     unlock(&pd->lock);
@@ -240,8 +242,8 @@ void iowait_release(int fd)
 {
     struct polldesc *pd = polldesc_of(fd);
     lock(&pd->lock);
-    bool doclose =
-        pd->nsys > 0 && netpollsysdone_locked(pd); /* 0: since it was held, a fork has made us the child */
+    /* nsys is 0 in the child of a fork, if the descriptor was held in the parent. */
+    bool doclose = pd->nsys > 0 && netpollsysdone_locked(pd);
     unlock(&pd->lock);
     if (unlikely(doclose))
         close(fd);

@@ -4,14 +4,13 @@
  *     iowait_begin     IO_OK: its side of the descriptor is this operation's, and the descriptor stays open
  *     a system call that does not block, unless w->empty says that it is known to find nothing
  *                      (or iowait_poll, which says whether one would find something)
- *     iowait_again     if that said EAGAIN: IO_OK: try once more; else it has ended as if by iowait_end
+ *     iowait_again     if the call said EAGAIN. IO_OK: try once more; else the operation has ended as if by iowait_end
  *     iowait_end       after anything else
  * where IO_PARK says that gp is queued, to be followed by gowait(gp, w->deadline) and iowait_finish, whose answers are
  * the same. One operation at a time has a side; others wait for it in the order in which they came. With gp NULL
  * IO_PARK queues nothing and the operation has ended.
  *
- * What waits must see to it that `w` is not on a stack that is switched out, or touch it only when it runs: wakers
- * do not. */
+ * `w` may be on a stack that is switched out while its owner waits, if nobody else touches it then: wakers do not. */
 #ifndef GOPY_IOWAIT_H
 #define GOPY_IOWAIT_H
 
@@ -23,7 +22,7 @@ enum io_result {
     IO_PARK,
     IO_CLOSED,
     IO_ERRNO, /* w->err says why */
-    IO_ENDED, /* as a wait ends: w->ended says how. WAKE_TIMEOUT: or the deadline had passed before */
+    IO_ENDED, /* the wait has ended: w->ended says how. WAKE_TIMEOUT also if the deadline had passed before it */
 };
 
 struct iowait {

@@ -38,7 +38,8 @@ static int futex_wait(uint32_t *addr, uint32_t val, int64_t timeout)
     int err = 0;
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    if (timeout > 50000000) /* signals do not end the wait here: look again now and then */
+    /* Signals do not end the wait here: look again now and then. */
+    if (timeout > 50000000)
         timeout = 50000000;
     until.tv_nsec += timeout;
     until.tv_sec += until.tv_nsec / 1000000000;

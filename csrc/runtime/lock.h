@@ -24,7 +24,7 @@ struct lock {
 #define LOCK_INIT(r) {0}
 #endif
 
-/* l, which nobody holds any more or yet, is free and of that rank. All zero is a free leaf. */
+/* Make l, which nobody holds, a free lock of that rank. A lock that is all zero is a free leaf. */
 static inline void lock_init(struct lock *l, enum lockrank rank)
 {
     *l = (struct lock)LOCK_INIT(rank);
@@ -64,7 +64,7 @@ static inline void unlock_word(struct lock *l) { (void)l; }
 /* Where several locks are taken at once, their order matters. */
 #define GOPY_LOCKS (GOPY_THREADED || GOPY_LAWS)
 
-/* As one of another rank than its own. */
+/* Lock l as one of another rank than its own. */
 static inline void lock_with_rank(struct lock *l, enum lockrank rank)
 {
 #if GOPY_LAWS

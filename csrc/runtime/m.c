@@ -37,7 +37,8 @@ void m_init(struct m *mp)
     unlock(&sched.lock);
 }
 
-/* Of an M that has exited: goroutines that were bound to it when they were readied, and are no more. Any M may run them. */
+/* mp has exited. What others have pushed to it are goroutines that were bound to it when they were readied, but are not
+ * any more: any M may run them. */
 void remote_to_all(struct m *mp)
 {
     struct g *list = axchg(&mp->remote, (struct g *)NULL);

@@ -72,8 +72,8 @@ int netpollinit(void)
     return err;
 }
 
-/* Claim everybody parked on a side, and let whoever is about to park look once more: those who are woken need not be
- * those who read, but may only wait for the descriptor (fdwait). */
+/* Claim everybody parked on a side, and set `ready` even so: whoever is about to park looks once more. Those who are
+ * woken may not take what has come, as they may only wait for the descriptor (fdwait). */
 void netpollunblock_locked(struct polldesc *pd, enum pollmode mode, struct gqueue *list)
 {
     struct pollside *s = &pd->side[mode];
@@ -112,7 +112,8 @@ int netpollopen(int fd, uint32_t *seq)
         return ENOMEM;
     struct gqueue list = {0};
     lock(&pd->lock);
-    if (pd->open) { /* its owner has lost it: somebody closed the number behind its back */
+    /* The former owner has lost the descriptor: somebody closed it behind the owner's back. */
+    if (pd->open) {
         pd->open = false;
         pd->closeafter = false;
     }
@@ -141,7 +142,9 @@ bool netpollclose(int fd, uint32_t seq, struct gqueue *list)
     pd->gen = 0;
     pd->closeafter = pd->nsys > 0;
     bool now = !pd->closeafter;
-    if (registered) { /* even if a copy of the descriptor lives on; and before its number can be used again */
+    /* A copy of the descriptor may live on, so close() may not disarm it. Disarming afterwards might hit another one of
+     * the same number. */
+    if (registered) {
         aadd(&np.nreg, -1);
         np.backend->disarm(fd);
     }
@@ -189,7 +192,8 @@ void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, b
     struct gqueue list = {0};
     lock(&pd->lock);
     bool doclose = netpollsysdone_locked(pd);
-    if (unlikely(err) && pd->seq == seq) { /* those on the other side may count on it as well */
+    /* Those who wait on the other side may count on this registration as well. */
+    if (unlikely(err) && pd->seq == seq) {
         if (pd->gen == np.gen)
             aadd(&np.nreg, -1);
         pd->gen = 0;
@@ -220,7 +224,7 @@ void netpollready(struct pollevents *evs, struct gqueue *list)
     evs->n = 0;
 }
 
-/* Sleep in the poller: until n is woken, which must know np.breakfd, or for an event. */
+/* Sleep in the poller until n, whose breakfd must be np.breakfd, is woken, or until there is an event. */
 enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t deadline)
 {
     for (;;) {
@@ -230,7 +234,8 @@ enum note_result netpollsleep(struct note *n, struct pollevents *evs, int64_t de
             return NOTE_TIMEOUT;
         if (np.backend->poll(evs, deadline) == EINTR)
             return real_load(&n->key) ? NOTE_WOKEN : NOTE_INTERRUPTED;
-        if (evs->broken) /* by the waker of this sleep, or late by that of one before, which is spurious */
+        /* The poll was broken by the waker of this sleep, or, spuriously, by a late waker of an earlier one. */
+        if (evs->broken)
             np.backend->drain();
         if (evs->n > 0)
             return NOTE_WOKEN;

@@ -61,8 +61,8 @@ struct pollevents {
 struct netpoller {
     const char *name;
     int (*init)(int *breakfd); /* writing 8 bytes to breakfd ends a poll that blocks */
-    /* Report events of fd, tagged with seq, those that hold already first: edge-triggered, of both modes and
-     * until further notice; or, if `level`, one event of each mode that is asked for. */
+    /* Report events of fd, tagged with seq, those that hold already first: edge-triggered, of both modes and until
+     * further notice; or, if `level`, one event of each mode that is asked for. again: fd is registered already. */
     int (*arm)(int fd, uint32_t seq, uint8_t modes, bool again);
     void (*disarm)(int fd);
     /* Wait until nanotime() reaches the deadline (0: do not wait) for an event or a break. EINTR: a signal. Only one
@@ -96,7 +96,8 @@ int netpollopen(int fd, uint32_t *seq); /* 0 or an errno; *seq is the caller's t
 /* Wake those parked on it, into list, and close it as soon as nobody uses it. false: it was closed. */
 bool netpollclose(int fd, uint32_t seq, struct gqueue *list);
 bool netpollevict(int fd, struct gqueue *list); /* the embedding is about to close a descriptor of its own */
-/* Called without pd->lock for somebody who is on a queue of pd; should it fail, that one is woken and finds armerr. */
+/* Called without pd->lock for somebody who is on a queue of pd. Should it fail, that one is woken and finds armerr.
+ * again: events that came before are reported once more. */
 void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again);
 void netpollunblock_locked(struct polldesc *pd, enum pollmode mode, struct gqueue *list);
 void netpollready(struct pollevents *evs, struct gqueue *list);

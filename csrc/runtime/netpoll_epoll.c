@@ -46,7 +46,8 @@ static int epoll_arm(int fd, uint32_t seq, uint8_t modes, bool again)
     struct epoll_event ev = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                              .data.u64 = (uint64_t)seq << 32 | (uint32_t)fd};
     int op = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    for (int tries = 0; tries < 3; tries++) { /* the number may have been closed and used again meanwhile */
+    /* The number may have been closed and used again meanwhile, so try the other operation, too. */
+    for (int tries = 0; tries < 3; tries++) {
         if (epoll_ctl(epfd, op, fd, &ev) == 0)
             return 0;
         if (errno == EEXIST)

@@ -9,7 +9,7 @@
 
 #include "runtime/netpoll.h"
 
-/* With a GIL too: a poll that blocks takes its events out of the table without it. */
+/* A lock with a GIL, too: a poll that blocks takes its events out of the table without the GIL. */
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 /* table_lock as the laws know it. */
 static struct lock table_rank __attribute__((unused)) = LOCK_INIT(RANK_POLLTABLE);

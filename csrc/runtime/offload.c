@@ -4,9 +4,9 @@
  * come first served. The thread that went idle last is used first, so that those which are not needed any more
  * stay idle for KEEPALIVE and end.
  *
- * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last: whoever gives
- * up a queued one takes it off the queue, a running one becomes Oabandoned and the pool's. pool.lock guards the
- * state of every call, its waiter, the queue and the idle threads. From begin to its end a call counts in
+ * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last. Whoever gives up a
+ * queued call takes it off the queue; a running one that is given up becomes Oabandoned and the pool's. pool.lock
+ * guards the state of every call, its waiter, the queue and the idle threads. From begin to its end a call counts in
  * sched.nexternal: it may still ready a goroutine, so there is no deadlock. An idle thread readies nobody.
  *
  * An idle thread is handed its call directly, and then woken: it may not end before that wake-up has come, for
@@ -147,7 +147,8 @@ static void complete(struct offload *o)
     lock(&pool.lock);
     bool abandoned = o->state == Oabandoned;
     struct sudog *sg = dequeue(&o->waiter);
-    o->state = Odone; /* o may be gone once this is unlocked, unless it was abandoned */
+    /* Once the lock is released o may be gone, unless it was abandoned. */
+    o->state = Odone;
     unlock(&pool.lock);
     if (sg)
         goready(sg->g);
@@ -176,7 +177,8 @@ static struct offload *wait_for_call(struct offthread *t)
         unlock(&pool.lock);
         if (ends)
             return NULL;
-        until = NEVER; /* a call has been handed over: the wake-up is on its way */
+        /* A call has been handed over: the wake-up is on its way. */
+        until = NEVER;
     }
 }
 
@@ -200,7 +202,8 @@ void offload_thread(void)
         if (o == NULL && (o = wait_for_call(&self)) == NULL)
             return;
         o->run(o);
-        if (unlikely(o->epoch != sched.epoch)) /* it has forked, and this is the child: not a pool any more */
+        /* The call has forked, and this is the child, which has no pool. */
+        if (unlikely(o->epoch != sched.epoch))
             host_offload_forked(o);
         if (unlikely(real_load(&sched.exiting))) {
             host_leave();

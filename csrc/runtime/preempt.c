@@ -46,7 +46,7 @@ void preempt_exiting(void)
         real_add(&sched.attention, 1);
 }
 
-/* The goroutine that runs here is, or is no longer, in the midst of something that no other of its thread may see. */
+/* The goroutine that runs here begins or ends something in the midst of which no other may run on its thread. */
 void preempt_forbid(int by)
 {
     struct m *mp = getm();
@@ -54,8 +54,8 @@ void preempt_forbid(int by)
         mp->locks += (uint32_t)by;
 }
 
-/* Does anybody wait for mp's goroutine to yield? Then end its time slice. Those that have not started do not count: they
- * are handed to another M, where they can hold nobody up. An M that has lost its P takes an idle one, or is to wait. */
+/* Does anybody wait for mp's goroutine to yield? Then end its time slice. Goroutines that have not started do not
+ * count, as they are handed to another M. An M that has lost its P takes an idle one, or is to wait for one. */
 static bool yields(struct m *mp)
 {
     struct p *pp = takep(mp);

@@ -142,7 +142,7 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
     casgstatus(gp, GS(Grunnable) | GS(Grunning), Grunning); /* the main goroutine runs already */
 }
 
-/* gp, which is stackless and between two steps, is mp's until goroutine_unbind. */
+/* gp, which starts or is stackless and between two steps, is mp's until goroutine_unbind. */
 void goroutine_bind(struct m *mp, struct g *gp)
 {
     if (gp->boundm == NULL)
@@ -150,8 +150,9 @@ void goroutine_bind(struct m *mp, struct g *gp)
     astore(&gp->boundm, mp);
 }
 
-/* gp, which is stackless, waits: from here any M may run it, unless it has locked this one. Who readies it may have
- * seen it bound still, and left it to mp; so the store comes after all else that mp does with gp. */
+/* gp, which is stackless, waits: from here on any M may run it, unless it has locked this one. Whoever readies gp
+ * before the store sees it bound, and leaves it to mp; after the store it may run anywhere. So the store is the last
+ * thing that mp does with gp. */
 void goroutine_unbind(struct m *mp, struct g *gp)
 {
     if (likely(gp->lockcount == 0 && gp != sched.g1)) {
@@ -162,7 +163,8 @@ void goroutine_unbind(struct m *mp, struct g *gp)
 
 void goroutine_end(struct m *mp, struct g *gp)
 {
-    if (gp->lockcount) { /* it ended locked: its thread goes too, once those that have started there have ended */
+    /* gp has ended locked: its thread goes, too, once the goroutines that have started there have ended. */
+    if (gp->lockcount) {
         gp->lockcount = 0;
         mp->nlocked--;
         if (mp != &sched.m0)
@@ -178,7 +180,8 @@ void goroutine_end(struct m *mp, struct g *gp)
     allg_del(gp, &woken);
     while (woken.first) {
         struct sudog *sg = woken.first;
-        woken.first = sg->next; /* before it is readied: then the sudog is its owner's again */
+        /* Once its owner is readied, the sudog is the owner's again. */
+        woken.first = sg->next;
         sg->q = NULL;
         goready(sg->g);
     }

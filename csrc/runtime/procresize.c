@@ -43,7 +43,8 @@ int procresize(int n)
     }
     apoke(&sched.gomaxprocs, n);
     struct p **at = &sched.pidle;
-    while (*at) { /* idle ones past the end retire at once, running ones when they next schedule */
+    /* Idle Ps past the end retire at once, running ones when their Ms next schedule. */
+    while (*at) {
         if ((*at)->id >= n) {
             apoke(&(*at)->status, Pretired);
             *at = (*at)->idlenext;
@@ -57,7 +58,8 @@ int procresize(int n)
             pput_locked(sched.allp[i]);
     int nprocs = sched.nprocs;
     unlock(&sched.lock);
-    for (int i = n; GOPY_THREADED && i < nprocs; i++) /* after the lock: a heap's comes before it */
+    /* No heap may be locked under sched.lock, so this comes after the unlock. */
+    for (int i = n; GOPY_THREADED && i < nprocs; i++)
         timers_move(&sched.allp[0]->timers, &sched.allp[i]->timers);
 #if GOPY_THREADED
     if (n > was && work_anywhere())

@@ -30,15 +30,16 @@ static struct g *globrunqget(struct p *pp, uint32_t most)
         n = most;
     struct g *gp = gq_pop(&sched.globq);
     uint32_t room = RUNQ_SIZE - runqlen(&pp->runq); /* may grow meanwhile, as others steal; never shrinks */
+    /* Each is off the one list before anybody can take it off the other. */
     for (; n > 1 && room > 0 && sched.globq.head; n--, room--)
-        runqput(&pp->runq,
-                gq_pop(&sched.globq)); /* off the one list before anybody can take it off the other */
+        runqput(&pp->runq, gq_pop(&sched.globq));
     apoke(&sched.nglob, sched.globq.n);
     unlock(&sched.lock);
     return gp;
 }
 
-/* Queue it behind the others. -> whether any M may take it: then a barrier follows, and the caller looks for an idle P. */
+/* Queue `next` behind the others. -> whether any M may take it: then there has been a barrier, and the caller looks for
+ * an idle P. */
 static bool runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
 {
     struct g *gp = unbound(next);
@@ -56,7 +57,8 @@ static bool runqput_tail(struct m *mp, struct p *pp, uintptr_t next)
         apoke(&sched.nglob, sched.globq.n);
         unlock(&sched.lock);
     }
-    afence(); /* step 2 of the wake-up protocol (sched.h): runqput's store of the tail is only a release */
+    /* Step 2 of the wake-up protocol (sched.h): runqput's store of the tail is only a release. */
+    afence();
     return true;
 }
 
@@ -67,7 +69,8 @@ static inline void wakep_if(bool free_work)
         wakep();
 }
 
-/* pp's runnext goes to the tail. Who looked for work meanwhile has seen it in neither place, so it counts as newly queued. */
+/* `next`, which was pp's runnext, goes to the tail. Whoever looked for work in between saw it in neither place, so it
+ * counts as newly queued. */
 static void runnext_to_tail(struct m *mp, struct p *pp, uintptr_t next)
 {
     if (next)
@@ -236,7 +239,8 @@ static struct g *pick(struct m *mp, struct p *pp)
         return gq_pop(&mp->lockq);
     if ((gp = runqget(&pp->runq)) != NULL || (gp = gq_pop(&mp->lockq)) != NULL)
         return gp;
-    /* Stackless ones yield to the global queue where others may take them from there: not always before ours. */
+    /* Without a GIL stackless goroutines yield to the global queue, which comes before the yieldq: not always, or they
+     * would starve the goroutines that have yielded here. */
     if (GOPY_THREADED && tick % 4 == 0 && (gp = pick_yielded(mp)) != NULL)
         return gp;
     if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
@@ -287,7 +291,8 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
 
 static struct g *stealwork(struct m *mp, struct p *pp)
 {
-    int n = aload(&sched.nprocs); /* also those past GOMAXPROCS: their Ms may be long in scheduling again */
+    /* Ps past GOMAXPROCS count, too: their Ms may be long in scheduling again. */
+    int n = aload(&sched.nprocs);
     struct g *gp = NULL;
     if (n == 1)
         return NULL;
@@ -347,7 +352,7 @@ void slice_ends(struct m *mp, struct p *pp)
     }
 }
 
-/* mp is about to give pp away, ring and all: what is bound to mp stays. */
+/* mp is about to give pp away, ring and all: a runnext that is bound to mp stays. */
 void unbind_p(struct m *mp, struct p *pp)
 {
     runnext_to_tail(mp, pp, axchg(&pp->runnext, (uintptr_t)0));
@@ -392,7 +397,8 @@ struct g *findrunnable(struct m *mp)
             continue;
         }
         if (unlikely(pp->id >= apeek(&sched.gomaxprocs))) {
-            astore(&mp->p, (struct p *)NULL); /* what the next P's timers ready must not go to this one */
+            /* What the next P's timers ready must not go to this P. */
+            astore(&mp->p, (struct p *)NULL);
             retirep(mp, pp);
             pp = NULL;
             continue;
@@ -497,8 +503,8 @@ void gosched_begin(struct g *gp)
 {
     gp->wake = WAKE_OP;
     casgstatus(gp, GS(Grunning), Grunnable);
-    struct m *mp =
-        GOPY_THREADED ? gp->boundm : getm(); /* with a GIL, sysmon empties the yieldq of a stuck M */
+    /* With a GIL any goroutine may go to this M's yieldq: should the M be stuck, sysmon sheds what others may run. */
+    struct m *mp = GOPY_THREADED ? gp->boundm : getm();
     if (mp)
         gq_push(&mp->yieldq, gp);
     else

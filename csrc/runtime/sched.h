@@ -31,8 +31,7 @@ void shed_unbound(struct m *mp);
 bool runqput_next(struct m *mp, struct p *pp, uintptr_t next);
 void unbind_p(struct m *mp, struct p *pp);                         /* mp is about to give pp away */
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list); /* the poller's; both NULL: on no M */
-bool netpoll_now(struct m *mp,
-                 struct p *pp); /* unless an idle M polls; -> whether any descriptor was ready */
+bool netpoll_now(struct m *mp, struct p *pp);                      /* -> whether any descriptor was ready */
 
 static inline void goready(struct g *gp) { goready_when(gp, true); }
 
@@ -43,8 +42,8 @@ static inline void goready_due(struct gqueue *ready)
         goready_when(gp, false);
 }
 
-/* gosched() for a stackless goroutine, which does not park where it calls: gp, which its M has let go of, is queued behind
- * the others. */
+/* gosched() for a stackless goroutine, which does not park: queue gp behind the others. Its M has let go of it, by
+ * goroutine_unbind(). */
 void gosched_begin(struct g *gp);
 
 /* Does mp run goroutines that are not bound to it yet? */
@@ -114,8 +113,8 @@ static inline void own_thread_ends(void) { (void)real_add(&sched.nended, 1); }
  *   sched.npidle    stored under sched.lock, afence() in idle, recheck and handoffp. Paired with all that is queued.
  *   sched.nmspinning  read-modify-writes only. Who sees that somebody spins leaves the work to that M, which, when it stops,
  *                   counts itself out first and looks afterwards: recheck if it has found nothing; if it has found something,
- *                   stop_spinning wakes another in its stead. An M that wakep has counted for somebody not yet found is
- *                   counted out under sched.lock, so before another P can be seen to be idle.
+ *                   resetspinning wakes another in its stead. wakep counts an M in before it has a P for it. If no P
+ *                   is idle, wakep counts it out under sched.lock, so before another P can be seen to be idle.
  *   m.remote        exchanged, then m.state and m.loopfd are loaded (readyremote). Paired with those two, which are stored
  *                   sequentially consistent before m.remote is loaded so (has_bound_work).
  *   m.exited        stored sequentially consistent, then m.remote is taken (m_exit); the push to m.remote, then m.exited is
@@ -139,8 +138,7 @@ void remote_to_all(struct m *mp);
 /* idle.c: going to sleep */
 struct p *idle(struct m *mp, struct p *pp);
 bool has_bound_work(struct m *mp); /* is a goroutine ready that only mp can run? */
-bool has_free_work(
-    struct p *pp); /* is there anything to do with pp for an M that has no goroutines of its own? */
+bool has_free_work(struct p *pp);  /* is there anything to do with pp for an M without goroutines? */
 #if GOPY_THREADED
 bool work_anywhere(void); /* is a goroutine ready that any M can run? */
 #endif

@@ -56,7 +56,7 @@ static uint32_t next_rand(uint32_t x)
 
 static inline bool is_timed(struct scase *k) { return k->c && unlikely(k->c->timed); }
 
-/* The first n cases' timers. */
+/* Whoever selects no longer waits for the timers of the first n cases. */
 static void unblock_timed(struct selectstate *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -86,7 +86,8 @@ static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_
     }
     if (r == CHAN_BLOCK && gp) {
         wait_begin(gp, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES);
-        for (uint32_t i = 0; i < s->n; i++) { /* in poll order: of several on one channel none is preferred */
+        /* In poll order, so that of several cases on one channel none is preferred. */
+        for (uint32_t i = 0; i < s->n; i++) {
             uint32_t o = s->pollorder[i];
             struct scase *k = &s->cases[o];
             struct sudog *sg = &s->sudogs[o];

@@ -4,16 +4,17 @@
  * the receiver, which says so in `receiving`. It is in the next one's before it leaves the last one's, so
  * signal_idle(), which looks in that order, does not miss it.
  *
- * In a hail of signals the three are never seen empty at once, so who waits only for those that came before
- * it disabled a signal takes one hand after the other. Handlers: each of the two counts has been 0 once;
- * those that begin meanwhile are counted in the other, and know what is wanted now. Receiver: it has begun two
- * more `rounds`, for it may be about to take the bits of one that it has begun already.
+ * In a hail of signals the three are never seen empty at once. So whoever waits only for the signals that came before
+ * it disabled one takes the hands one after the other. Handlers: each of the two counts has been 0 once; handlers that
+ * begin meanwhile are counted in the other, and know what is wanted now. Receiver: it has begun two more `rounds`, for
+ * it may have begun one already without having taken the bits yet.
  *
- * A handler may already have begun on another thread when its signal is disabled. It finds that the signal is
- * not `wanted` any more and raises it again, for whoever handles it now: so none is lost. It may come back, and is then
- * told by its mark, the number of enablings that its handler saw before it saw that the signal is not wanted. Has there
- * been another one since, the signal may have met that one's handler, and is raised once more. Has there been none,
- * whoever handles the signal now has passed it on to whom they found before, and it had its effect there. */
+ * A handler may already have begun on another thread when its signal is disabled. It finds that the signal is not
+ * `wanted` any more and raises it again, for whoever handles it now: so none is lost. The signal may come back to our
+ * handler, which knows it by its mark: the number of enablings that the first handler saw before it saw that the signal
+ * is not wanted. If there has been an enabling since, the signal may have met the handler of that one, and is raised
+ * once more. If not, whoever handles the signal now has passed it on to the handler that they found, ours, and it has
+ * had its effect. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pthread_sigqueue */
 #endif
@@ -80,7 +81,8 @@ static void call_former(int sig, siginfo_t *info, void *context)
         act->sa_handler(sig);
 }
 
-/* Nobody wanted it after so many enablings. A signal that cannot be marked is not raised a second time. */
+/* After `seen` enablings sig is not wanted: raise it again, or, if it has come back and the former effect is the
+ * default, have that. A signal that cannot be marked is not raised a second time. */
 static void pass_on(int sig, const siginfo_t *info, uint32_t seen)
 {
     void *mark = &marks[seen % sizeof(marks)];
@@ -165,7 +167,8 @@ int signal_recv(void)
             return sig;
         }
         real_xchg(&receiving, 0);
-        real_xchg(&arrived.key, 0); /* first clear it, then look once more: a handler does it the other way */
+        /* First clear the note, then look at `pending` once more: a handler does it the other way around. */
+        real_xchg(&arrived.key, 0);
         if (__atomic_load_n(&pending, __ATOMIC_SEQ_CST) == 0 && !real_load(&quit))
             note_sleep(&arrived, NEVER);
     }

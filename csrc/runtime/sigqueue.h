@@ -14,8 +14,8 @@
 /* Take the signal over and remember what happened to it before; again, if the program has changed that since.
  * false: it cannot be caught, errno says why. */
 bool signal_enable(int sig);
-void signal_disable(
-    int sig); /* what happened to it before happens again, unless the program has changed it */
+/* What happened to sig before happens again, unless the program has changed that. */
+void signal_disable(int sig);
 
 /* Sleep until an enabled signal comes. It counts as delivered with the next call. 0: there was signal_quit(). */
 int signal_recv(void);
@@ -25,8 +25,9 @@ bool signal_receiving(void); /* is the receiver at work? After signal_quit() it 
 /* Are all delivered that have come? A disabled signal that is not among them has had its former effect. */
 bool signal_idle(void);
 
-/* The same of those alone that came before, also while others come without end. For each of the two counts, 0 and 1:
- * signal_avoid() it and wait until it is signal_handled(); then until signal_delivered() of what signal_round() says. */
+/* To wait until those alone are delivered that have come before, also while others come without end: for each of the
+ * two counts, 0 and 1, call signal_avoid() and wait for signal_handled(); then call signal_round(), and wait for
+ * signal_delivered() of what it has returned. */
 void signal_avoid(uint32_t count);
 bool signal_handled(uint32_t count);
 uint32_t signal_round(void);

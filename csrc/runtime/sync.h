@@ -1,8 +1,8 @@
 /* sync.h: what Go's package sync makes goroutines wait for: Mutex, RWMutex, WaitGroup, Cond.
  *
  * All zero is ready for use. What may wait comes as begin, gowait, finish, as in chan.h. begin with gp NULL does not
- * wait: SYNC_BLOCK. Whoever was woken with WAKE_OP must call finish, as it may own what it waited for. After any other
- * wake-up nothing has changed. */
+ * wait: SYNC_BLOCK. Whoever has waited must call finish: after WAKE_OP it may own what it waited for; after any other
+ * wake-up finish leaves the queue, and nothing else has changed. */
 #ifndef GOPY_SYNC_H
 #define GOPY_SYNC_H
 
@@ -25,7 +25,7 @@ enum {
     MUTEX_WAITERS = 2,  /* q is not empty */
     MUTEX_WOKEN = 4,    /* a waiter has been woken to try again: no need to wake another */
     MUTEX_STARVING = 8, /* whoever unlocks hands the mutex to the first waiter */
-    MUTEX_OTHER = 16,   /* for the embedding: never set or cleared here, and no lock or unlock is fast */
+    MUTEX_OTHER = 16,   /* the embedding's: set or cleared by it alone; with it no lock or unlock is fast */
 };
 
 struct mutex {
@@ -33,7 +33,7 @@ struct mutex {
     struct lock lock;     /* guards what follows and the sudogs on q */
     uint32_t handoffs;    /* since STARVING was set */
     uint32_t woken_epoch; /* sched.epoch when WOKEN was set: a fork leaves the woken one behind */
-    int spins;            /* how many looks it has lately taken until the holder had unlocked; a hint */
+    int spins;            /* how many looks spin() has lately needed until the holder unlocked; a hint */
     struct waitq q;
 };
 
@@ -50,8 +50,8 @@ bool mutexunlock(struct mutex *mu); /* false: it was not locked */
 
 enum {
     RW_WRITER = 1,
-    RW_WAITERS = 2, /* somebody is on a queue: nobody locks or unlocks past the lock */
-    RW_READER = 4,  /* how many of these: how many read */
+    RW_WAITERS = 2, /* somebody is on a queue: nobody locks or unlocks without `lock` */
+    RW_READER = 4,  /* one reader; their number is in the bits from here on */
 };
 
 struct rwmutex {

@@ -2,9 +2,9 @@
  *
  * The counter and the number of waiters change together, so a waiter is either counted before the counter
  * falls to zero, and is then on q and woken, or finds it zero. Unlike in Go there is no moment at which the
- * counter is zero and waiters are counted, so an add that comes then ("misuse: Add called concurrently with
- * Wait") is one that comes after, which the waiter notices. A counter never becomes negative: the add that
- * would make it so is refused. */
+ * counter is zero and waiters are counted. So the add that Go reports at that moment ("misuse: Add called concurrently
+ * with Wait") comes after it here, and the waiter notices it (SYNC_REUSED). A counter never becomes negative: the add
+ * that would make it so is refused. */
 #include "runtime/sudog.h"
 #include "runtime/sync.h"
 
@@ -55,8 +55,8 @@ enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w)
     if (likely(w == WAKE_OP))
         return aload(&wg->state) ? SYNC_REUSED : SYNC_OK;
     lock(&wg->lock);
-    if (gp->wait->sg.q ==
-        &wg->q) { /* else the counter fell to zero at the same time, and it is not counted */
+    /* If the counter has just fallen to zero this waiter is neither on q nor counted any more. */
+    if (gp->wait->sg.q == &wg->q) {
         dequeue_sudog(&wg->q, &gp->wait->sg);
         aadd(&wg->state, (uint64_t)-1);
     }

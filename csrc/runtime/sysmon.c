@@ -2,8 +2,9 @@
  *   - a time slice of 10 ms that is over, of one goroutine or of several that woke each other: whoever runs is asked to
  *     yield at its next call into gopy (preempt.c);
  *   - a P whose M has not scheduled for as long, and that has work that another M could do. If the M is outside Python,
- *     the P is taken away (retake) and handed on. If it computes, and makes no call for another 5 ms, likewise: it goes on
- *     without. So that many which compute do not become as many threads, each that does so adds a time slice to that;
+ *     the P is taken away (retake) and handed on. If the M computes, and makes no call for another 5 ms, the P is taken
+ *     away, too, and the M goes on without one. Each M that does so adds a time slice to those 5 ms: otherwise many
+ *     goroutines that compute would become as many threads;
  *   - an M that computes without a P, because it had lost it outside: it is to yield, and wait for one;
  *   - an M that has waited 10 ms for a P: the next P that schedules goes to it;
  *   - timers overdue in the heap of a P that nobody runs;
@@ -91,7 +92,8 @@ static void poll_overdue(void)
     host_sysmon_leave();
 }
 
-/* mp's goroutine has run for so long. If the program wants it and others wait, it is to yield wherever it is. */
+/* mp's goroutine has run for `ran` ns. If the program has asked for it (sched.preempt_after) and others wait, the
+ * goroutine is to yield wherever it is. */
 static void preempt(struct m *mp, int64_t ran, bool want)
 {
     int64_t after = real_peek(&sched.preempt_after);
@@ -103,7 +105,8 @@ static void preempt(struct m *mp, int64_t ran, bool want)
     }
 }
 
-/* Is what runs on pp in the same time slice as at the last look? Then it is to end once it has been long enough. */
+/* Does what runs on pp have the same time slice as at the last look? Then it is to yield once that has been long
+ * enough. */
 static void look_at_slice(struct p *pp, uint64_t tick, int64_t now)
 {
     uint64_t slice = tick - real_peek(&pp->inherited);

@@ -85,7 +85,8 @@ bool timechan_block(struct hchan *c, struct g *gp)
     if (!ok)
         tc->blocked--;
     unlock(&tc->lock);
-    if (mp == NULL || mp->curg != gp) /* else it schedules next */
+    /* If gp runs on this M, the M schedules next, and sees the timer. */
+    if (mp == NULL || mp->curg != gp)
         timer_watch();
     else
         sysmon_watch();
@@ -101,7 +102,7 @@ void timechan_unblock(struct hchan *c)
     unlock(&tc->lock);
 }
 
-/* -> whether it was pending. */
+/* Stop the timer. -> what timechan_stop returns. */
 static bool disarm_locked(struct timechan *tc)
 {
     assert_held(&tc->lock);

@@ -6,7 +6,7 @@
  * Whoever stops or resets the timer empties the buffer: no stale value is ever received.
  *
  * The timer is in a heap only while somebody waits on the channel. Otherwise those who look at the channel see
- * for themselves whether it is due (timechan_poll). So one that nobody waits for costs nothing but its memory,
+ * for themselves whether it is due (timechan_poll). So a timer that nobody waits for costs nothing but its memory,
  * can be freed at any time, and wakes nobody up.
  *
  * `lock` guards all but the channel. It comes before timers.lock, so the timer's function, which runs under
@@ -23,14 +23,14 @@ struct timechan {
     uint32_t blocked; /* how many receivers wait */
     uint32_t epoch;   /* the fork generation that `timer.heap`, `lock` and `blocked` belong to */
     int64_t period;   /* of a ticker, else 0 */
-    int64_t sent;     /* the last value since it was stopped or reset, or 0 */
+    int64_t sent;     /* the last value that it has sent since it was stopped or reset, or 0 */
     void *slot;       /* the buffer */
 };
 
 void timechan_init(struct timechan *tc, int64_t when, int64_t period);
 void timechan_end(struct timechan *tc); /* before its memory goes */
 
-/* true: it had neither fired, or nobody had received its value, nor been stopped. */
+/* true: it was pending, or its value was in the buffer still. false: it was stopped, or its value has been received. */
 bool timechan_stop(struct timechan *tc);
 /* false: out of memory, it is stopped. *was: what timechan_stop would have returned. */
 bool timechan_reset(struct timechan *tc, int64_t when, int64_t period, bool *was);

@@ -89,7 +89,8 @@ static void remove_locked(struct timers *ts, uint32_t i)
         siftdown(ts, i);
         siftup(ts, last.t->index);
     }
-    if (ts->cap > 1024 && ts->len < ts->cap / 8) { /* a million timers gone must not keep their slots */
+    /* A million timers that are gone must not keep their slots. */
+    if (ts->cap > 1024 && ts->len < ts->cap / 8) {
         struct timer_slot *slots = realloc(ts->slots, ts->cap / 4 * sizeof(*slots));
         if (slots != NULL) {
             ts->slots = slots;
@@ -158,7 +159,8 @@ int timers_run(struct timers *ts, int64_t now, struct gqueue *ready)
 
 bool timers_move(struct timers *to, struct timers *from)
 {
-    lock(&to->lock); /* only a retired P's heap is ever `from`, so there is no cycle */
+    /* Only a retired P's heap is ever `from`, so there is no cycle. */
+    lock(&to->lock);
     lock_with_rank(&from->lock, RANK_TIMERS_RETIRED);
     bool ok = reserve(to, to->len + from->len);
     if (ok) {

@@ -6,8 +6,8 @@
  * the heap is unlocked. If the function moves `when` to after `now`, the timer stays in the heap and fires again then;
  * otherwise it leaves the heap.
  *
- * In the child of a fork the parent's heaps are abandoned where they lie. A timer that was in one still says
- * so; timer_del knows such a heap by its generation, leaves it alone, and the timer is in none. */
+ * In the child of a fork the parent's heaps are abandoned where they lie. The `heap` of a timer that was in one still
+ * points there; timer_del knows such a heap by its generation, leaves it alone, and sets `heap` to NULL. */
 #ifndef GOPY_TIMER_H
 #define GOPY_TIMER_H
 

@@ -1,9 +1,9 @@
 /* timerfunc.c: timers whose function is the embedding's.
  *
- * Such a function cannot run where timers do, with a heap locked and perhaps between two goroutines. So when it
- * is due its timer only joins sched.due, and a goroutine of the runtime's own, one for all that are due at that
- * time, gives each a goroutine. While they are pending there is none. A timer that fires again before that one
- * has come to it is in the queue once, and counted. sched.duelock comes after every timers.lock. */
+ * Such a function cannot run where timers do, with a heap locked and perhaps between two goroutines. So when it is due
+ * its timer only joins sched.due. A goroutine of the runtime's own, one for all that are due at that time, then gives
+ * each function a goroutine; while timers are only pending there is no such goroutine. A timer that fires again while
+ * it is in sched.due is there only once, and its firings are counted. sched.duelock comes after every timers.lock. */
 #include "runtime/host.h"
 #include "runtime/wait.h"
 
@@ -25,7 +25,8 @@ static void due(struct timer *t, int64_t now, struct gqueue *ready)
 
 bool timerfunc_start(struct timerfunc *tf, int64_t when)
 {
-    if (unlikely(tf->epoch != sched.epoch)) { /* the queue that it may have been in is the parent's */
+    /* In the child of a fork, the queue that tf may have been in is the parent's. */
+    if (unlikely(tf->epoch != sched.epoch)) {
         tf->ndue = 0;
         tf->epoch = sched.epoch;
     }

@@ -3,8 +3,8 @@
 
 #include "runtime/host.h"
 
-/* Add t to the heap of this thread's P, or of the first. Whoever holds no lock any more calls sysmon_watch(). false: out of
- * memory. */
+/* Add t to the heap of this thread's P, or, if it has none, of the first P. The caller calls sysmon_watch() once it
+ * holds no lock. false: out of memory. */
 bool timer_add_here(struct timer *t, int64_t when)
 {
     struct m *mp = getm();

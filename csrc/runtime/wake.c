@@ -37,7 +37,8 @@ void startm(struct p *pp, bool spinning)
             return;
         m_exit(mp);
     }
-    if (spinning) /* no thread to be had: the work stays where it is, for the Ms that there are */
+    /* There is no thread to be had: the work stays where it is, for the Ms that there are. */
+    if (spinning)
         aadd(&sched.nmspinning, -1);
     lock(&sched.lock);
     pput_locked(pp);
@@ -63,7 +64,8 @@ void wakep(void)
 void wake_anyone(void)
 {
 #if GOPY_THREADED
-    afence(); /* step 2: sched.nglob is stored under the lock, whose release the looks of step 3 may overtake */
+    /* Step 2: sched.nglob is stored under the lock, whose release the looks of step 3 may overtake. */
+    afence();
     wakep();
 #else
     struct p *pp;
@@ -111,8 +113,8 @@ void handoffp(struct p *pp)
     bool work = has_free_work(pp);
     lock(&sched.lock);
     work = work || !kept_locked(first_timer()) || (netpollwaiters() && sched.poller == NULL);
-    if (!work ||
-        (sched.pwait_first && pp->id < sched.gomaxprocs)) { /* an M that waits for a P does this, too */
+    /* If an M waits for a P, pput_locked gives it pp, and it does the work, too. */
+    if (!work || (sched.pwait_first && pp->id < sched.gomaxprocs)) {
         pput_locked(pp);
         work = false;
     }
@@ -120,7 +122,8 @@ void handoffp(struct p *pp)
     if (work)
         startm(pp, false);
 #if GOPY_THREADED
-    afence(); /* steps 2 and 3 of whoever gives up a P: pp's M would have looked at the other queues, too */
+    /* Steps 2 and 3 of whoever gives up a P: if pp's M had gone on, it would have looked at the other queues. */
+    afence();
     if (!work && work_anywhere())
         wakep();
 #endif

@@ -421,7 +421,7 @@ inline steal(p)
     fi
 }
 
-inline stop_spinning()
+inline resetspinning()
 {
     if
     :: spinning[self] ->
@@ -475,7 +475,7 @@ findrunnable:
         fi;
         if
         :: ok ->
-            stop_spinning();
+            resetspinning();
             if
             :: goto compute
             :: goto findrunnable
