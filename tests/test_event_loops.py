@@ -289,8 +289,8 @@ gate = Chan()
 go_here(gate.recv)
 
 async def main():
-    print("waits", flush=True)
     try:
+        print("waits", flush=True)  # in here: the signal may come before the next line
         await asyncio.sleep(1000)
     finally:
         print("left", flush=True)
