@@ -13,7 +13,7 @@ typedef struct {
     struct worker *worker;    /* NULL until it starts */
     PyObject *fn, *context;   /* until it ends; of a stackless one, fn is its coroutine or generator */
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
-    PyObject *args;           /* NULL: there are none */
+    PyObject *args;    /* NULL: there are none; of a stackless one between two steps, its packed locals */
     PyObject *kwnames; /* NULL: args is the only argument itself; else args is a tuple, theirs at its end */
     PyObject *group;   /* a WaitGroup that is told of its end, or NULL */
     PyObject *name;    /* NULL: fn's __qualname__ */

@@ -4,6 +4,7 @@
 
 #include "pyframes.h"
 #include "pyg.h"
+#include "pylocals.h"
 
 /* greenlet.h's; only pyswitch.c includes that, whose functions are each file's own. */
 typedef struct _greenlet PyGreenlet;
@@ -15,6 +16,7 @@ struct worker {
     struct worker *next;  /* idle */
     struct gwait wait;    /* its goroutine's */
     struct frames frames;
+    struct locals locals; /* its goroutine's, while that is parked */
 };
 
 struct hostm {
