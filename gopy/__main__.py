@@ -1,7 +1,9 @@
 """python -m gopy: what gopy does from the command line.
 
-    python -m gopy [--no-NAME ...] (script.py | -m module | -c code) [args]   run a program, patched (gopy.monkey)
-    python -m gopy wsgi ...                                                  serve a WSGI application
+    python -m gopy [--no-NAME ...] (script.py | -m module | -c code) [args]
+        run a program, patched (see gopy.monkey)
+    python -m gopy wsgi ...
+        serve a WSGI application
 
 NAME is a flag of gopy.monkey.patch_all(), as in --no-subprocess. What follows the program is its own.
 """

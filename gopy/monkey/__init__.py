@@ -3,8 +3,8 @@
     from gopy import monkey
     monkey.patch_all()          # before anything else is imported; or run the program by `python -m gopy`
 
-What blocks is patched, what runs is not: a threading.Thread stays a thread. Outside goroutines nothing changes.
-docs/monkey.md says what is patched, what is not, and what to do there.
+What blocks is patched, what runs is not: a threading.Thread stays a thread. Outside goroutines nothing
+changes. docs/monkey.md says what is patched, what is not, and what to do there.
 """
 
 import importlib
@@ -24,7 +24,9 @@ class PatchWarning(RuntimeWarning):
 
 
 def is_patched(name: str) -> bool:
-    """Whether a part of patch_all() ("socket") or an object of the standard library ("threading.Lock") is patched."""
+    """Whether a part of patch_all() ("socket") or an object of the standard library ("threading.Lock") is
+    patched.
+    """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str, got {type(name).__name__}")
     return _registry.is_patched(name)
@@ -33,8 +35,8 @@ def is_patched(name: str) -> bool:
 def original(module: str, name: str) -> object:
     """What module.name was before it was patched; what it is, if it is not patched.
 
-    Of a class that is patched in place, as socket.socket and threading.Thread are, the one of a pristine copy of its module.
-    LookupError: there is no such name.
+    Of a class that is patched in place, as socket.socket and threading.Thread are, the one of a pristine
+    copy of its module. LookupError: there is no such name.
     """
     for argument, value in (("module", module), ("name", name)):
         if not isinstance(value, str):
@@ -83,17 +85,17 @@ def patch_all(
 ) -> None:
     """Make the blocking calls of the standard library park the goroutine that makes them.
 
-    To be called on the main thread, before anything else is imported. It starts no thread, and there is no way back. A flag
-    that is False leaves that part alone; another call adds parts and takes none away.
+    To be called on the main thread, before anything else is imported. It starts no thread, and there is no
+    way back. A flag that is False leaves that part alone; another call adds parts and takes none away.
 
-    What has been imported before is repaired: references to what was replaced are replaced, unlocked locks exchanged. What could
-    not be repaired is named by one PatchWarning. ValueError: a flag without one that it needs. RuntimeError: not on the main
-    thread.
+    What has been imported before is repaired: references to what was replaced are replaced, unlocked locks
+    exchanged. What could not be repaired is named by one PatchWarning. ValueError: a flag without one that
+    it needs. RuntimeError: not on the main thread.
     """
-    flags = dict(
-        socket=socket, ssl=ssl, time=time, select=select, threading=threading, queue=queue, subprocess=subprocess,
-        dns=dns, os=os, clients=clients,
-    )  # fmt: skip
+    flags = {
+        "socket": socket, "ssl": ssl, "time": time, "select": select, "threading": threading, "queue": queue,
+        "subprocess": subprocess, "dns": dns, "os": os, "clients": clients,
+    }  # fmt: skip
     _check(flags)
     added = [name for name in _MODULES if flags[name] and name not in _registry.parts]
     for name in added:

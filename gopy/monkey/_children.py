@@ -17,13 +17,15 @@ from gopy.monkey._waiting import READ, WRITE, wait
 
 
 class PipeFile(io.FileIO):
-    """One end of a pipe, blocking in the kernel. A read takes what is there, a write at most what is sure to find room."""
+    """One end of a pipe, blocking in the kernel. A read takes what is there, a write at most what is sure
+    to find room.
+    """
 
     def _wait(self, mode: int) -> None:
         if _core.parks():
             wait(self.fileno(), mode)
 
-    def readinto(self, buffer: Any, /) -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int | None:
         self._wait(READ)
         return super().readinto(buffer)
 
@@ -50,7 +52,7 @@ class PipeFile(io.FileIO):
 def _open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
     """io.open(), for Popen's pipes."""
     if not isinstance(file, int) or mode not in ("rb", "wb"):
-        return io.open(file, mode, buffering, *args, **kwargs)
+        return open(file, mode, buffering, *args, **kwargs)
     raw = PipeFile(file, mode)
     if buffering == 0:
         return raw

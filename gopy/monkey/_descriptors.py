@@ -69,7 +69,12 @@ def await_exit(pid: int, timeout: float | None = None) -> bool:
 def _making_waitpid(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def waitpid(pid: int, options: int, /) -> Any:
-        if not _core.parks() or not isinstance(pid, int) or not isinstance(options, int) or options & os.WNOHANG:
+        if (
+            not _core.parks()
+            or not isinstance(pid, int)
+            or not isinstance(options, int)
+            or options & os.WNOHANG
+        ):
             return original(pid, options)
         if pid > 0 and options == 0:
             await_exit(pid)

@@ -1,7 +1,9 @@
-"""Patched late: what was imported before refers to the originals, and has made locks. All that can be reached is replaced.
+"""Patched late: what was imported before refers to the originals, and has made locks. All that can be
+reached is replaced.
 
-Locks and functions of C are known to the collector, and so is who refers to them: dicts (of modules, classes, instances), lists,
-instances, cells of closures, default arguments. A lock is exchanged only while nobody has it.
+Locks and functions of C are known to the collector, and so is who refers to them: dicts (of modules,
+classes, instances), lists, instances, cells of closures, default arguments. A lock is exchanged only while
+nobody has it.
 """
 
 import gc
@@ -73,32 +75,27 @@ def _exchange_attributes(holder: Any, new_of: dict[int, Any]) -> bool:
     return done
 
 
-def _is_default(holder: Any) -> bool:
-    return isinstance(holder, tuple)
-
-
-def _exchange_defaults(new_of: dict[int, Any]) -> None:
-    for function in gc.get_objects():
+def _exchange_defaults(tuples: list[tuple[Any, ...]], new_of: dict[int, Any]) -> None:
+    """Those of functions, which are tuples."""
+    for function in gc.get_referrers(*tuples):
         if type(function) is types.FunctionType and function.__defaults__:
-            if any(id(value) in new_of for value in function.__defaults__):
-                function.__defaults__ = tuple(new_of.get(id(value), value) for value in function.__defaults__)
+            function.__defaults__ = tuple(new_of.get(id(value), value) for value in function.__defaults__)
 
 
-def _exchange(pairs: list[tuple[Any, Any]], ours: set[int]) -> list[Any]:
-    """Replace each first by its second wherever it is referred to. -> the holders that cannot be written to"""
+def _exchange(pairs: list[tuple[Any, Any]], ours: set[int]) -> None:
+    """Replace each first by its second wherever it is referred to."""
     new_of = {id(old): new for old, new in pairs}
-    held: list[Any] = []
-    tuples = False
+    tuples = []
     mine = {id(pairs), id(new_of), *ours, *(id(pair) for pair in pairs)}
     for holder in gc.get_referrers(*(old for old, _ in pairs)):
-        if id(holder) in mine or holder is held or isinstance(holder, types.FrameType):
+        if id(holder) in mine:
             continue
-        tuples = tuples or _is_default(holder)
-        if not _exchange_in(holder, new_of):
-            held.append(holder)
+        if type(holder) is tuple:
+            tuples.append(holder)
+        else:
+            _exchange_in(holder, new_of)
     if tuples:
-        _exchange_defaults(new_of)
-    return held
+        _exchange_defaults(tuples, new_of)
 
 
 def _references() -> None:
@@ -114,22 +111,18 @@ def _references() -> None:
     _exchange(pairs, keep)
 
 
-def _locks() -> list[str]:
+def _locks(objects: "_Objects") -> list[str]:
     """Exchange the locks that nobody has. -> what could not be exchanged"""
-    kinds: dict[Any, Any] = {
-        type(_registry.original("_thread", "allocate_lock")()): _core.Lock,
-        _registry.original("_thread", "RLock"): _core.RLock,
-    }
-    found = [each for each in gc.get_objects() if type(each) in kinds]
     pairs, left = [], []
-    for lock in found:
-        if _is_free(lock):
-            pairs.append((lock, kinds[type(lock)]()))
-        else:
-            left.append(lock)
+    for kind, new in ((objects.lock, _core.Lock), (objects.rlock, _core.RLock)):
+        for lock in objects.of(kind):
+            if _is_free(lock):
+                pairs.append((lock, new()))
+            else:
+                left.append(lock)
     if pairs:
-        _exchange(pairs, {id(found), id(left)})
-        _renew_conditions({id(new) for _, new in pairs})
+        _exchange(pairs, {id(left), *(id(found) for found in objects.found.values())})
+        _renew_conditions(objects, {id(new) for _, new in pairs})
     return [f"a lock that is held ({lock!r})" for lock in left if not _is_a_thread_s(lock)]
 
 
@@ -147,23 +140,48 @@ def _is_a_thread_s(lock: Any) -> bool:
     return any(getattr(thread, "_tstate_lock", None) is lock for thread in threading.enumerate())
 
 
-def _renew_conditions(new: set[int]) -> None:
+def _renew_conditions(objects: "_Objects", new: set[int]) -> None:
     """A Condition holds methods of its lock."""
-    for condition in gc.get_objects():
-        if type(condition) is threading.Condition and id(getattr(condition, "_lock", None)) in new:
-            if not condition._waiters:  # type: ignore[attr-defined]
-                condition.__init__(condition._lock)  # type: ignore[attr-defined, misc]
+    for condition in objects.of(threading.Condition):
+        if id(getattr(condition, "_lock", None)) in new and not condition._waiters:
+            condition.__init__(condition._lock)
+
+
+class _Objects:
+    """What there is of what may need repair, found in one walk over all objects that the collector knows."""
+
+    def __init__(self) -> None:
+        self.lock: type = type(_registry.original("_thread", "allocate_lock")())
+        self.rlock: type = _registry.original("_thread", "RLock")
+        kinds = [self.lock, self.rlock, threading.Condition]
+        if "socket" in sys.modules:
+            kinds.append(sys.modules["socket"].socket)
+        self.found: dict[type, list[Any]] = {kind: [] for kind in kinds}
+        lists: dict[type, list[Any] | None] = {}
+        for each in gc.get_objects():
+            cls = type(each)
+            try:
+                found = lists[cls]
+            except KeyError:
+                found = lists[cls] = next((self.found[kind] for kind in kinds if kind in cls.__mro__), None)
+            if found is not None:
+                found.append(each)
+
+    def of(self, kind: type) -> list[Any]:
+        return self.found[kind]
 
 
 def repair(category: type[Warning]) -> None:
     """Replace what can be, and warn of the rest, once."""
     left = []
     _references()
+    objects = _Objects()
     for part, module in (("socket", "_sockets"), ("ssl", "_tls")):
         if part in _registry.parts:
-            importlib.import_module(f"gopy.monkey.{module}").repair()
+            for sock in objects.of(sys.modules["socket"].socket):
+                importlib.import_module(f"gopy.monkey.{module}").adopt(sock)
     if "threading" in _registry.parts:
-        left += _locks()
+        left += _locks(objects)
     others = [each for each in threading.enumerate() if each is not threading.main_thread()]
     if others:
         left.append(f"threads that run already ({', '.join(sorted(thread.name for thread in others))})")

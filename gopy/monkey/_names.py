@@ -1,4 +1,6 @@
-"""The part `dns`: looking names up, which the C library does in its own time: on a thread for blocking calls."""
+"""The part `dns`: looking names up, which the C library does in its own time: on a thread for blocking
+calls.
+"""
 
 import functools
 import socket

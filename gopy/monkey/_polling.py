@@ -1,7 +1,7 @@
 """The part `select`: select(), poll and epoll, and the selectors over them.
 
-Each looks first, without waiting. Then it waits: for one descriptor in one direction by waiting for that, for several by
-waiting for an epoll of them, which is a descriptor itself; and looks again.
+Each looks first, without waiting. Then it waits: for one descriptor in one direction by waiting for that,
+for several by waiting for an epoll of them, which is a descriptor itself; and looks again.
 """
 
 import functools
@@ -39,7 +39,7 @@ def _await(masks: dict[int, int], timeout: float | None) -> bool:
 
 
 def _fileno(each: Any) -> int:
-    return each if isinstance(each, int) else each.fileno()  # type: ignore[no-any-return]
+    return each if isinstance(each, int) else each.fileno()
 
 
 @functools.wraps(_select)

@@ -12,10 +12,12 @@ from gopy.monkey._sleep import Deadline
 
 
 class SimpleQueue:
-    """A queue without a bound; put() never waits, and may come in the middle of another put() or get() of its thread.
+    """A queue without a bound; put() never waits, and may come in the middle of another put() or get() of
+    its thread.
 
-    Invariant: while there are items and somebody waits for one, a wake-up is on its way: in the channel, or with one who has
-    taken it and has not yet looked. Whoever has looked and left something there sends it on.
+    Invariant: while there are items and somebody waits for one, a wake-up is on its way: in the channel, or
+    with one who has taken it and has not yet looked. Whoever has looked and left something there sends it
+    on.
     """
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
@@ -36,7 +38,9 @@ class SimpleQueue:
         self._send_wake()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Take the first; park until there is one, at most `timeout` seconds. queue.Empty if there is none."""
+        """Take the first; park until there is one, at most `timeout` seconds. queue.Empty if there is
+        none.
+        """
         if block and timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         deadline = Deadline(timeout)

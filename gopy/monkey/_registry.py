@@ -1,8 +1,8 @@
 """What has been patched, and what stood there before.
 
-Two ways: what is written in C is replaced by name, a Python class gets other methods in place, so that its subclasses, its
-instances and earlier references to it are served, too. A name that CPython does not have is an ImportError: the alarm that
-a version of it is not known.
+Two ways: what is written in C is replaced by name, a Python class gets other methods in place, so that its
+subclasses, its instances and earlier references to it are served, too. A name that CPython does not have is
+an ImportError: the alarm that a version of it is not known.
 """
 
 import importlib.util
@@ -40,7 +40,9 @@ def replace(module: Any, name: str, new: Any, *, everywhere: bool = True) -> Any
 
 
 def replace_method(cls: Any, name: str, make: Callable[[Any], Any], *, inherited: bool = False) -> Any:
-    """Let cls.name be make(what it was); what it was. `inherited`: it may be a base class's, which is left alone."""
+    """Let cls.name be make(what it was); what it was. `inherited`: it may be a base class's, which is left
+    alone.
+    """
     full = f"{cls.__module__}.{cls.__qualname__}.{name}"
     if full in _originals:
         return _originals[full]
@@ -55,6 +57,11 @@ def replace_method(cls: Any, name: str, make: Callable[[Any], Any], *, inherited
             pass
     setattr(cls, name, new)
     return was
+
+
+def given(method: Any, original: Any) -> Any:
+    """For replace_method(): one that does not need the original."""
+    return method
 
 
 def replaced() -> list[tuple[Any, Any]]:
@@ -87,8 +94,8 @@ def _copy_of(module: str) -> ModuleType:
 def original(module: str, name: str) -> Any:
     """What module.name was before it was patched, or what it is if it is not.
 
-    Of a class that is patched in place: the same class of a copy of its module, which has nothing to do with the real one's
-    instances. LookupError if there is no such name.
+    Of a class that is patched in place: the same class of a copy of its module, which has nothing to do with
+    the real one's instances. LookupError if there is no such name.
     """
     full = f"{module}.{name}"
     if full in _originals:

@@ -1,7 +1,8 @@
 """The part `threading`: locks, identities, threading.local, and waiting for threads.
 
-A thread stays a thread. What blocks there on two locks of C (Condition, Event, Semaphore, Barrier, Queue, Future) is the standard
-library's own Python on those two, which here park whoever waits, goroutine or thread.
+A thread stays a thread. What blocks there on two locks of C (Condition, Event, Semaphore, Barrier, Queue,
+Future) is the standard library's own Python on those two, which here park whoever waits, goroutine or
+thread.
 """
 
 import _frozen_importlib
@@ -29,7 +30,9 @@ class _Started:
 
 
 class GoroutineThread(threading.Thread):
-    """What current_thread() is in a goroutine. The goroutine's end takes it along; threading.enumerate() has it not."""
+    """What current_thread() is in a goroutine. The goroutine's end takes it along; threading.enumerate()
+    has it not.
+    """
 
     _started = _Started()
     _context = None
@@ -130,7 +133,9 @@ def patch() -> None:
             _registry.replace(_threading, name, _core.Lock)
     _registry.replace(_threading, "_CRLock", _core.RLock)
     _registry.replace(_threading, "get_ident", _core.get_ident)
-    if hasattr(_threading, "_get_main_thread_ident"):  # from 3.13 on, for who has forked and is the main thread then
+    if hasattr(
+        _threading, "_get_main_thread_ident"
+    ):  # from 3.13 on, for who has forked and is the main thread then
         _registry.replace(_threading, "_get_main_thread_ident", _core.get_ident)
     _registry.replace(_threading, "current_thread", current_thread)
     _registry.replace(signal, "pthread_kill", _pthread_kill)

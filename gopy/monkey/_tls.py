@@ -1,13 +1,15 @@
 """The part `ssl`: methods of ssl.SSLSocket, in place. SSLContext is not touched.
 
-C's object of such a socket has a timeout of 0, whatever its user wants, so that _ssl raises SSLWantReadError instead of waiting. The
-user's timeout is kept in the socket's __dict__. OpenSSL's engine is for one call at a time: a Mutex a socket, which nobody holds
-while parked. And who writes keeps others from writing until all is written, as OpenSSL wants.
+C's object of such a socket has a timeout of 0, whatever its user wants, so that _ssl raises SSLWantReadError
+instead of waiting. The user's timeout is kept in the socket's __dict__. OpenSSL's engine is for one call at
+a time: a Mutex a socket, which nobody holds while parked. And who writes keeps others from writing until all
+is written, as OpenSSL wants.
 """
 
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gopy.monkey import _registry, _sockets
@@ -39,7 +41,9 @@ def _mutex(self: Any, which: str) -> Mutex:
     return vars(self).setdefault(which, Mutex())  # type: ignore[no-any-return]
 
 
-def _retry(self: Any, what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _retry(
+    self: Any, what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     engine, waiting = _mutex(self, _ENGINE), Wait()
     while True:
         try:
@@ -88,8 +92,12 @@ def _making_read(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def patch() -> None:
     cls: Any = ssl.SSLSocket
-    for name, method in (("settimeout", _settimeout), ("setblocking", _setblocking), ("gettimeout", _gettimeout)):
-        _registry.replace_method(cls, name, lambda original, method=method: method, inherited=True)
+    for name, method in (
+        ("settimeout", _settimeout),
+        ("setblocking", _setblocking),
+        ("gettimeout", _gettimeout),
+    ):
+        _registry.replace_method(cls, name, partial(_registry.given, method), inherited=True)
     _registry.replace_method(cls, "read", _making_read)
     _registry.replace_method(cls, "write", _making_send)
     _registry.replace_method(cls, "send", _making_send)
@@ -97,11 +105,7 @@ def patch() -> None:
     _registry.replace_method(cls, "unwrap", _making("shutdown"))
 
 
-def repair() -> None:
-    """Sockets that were made before."""
-    import gc
-
-    for each in gc.get_objects():
-        if isinstance(each, socket.socket) and isinstance(each, ssl.SSLSocket) and each.fileno() >= 0:
-            if _TIMEOUT not in vars(each):
-                _settimeout(each, _base.gettimeout(each))
+def adopt(sock: socket.socket) -> None:
+    """A socket that was made before."""
+    if isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and _TIMEOUT not in vars(sock):
+        _settimeout(sock, _base.gettimeout(sock))

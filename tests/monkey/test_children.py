@@ -74,7 +74,7 @@ def look(i):
     print(poll.poll(5), poll.poll(0), told(poll.unregister, 999), told(select.select, fds, [], [], -1))
     with select.epoll() as epoll:
         epoll.register(fds[0], select.EPOLLIN)
-        print(epoll.poll(0.005), epoll.poll(0), epoll.closed, told(select.select, [999], [], [], 1))
+        print(epoll.poll(0.005), epoll.poll(0), epoll.closed, told(select.select, [-1], [], [], 1))
 all_of(look, 1)
 [each.close() for pair in pairs for each in pair]
 """,
@@ -82,7 +82,7 @@ all_of(look, 1)
         "[True, True, True, True, True, True, True] True",
         "([], [], []) True ([], [], [])",
         "[] [] KeyError: 999 ValueError: timeout must be non-negative",
-        "[] [] False OSError: [Errno 9] Bad file descriptor",
+        "[] [] False ValueError: file descriptor cannot be a negative integer (-1)",
     )
 
 

@@ -106,7 +106,7 @@ def body():
     print(a.gettimeout(), a.getblocking(), told(a.recv, 1))
     a.setblocking(True)
     print(a.gettimeout(), told(a.recv, 1, socket.MSG_DONTWAIT))
-    print(told(a.settimeout, -1), told(a.settimeout, "x"))
+    print(told(a.settimeout, -1), told(a.settimeout, "x")[:9])
     a.settimeout(0.01)
     print(told(a.sendall, bytes(1 << 22)))
     a.setblocking(False)
@@ -130,7 +130,7 @@ on({kind!r}, body)
         "0.01 True 0.01 TimeoutError: timed out TimeoutError: timed out",
         "0.0 False BlockingIOError: [Errno 11] Resource temporarily unavailable",
         "None BlockingIOError: [Errno 11] Resource temporarily unavailable",
-        "ValueError: Timeout value out of range TypeError: 'str' object cannot be interpreted as an integer",
+        "ValueError: Timeout value out of range TypeError",
         "TimeoutError: timed out",
         "BlockingIOError: [Errno 11] Resource temporarily unavailable",
         "7.0 7.0",
@@ -307,7 +307,7 @@ def test_tls(ok, procs, certificates):
     ok(
         f"""
 server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-server_context.load_cert_chain({str(certificates.server)!r}, {str(certificates.server_key)!r})
+server_context.load_cert_chain({str(certificates.folder / "server.pem")!r}, {str(certificates.folder / "server.key")!r})
 client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 client_context.check_hostname = False
 client_context.verify_mode = ssl.CERT_NONE
@@ -393,7 +393,7 @@ def test_without_the_part_ssl_its_sockets_are_as_ever(run_program, flags, certif
         monkey.patch_all(**{flags!r})
         import socket, ssl, threading
         server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server_context.load_cert_chain({str(certificates.server)!r}, {str(certificates.server_key)!r})
+        server_context.load_cert_chain({str(certificates.folder / "server.pem")!r}, {str(certificates.folder / "server.key")!r})
         client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client_context.check_hostname = False
         client_context.verify_mode = ssl.CERT_NONE
