@@ -54,6 +54,7 @@ _MODULES = {  # of each part: what patches it, imported when it is wanted; in th
     "os": "_descriptors",
     "subprocess": "_children",
     "ssl": "_tls",
+    "clients": "_clients",
 }
 _NEEDS = {"ssl": "socket", "queue": "threading", "subprocess": "threading"}
 
