@@ -6,14 +6,19 @@ A pipe is never made non-blocking: the child may share it, and would find it so.
 import io
 import select
 import subprocess
+import warnings
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from gopy import _core
 from gopy.monkey import _registry
 from gopy.monkey._descriptors import await_exit
 from gopy.monkey._waiting import READ, WRITE, wait
+
+_NO_LINES = (  # as io.open() says it
+    "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used"
+)
 
 
 class PipeFile(io.FileIO):
@@ -56,6 +61,8 @@ def _open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs:
     raw = PipeFile(file, mode)
     if buffering == 0:
         return raw
+    if buffering == 1:
+        warnings.warn(_NO_LINES, RuntimeWarning, stacklevel=3)
     buffered: Any = io.BufferedReader if mode == "rb" else io.BufferedWriter
     return buffered(raw, io.DEFAULT_BUFFER_SIZE if buffering < 0 or buffering == 1 else buffering)
 
@@ -75,6 +82,6 @@ def _making_wait(original: Callable[..., int]) -> Callable[..., int]:
 
 def patch() -> None:
     _registry.replace_method(subprocess.Popen, "_wait", _making_wait)
-    namespace = SimpleNamespace(**vars(io))
-    namespace.open = _open
+    namespace = ModuleType("io")
+    namespace.__dict__.update(vars(io), open=_open)
     _registry.replace(subprocess, "io", namespace, everywhere=False)

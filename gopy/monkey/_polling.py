@@ -18,6 +18,7 @@ from gopy.monkey._waiting import READ, WRITE, wait
 _select, _poll = select.select, select.poll
 _epoll: Any = select.epoll
 _IN, _OUT, _PRI = select.EPOLLIN, select.EPOLLOUT, select.EPOLLPRI
+_MOST = 0x7FFFFFFF  # C's int
 _ONE = {_IN: READ, _OUT: WRITE}
 
 
@@ -93,8 +94,8 @@ class Poll:
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """Park until there is something, at most so many milliseconds."""
-        if not _core.parks() or timeout == 0:
-            return self._poll.poll(timeout)
+        if not _core.parks() or timeout == 0 or (timeout is not None and timeout > _MOST):
+            return self._poll.poll(timeout)  # which complains of one that is too large
         if self._polling:
             raise RuntimeError("concurrent poll() invocation")
         found = self._poll.poll(0)  # complains of a timeout that is none below

@@ -123,6 +123,7 @@ def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
 
 def patch() -> None:
     _core.own_locals()
+    _core.get_ident.__module__ = "_thread"
     for name in ("allocate_lock", "allocate", "LockType", "lock"):
         if hasattr(_thread_module, name):  # `lock` from 3.13 on
             _registry.replace(_thread_module, name, _core.Lock)

@@ -31,6 +31,8 @@ CHILD = """
 import sys
 from gopy import monkey
 monkey.patch_all()
+import gopy
+gopy.runtime.gosched()  # from here on the main thread is a goroutine
 import unittest
 from test import support
 name = sys.argv.pop(1)
