@@ -33,6 +33,18 @@ __all__ = ["Worker"]
 _NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED)
 
 
+class _Listener:
+    """What a connection's handling needs of its listener, which may be closed by then."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._name = sock.getsockname()
+
+    def getsockname(self) -> Any:
+        """Its address."""
+        return self._name
+
+
 class Worker(AsyncWorker):  # type: ignore[misc]
     """A goroutine for each connection, at most --worker-connections of them, which runs gunicorn's own
     handling of it.
@@ -66,14 +78,16 @@ class Worker(AsyncWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """The life of the process, in the main goroutine."""
-        accepting = [go(self._accept, listener) for listener in self.sockets]
+        listeners = [_Listener(listener.sock) for listener in self.sockets]
+        accepting = [go(self._accept, listener) for listener in listeners]
         while self.alive:
             self.notify()
             time.sleep(1.0)
-        for listener in self.sockets:
-            listener.setblocking(False)
+        for listener in listeners:
+            listener.sock.setblocking(False)
             self._drain(listener)
-            listener.close()
+        for each in self.sockets:
+            each.close()
         for goroutine in accepting:
             goroutine.join()
         if not self._served(self.cfg.graceful_timeout):
@@ -94,24 +108,24 @@ class Worker(AsyncWorker):  # type: ignore[misc]
                 cancel()
         return False
 
-    def _accept(self, listener: Any) -> None:
+    def _accept(self, listener: _Listener) -> None:
         """Start a goroutine for each connection, until the listener is closed."""
-        listener.setblocking(True)
+        listener.sock.setblocking(True)
         while self.alive:
             self._free.acquire(1)
             if not self._accept_one(listener):
                 self._free.release(1)
 
-    def _drain(self, listener: Any) -> None:
+    def _drain(self, listener: _Listener) -> None:
         """Those that have connected already are to be served."""
         while self._free.try_acquire(1):
             if not self._accept_one(listener):
                 self._free.release(1)
                 return
 
-    def _accept_one(self, listener: Any) -> bool:
+    def _accept_one(self, listener: _Listener) -> bool:
         try:
-            client, address = listener.accept()
+            client, address = listener.sock.accept()
         except OSError as exc:
             if self.alive and exc.errno not in _NOBODY_THERE:
                 self.log.exception("Cannot accept a connection")
@@ -120,7 +134,7 @@ class Worker(AsyncWorker):  # type: ignore[misc]
         go(self._serve, listener, client, address)
         return True
 
-    def _serve(self, listener: Any, client: socket.socket, address: Any) -> None:
+    def _serve(self, listener: _Listener, client: socket.socket, address: Any) -> None:
         try:
             client.setblocking(True)
             if self.cfg.is_ssl:

@@ -49,11 +49,10 @@ def patched_select(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     if not _core.parks() or (timeout is not None and not timeout > 0):
         return _select(rlist, wlist, xlist, timeout)
+    found = _select(rlist, wlist, xlist, 0)
     lists = list(rlist), list(wlist), list(xlist)
-    deadline = Deadline(timeout)
-    in_time = True
+    deadline, in_time = Deadline(timeout), True
     while True:
-        found = _select(*lists, 0)
         if any(found) or not in_time:
             return found
         masks: dict[int, int] = {}
@@ -67,6 +66,7 @@ def patched_select(
         else:
             _core.sleep(timeout)
             in_time = False
+        found = _select(*lists, 0)
 
 
 class Poll:

@@ -15,8 +15,52 @@ import time
 import tomllib
 from pathlib import Path
 
-QUICK = ["test_queue", "test_thread", "test_threading_local", "test_select", "test_poll", "test_epoll", "test_selectors", "test_sched", "test_wait3", "test_wait4", "test_context", "test_functools", "test_httplib", "test_urllib2_localnet", "test_xmlrpc", "test_httpservers", "test_poplib", "test_ftplib", "test_imaplib", "test_smtplib", "test_asyncore", "test_asynchat", "test_telnetlib", "test_threadsignals", "test_ssl", "test_threadedtempfile"]
-SLOW = ["test_socket", "test_threading", "test_subprocess", "test_signal", "test_fork1", "test_socketserver", "test_logging", "test_concurrent_futures", "test_asyncio.test_base_events", "test_asyncio.test_events", "test_asyncio.test_locks", "test_asyncio.test_queues", "test_asyncio.test_selector_events", "test_asyncio.test_sock_lowlevel", "test_asyncio.test_streams", "test_asyncio.test_subprocess"]
+QUICK = [
+    "test_queue",
+    "test_thread",
+    "test_threading_local",
+    "test_select",
+    "test_poll",
+    "test_epoll",
+    "test_selectors",
+    "test_sched",
+    "test_wait3",
+    "test_wait4",
+    "test_context",
+    "test_functools",
+    "test_httplib",
+    "test_urllib2_localnet",
+    "test_xmlrpc",
+    "test_httpservers",
+    "test_poplib",
+    "test_ftplib",
+    "test_imaplib",
+    "test_smtplib",
+    "test_asyncore",
+    "test_asynchat",
+    "test_telnetlib",
+    "test_threadsignals",
+    "test_ssl",
+    "test_threadedtempfile",
+]
+SLOW = [
+    "test_socket",
+    "test_threading",
+    "test_subprocess",
+    "test_signal",
+    "test_fork1",
+    "test_socketserver",
+    "test_logging",
+    "test_concurrent_futures",
+    "test_asyncio.test_base_events",
+    "test_asyncio.test_events",
+    "test_asyncio.test_locks",
+    "test_asyncio.test_queues",
+    "test_asyncio.test_selector_events",
+    "test_asyncio.test_sock_lowlevel",
+    "test_asyncio.test_streams",
+    "test_asyncio.test_subprocess",
+]
 LIMIT = 900.0  # seconds for one file
 EXPECTED = Path(__file__).with_name("expected_failures.toml")
 CHILD = """

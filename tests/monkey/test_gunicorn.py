@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +30,7 @@ def app(environ, start_response):
 
 
 class Gunicorn:
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, app="app:app"):
         (folder / "app.py").write_text(APP)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -36,20 +38,24 @@ class Gunicorn:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-k", "gopy.gunicorn.Worker", "-b", f"127.0.0.1:{self.port}"]
-                + ["--no-control-socket", *arguments, "app:app"],
+                + ["--no-control-socket", *arguments, app],
                 cwd=folder, stdout=log, stderr=log, env=dict(os.environ, PYTHONUNBUFFERED="1"),
             )  # fmt: skip
-        self.wait_for(lambda: self.ask("/")[0] == 200)
+        self.wait_for(lambda: self.ask("/")[0])
 
-    def ask(self, path, connected=lambda: None):
+    def ask(self, path, connected=lambda: None, **form):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.connect()
             connected()
-            connection.request("GET", path)
+            if form:
+                headers = {"Content-Type": "application/x-www-form-urlencoded"}
+                connection.request("POST", path, urllib.parse.urlencode(form), headers)
+            else:
+                connection.request("GET", path)
             response = connection.getresponse()
             return response.status, response.read().decode()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return 0, ""
         finally:
             connection.close()
@@ -70,8 +76,8 @@ class Gunicorn:
 def gunicorn(tmp_path):
     started = []
 
-    def start(*arguments):
-        started.append(Gunicorn(tmp_path, *arguments))
+    def start(*arguments, **options):
+        started.append(Gunicorn(tmp_path, *arguments, **options))
         return started[-1]
 
     yield start
@@ -106,8 +112,8 @@ def test_a_worker_serves_side_by_side_and_ends_without_a_lost_request(gunicorn, 
     assert server.end() == 0
     for thread in threads:
         thread.join()
-    assert answers == [(200, "/slow goroutine")] * 20
     log = server.log.read_text()
+    assert answers == [(200, "/slow goroutine")] * 20, log
     assert "Warning" not in log
     assert log.count("Traceback") == 1  # /error's
 
@@ -128,4 +134,22 @@ def test_new_workers_take_over(gunicorn):
 def test_quit(gunicorn):
     server = gunicorn("-w", "1")
     assert server.end(signal.SIGQUIT) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.slow
+def test_the_example(gunicorn):
+    """A Flask application with a database."""
+    pytest.importorskip("flask", reason="flask is not installed")
+    apps = Path(__file__).resolve().parents[2] / "examples" / "gunicorn_apps"
+    server = gunicorn("-w", "2", "--pythonpath", str(apps), app="notes:app")
+    assert server.ask("/notes") == (200, "[]\n")
+    statuses = []
+    threads = all_at_once(10, lambda: statuses.append(server.ask("/notes", text="hello")[0]))
+    threads += all_at_once(10, lambda: statuses.append(server.ask("/slow")[0]))
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] * 10 + [201] * 10
+    assert server.ask("/notes")[1].count("hello") == 10
+    assert server.end() == 0
     assert "Traceback" not in server.log.read_text()
