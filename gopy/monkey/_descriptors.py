@@ -1,5 +1,6 @@
 """The part `os`: reading and writing descriptors, and waiting for child processes."""
 
+import fcntl
 import functools
 import os
 import select
@@ -11,21 +12,25 @@ from gopy import _core
 from gopy.monkey import _registry
 from gopy.monkey._waiting import READ, WRITE, wait
 
-_get_blocking, _fstat = os.get_blocking, os.fstat
+_fstat = os.fstat
+_NOT_FOR = {READ: os.O_WRONLY, WRITE: os.O_RDONLY}  # a pipe's other end is never ready for that
 
 
-def _blocks(fd: Any) -> bool:
-    """Is it a descriptor on which a call here could block the thread?"""
+def _blocks(fd: Any, mode: int) -> bool:
+    """Is it a descriptor on which a call here could block the thread? If not, the call itself will tell."""
+    if not isinstance(fd, int) or not _core.parks():
+        return False
     try:
-        return isinstance(fd, int) and _core.parks() and _get_blocking(fd)
-    except OSError:
-        return False  # the call itself will tell
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    except (OSError, ValueError):
+        return False
+    return not flags & os.O_NONBLOCK and flags & os.O_ACCMODE != _NOT_FOR[mode]
 
 
 def _making_read(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def read(fd: int, *args: Any) -> Any:
-        if _blocks(fd):
+        if _blocks(fd, READ):
             wait(fd, READ)
         return original(fd, *args)
 
@@ -41,7 +46,7 @@ def _size(data: Any) -> int:
 def _making_write(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def write(fd: int, data: Any, /) -> Any:
-        if _blocks(fd) and not stat.S_ISREG(_fstat(fd).st_mode):
+        if _blocks(fd, WRITE) and not stat.S_ISREG(_fstat(fd).st_mode):
             if _size(data) > select.PIPE_BUF:  # being writable promises no more room than that
                 return _core.blocking(original, fd, data)
             wait(fd, WRITE)

@@ -121,6 +121,9 @@ def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
     _original_pthread_kill(_core.native_ident(thread_id), signalnum)
 
 
+_pthread_kill.__module__ = "signal"
+
+
 def patch() -> None:
     _core.own_locals()
     _core.get_ident.__module__ = "_thread"
