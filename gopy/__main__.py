@@ -1,18 +1,111 @@
-"""python -m gopy COMMAND: what gopy does from the command line."""
+"""python -m gopy: what gopy does from the command line.
 
-import argparse
+    python -m gopy [--no-NAME ...] (script.py | -m module | -c code) [args]
+        run a program, patched (see gopy.monkey)
+    python -m gopy wsgi ...
+        serve a WSGI application
+
+NAME is a flag of gopy.monkey.patch_all(), as in --no-subprocess. What follows the program is its own.
+"""
+
+import builtins
+import io
+import os
+import runpy
 import sys
+from inspect import signature
+from types import ModuleType
+from typing import Any
+
+PROGRAM = "python -m gopy"
 
 
-def main(arguments: list[str]) -> int:
-    """Run a command; its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m gopy", description=__doc__)
+def _usage(problem: str = "") -> int:
+    text = (__doc__ or "").partition("\n\n")[2]
+    print(
+        f"{PROGRAM}: {problem}\n\n{text}" if problem else text,
+        end="",
+        file=sys.stderr if problem else sys.stdout,
+    )
+    return 2 if problem else 0
+
+
+def _wsgi(arguments: list[str]) -> int:
+    import argparse
+
+    parser = argparse.ArgumentParser(prog=PROGRAM)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     wsgi = commands.add_parser("wsgi", help="serve a WSGI application")
     from gopy.http import _workers  # needs the extra `http`
 
     _workers.add_arguments(wsgi)
     return _workers.main(parser.parse_args(arguments))
+
+
+def _fresh_main() -> dict[str, Any]:
+    """The namespace of a new module __main__."""
+    sys.modules["__main__"] = main = ModuleType("__main__")
+    return main.__dict__
+
+
+def _run_script(path: str) -> None:
+    if not os.path.isfile(path):
+        runpy.run_path(path, run_name="__main__")  # a folder or an archive, or it does not exist
+        return
+    if not sys.flags.safe_path:  # in place of the current folder, which `-m gopy` has put there
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    with io.open_code(os.path.abspath(path)) as file:
+        code = compile(file.read(), path, "exec")
+    namespace = _fresh_main()
+    namespace.update(__file__=path, __builtins__=builtins, __cached__=None)
+    exec(code, namespace)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run what the arguments name, as python would."""
+    first, *rest = arguments
+    if first in ("-c", "-m"):
+        if not rest:
+            return _usage(f"argument expected for the {first} option")
+        sys.argv = [first, *rest[1:]]
+        namespace = _fresh_main()
+        if first == "-c":
+            exec(compile(rest[0], "<string>", "exec"), namespace)
+        else:
+            run_module: Any = runpy
+            run_module._run_module_as_main(rest[0])
+    elif first.startswith("-"):
+        return _usage(f"unknown option {first}")
+    else:
+        sys.argv = [first, *rest]
+        _run_script(first)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command or a program; its exit status."""
+    if arguments[:1] == ["wsgi"]:
+        return _wsgi(arguments)
+    from gopy.monkey import patch_all
+
+    flags = {}
+    while arguments and arguments[0].startswith("--"):
+        option, *arguments = arguments
+        name = option.removeprefix("--no-")
+        if option in ("--help", "-h"):
+            return _usage()
+        if name not in signature(patch_all).parameters:
+            return _usage(f"unknown option {option}")
+        flags[name] = False
+    if not arguments:
+        return _usage("there is no program to run")
+    if arguments[0] == "-h":
+        return _usage()
+    try:
+        patch_all(**flags)
+    except ValueError as exc:
+        return _usage(str(exc))
+    return _run(arguments)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,11 @@ void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r)
         goroutine_failed(go);
     if (Py_REFCNT(go) > 1) /* somebody may ask for it when fn is gone */
         goroutine_keep_name(go);
+    locals_drop(m_tstate(mp));
     set_context(m_tstate(mp), NULL);
     if (goroutine_clear(go) < 0)
         goroutine_failed(go);
+    locals_drop(m_tstate(mp));
     go->worker = NULL;
     goroutine_end(mp, &go->g);
     Py_DECREF(go);

@@ -150,6 +150,28 @@ void eventloop_enter(PyThreadState *ts, struct eventloop *had)
     PyErr_Restore(type, exc, tb);
 }
 
+/* The dict of ts, which the running goroutine has of its own, is about to be dropped: asyncio must not remember what it
+ * holds. So it is given something else to remember, which stays. */
+void eventloop_forget(PyThreadState *ts)
+{
+#if LOOP_IS_REMEMBERED
+    static PyObject *stays;
+    if (ts->dict == NULL || !asyncio_known() ||
+        PyDict_GetItemString(ts->dict, "__asyncio_running_event_loop__") == NULL)
+        return;
+    PyObject *had = ts->dict;
+    if (stays == NULL && (stays = PyDict_New()) == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    ts->dict = stays;
+    set_running(Py_None);
+    ts->dict = had;
+#else
+    (void)ts;
+#endif
+}
+
 /* This goroutine begins to run a loop that does not park, and that fd wakes. 0: the loop has ended. */
 static PyObject *core_loop_set(PyObject *self, PyObject *arg)
 {

@@ -12,6 +12,7 @@ struct eventloop {
 PyObject *running_loop(void);
 void eventloop_leave(PyThreadState *ts, struct eventloop *had);
 void eventloop_enter(PyThreadState *ts, struct eventloop *had);
+void eventloop_forget(PyThreadState *ts);
 
 /* Is there anything to leave? */
 static inline bool eventloop_here(PyThreadState *ts)

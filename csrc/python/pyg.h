@@ -16,7 +16,8 @@ typedef struct {
      * its contextvars, if any, before it starts and, of a stackless one, between two steps; else it is NULL. */
     PyObject *fn, *context;
     struct pyawait *awaiting; /* stackless: what it waits for, between two steps */
-    PyObject *args;           /* NULL: there are none */
+    /* NULL: there are none. Of a stackless one between two steps, its packed locals (pylocals.h). */
+    PyObject *args;
     /* NULL: args is the only argument itself. Else args is a tuple of all arguments, and ends with those of these
      * names. */
     PyObject *kwnames;

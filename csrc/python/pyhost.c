@@ -8,6 +8,7 @@
 
 #include "pyattach.h"
 #include "pyerror.h"
+#include "pyident.h"
 #include "pypanic.h"
 #include "pystackful.h"
 #include "pyversion.h"
@@ -280,6 +281,8 @@ void pyhost_fork_child(void)
     struct m *mp = getm();
     struct g *self = mp ? mp->curg : NULL;
     main_ident = PyThread_get_thread_ident();
+    if (self)
+        ident_fork_child(self);
     panic_thread();
     panic_forget();
     if (tls_foreign && mp == NULL)

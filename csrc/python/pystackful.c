@@ -45,6 +45,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
     bool looping = eventloop_here(hm->ts);
     if (unlikely(looping))
         eventloop_leave(hm->ts, &loop);
+    locals_leave(hm->ts, &self->locals);
     uintptr_t sections = sections_leave(hm->ts);
     for (int tries = 0; unlikely(!switch_to(hm, w ? w->at : hm->g0)); tries++) {
         /* Saving this stack failed for want of memory: nothing was switched, nothing is lost yet. */
@@ -61,6 +62,7 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
         Py_DECREF(users);
     }
     sections_enter(hm->ts, sections);
+    locals_enter(hm->ts, &self->locals);
     if (unlikely(looping))
         eventloop_enter(hm->ts, &loop);
     if (unlikely(from == sched.g1) && host_interrupt_pending())

@@ -78,8 +78,9 @@ static enum op_result woken(struct m *mp, struct g *gp, PyAwait *a)
 static void suspend(struct m *mp, PyThreadState *ts, Goroutine *go, PyAwait *a, PyObject *hook)
 {
     struct g *gp = &go->g;
-    go->awaiting = a;
     take_hook_back(ts, hook);
+    go->args = locals_pack(ts);
+    go->awaiting = a;
     go->context = ts->context;
     ts->context = NULL;
     ts->context_ver++;
@@ -88,6 +89,17 @@ static void suspend(struct m *mp, PyThreadState *ts, Goroutine *go, PyAwait *a, 
     a->wait.sg.g = gp;
     gp->wait = &a->wait;
     mp->curg = NULL;
+}
+
+/* From here go runs on w. */
+static void takes(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go)
+{
+    worker_takes(mp, w, go);
+    if (unlikely(go->args != NULL) && is_coroutine(go->fn)) { /* else it is new, and those are arguments */
+        PyObject *locals = go->args;
+        go->args = NULL;
+        locals_unpack(ts, locals);
+    }
 }
 
 /* Run go, which has been woken or is new, on worker w until it waits again or ends. */
@@ -105,7 +117,7 @@ __attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, s
         await_keep(a, did);
         go->awaiting = NULL;
     }
-    worker_takes(mp, w, go);
+    takes(mp, ts, w, go);
     PyObject *hook = lend_hook(ts);
     PySendResult r = a || begin(go) ? coroutine_resume(go->fn, a, &yielded) : PYGEN_ERROR;
     for (;;) {
@@ -123,7 +135,7 @@ __attribute__((noinline)) void stackless_step(struct m *mp, PyThreadState *ts, s
             if (likely(did == OP_PARK || did == OP_YIELD) && likely(waits(mp, gp, a, &did)))
                 return;
             go->awaiting = NULL;
-            worker_takes(mp, w, go);
+            takes(mp, ts, w, go);
             hook = lend_hook(ts);
         }
         await_keep(a, did);

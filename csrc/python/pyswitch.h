@@ -4,6 +4,7 @@
 
 #include "pyframes.h"
 #include "pyg.h"
+#include "pylocals.h"
 
 /* The type of greenlet.h. Only pyswitch.c includes that header: each file that does has to import greenlet's
  * functions. */
@@ -16,6 +17,7 @@ struct worker {
     struct worker *next;  /* the next idle one */
     struct gwait wait;    /* what its goroutine waits with */
     struct frames frames;
+    struct locals locals; /* its goroutine's, while that is parked */
 };
 
 /* What an M has of Python. It is its own thread's, but others look at ts, ident and switching, and, while no switch can

@@ -62,6 +62,13 @@ static inline int dict_get(PyObject *dict, PyObject *key, PyObject **value)
 #endif
 }
 
+/* Does a thread state have a key by which objects of threading.local know it? Before 3.13 what they know is an entry of its
+ * dict. */
+#define LOCALS_BY_KEY (PY_VERSION_HEX >= 0x030D0000)
+
+/* Up to 3.11 asyncio remembers, without a reference, the last running loop that it looked up in such a dict. */
+#define LOOP_IS_REMEMBERED (PY_VERSION_HEX < 0x030C0000)
+
 /* From 3.14 on the current task of asyncio belongs to the thread state, as the running loop does. */
 #define TASK_IN_THREAD_STATE (PY_VERSION_HEX >= 0x030E0000)
 

@@ -1,0 +1,374 @@
+/* pythreadlock.c: Lock and RLock, the standard library's locks among goroutines: those of _thread, with its messages, but
+ * waiting is parking. Over a Mutex's queue, so they serve goroutines, plain threads and both at once.
+ *
+ * An RLock's owner is compared by identity, not by object: the main thread may come to be the main goroutine in the middle
+ * of a `with`, and a goroutine that forks goes on as the main one. No Python runs within a call but a signal handler's, while it
+ * waits: a lock is held whole or not at all. */
+#include "pythreadlock.h"
+
+#include "pyerror.h"
+#include "pyident.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct mutex mu;
+    PyObject *weakrefs;
+} ThreadLock;
+
+typedef struct {
+    ThreadLock base;
+    uint64_t owner; /* its holder's identity; 0: it is free. Only the holder stores its own */
+    unsigned long count;
+} ThreadRLock;
+
+#define MU(self) (&((ThreadLock *)(self))->mu)
+#define RLOCK(self) ((ThreadRLock *)(void *)(self))
+
+/* ---- taking a mutex, as _thread has it ---- */
+
+struct takeop {
+    struct op op;
+    struct mutex *mu;
+};
+
+static enum op_result taken(struct op *op, PyObject *whether)
+{
+    op->value = new_ref(whether);
+    return OP_DONE;
+}
+
+static enum op_result take_result(struct op *op, enum sync_result r, enum wake w)
+{
+    switch (r) {
+    case SYNC_OK:
+        return taken(op, Py_True);
+    case SYNC_PARK:
+    case SYNC_BLOCK:
+        return OP_PARK;
+    case SYNC_TIMEOUT:
+        return taken(op, Py_False);
+    default:
+        return op_failed(w);
+    }
+}
+
+static enum op_result take_begin(struct op *op, struct g *gp)
+{
+    return take_result(op, mutexlock_begin(OP_OF(struct takeop, op)->mu, gp), WAKE_OP);
+}
+
+static enum op_result take_finish(struct op *op, struct g *gp, enum wake w)
+{
+    return take_result(op, mutexlock_finish(OP_OF(struct takeop, op)->mu, gp, w), w);
+}
+
+static const struct op_kind take_kind = {"acquire", take_begin, take_finish};
+
+/* True, or False: it was not to be had by the deadline. NULL: raised. */
+static PyObject *take(struct mutex *mu, int64_t deadline)
+{
+    if (mutextrylock(mu))
+        Py_RETURN_TRUE;
+    if (deadline == DEADLINE_PAST)
+        Py_RETURN_FALSE;
+    struct takeop t = {.op = {.kind = &take_kind, .deadline = deadline}, .mu = mu};
+    return op_run(&t.op);
+}
+
+/* The arguments of acquire(): blocking=True, timeout=-1. -1: raised */
+static int parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
+{
+    static char *names[] = {"blocking", "timeout", NULL};
+    int blocking = 1;
+    PyObject *timeout = NULL;
+    double seconds = -1.0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", names, &blocking, &timeout))
+        return -1;
+    if (timeout && (seconds = PyFloat_AsDouble(timeout)) == -1.0 && PyErr_Occurred())
+        return -1;
+    if (!blocking && seconds != -1.0) {
+        PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
+        return -1;
+    }
+    if (seconds < 0.0 && seconds != -1.0) {
+        PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
+        return -1;
+    }
+    if (seconds > (double)PY_TIMEOUT_MAX / 1e6) {
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+        return -1;
+    }
+    int64_t ns;
+    if (!blocking)
+        *deadline = DEADLINE_PAST;
+    else if (seconds == -1.0)
+        *deadline = NEVER;
+    else if (parse_duration(timeout, "timeout", &ns) < 0)
+        return -1;
+    else
+        *deadline = deadline_after(ns);
+    return 0;
+}
+
+static void lock_dealloc(PyObject *self)
+{
+    if (((ThreadLock *)self)->weakrefs)
+        PyObject_ClearWeakRefs(self);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static bool is_locked(PyObject *self) { return aload(&MU(self)->state) & MUTEX_LOCKED; }
+
+static PyObject *lock_locked(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    preempt_point();
+    return PyBool_FromLong(is_locked(self));
+}
+
+/* In the child of a fork: nobody has it, and nobody is left that waits for it. */
+static void forget_all(struct mutex *mu) { *mu = (struct mutex){0}; }
+
+/* ---- Lock ---- */
+
+static PyObject *lock_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    int64_t deadline;
+    preempt_point();
+    return parse_acquire(args, kwargs, &deadline) < 0 ? NULL : take(MU(self), deadline);
+}
+
+static PyObject *lock_enter(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    preempt_point();
+    if (likely(mutexlock_fast(MU(self))))
+        Py_RETURN_TRUE;
+    return take(MU(self), NEVER);
+}
+
+static PyObject *threadlock_release(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    if (likely(mutexunlock_fast(MU(self))) || mutexunlock(MU(self)))
+        Py_RETURN_NONE;
+    PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+    return NULL;
+}
+
+static PyObject *lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)args, (void)nargs;
+    return threadlock_release(self, NULL);
+}
+
+static PyObject *lock_at_fork_reinit(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    forget_all(MU(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *lock_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<%s %s object at %p>", is_locked(self) ? "locked" : "unlocked",
+                                Py_TYPE(self)->tp_name, self);
+}
+
+#define KEYWORDS(f) (PyCFunction)(void (*)(void))(f), METH_VARARGS | METH_KEYWORDS
+#define ACQUIRE_DOC                                                                                          \
+    "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"                                                   \
+    "Take it; park this goroutine until it is free, or `timeout` seconds have passed. Whether it was taken."
+
+static PyMethodDef lock_methods[] = {
+    {"acquire", KEYWORDS(lock_acquire), ACQUIRE_DOC},
+    {"acquire_lock", KEYWORDS(lock_acquire), "acquire(), by an older name."},
+    {"release", threadlock_release, METH_NOARGS,
+     "release($self, /)\n--\n\nFree it and wake who waits. Anybody may. RuntimeError if it is not locked."},
+    {"release_lock", threadlock_release, METH_NOARGS, "release(), by an older name."},
+    {"locked", lock_locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether somebody has it."},
+    {"locked_lock", lock_locked, METH_NOARGS, "locked(), by an older name."},
+    {"__enter__", lock_enter, METH_NOARGS, "acquire()"},
+    {"__exit__", FAST(lock_exit), "release()"},
+    {"_at_fork_reinit", lock_at_fork_reinit, METH_NOARGS, NULL},
+    {0},
+};
+
+PyTypeObject Lock_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "_thread.lock",
+    .tp_doc = "A lock for goroutines and threads: threading.Lock once the program is patched.",
+    .tp_basicsize = sizeof(ThreadLock),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = new_without_arguments,
+    .tp_dealloc = lock_dealloc,
+    .tp_repr = lock_repr,
+    .tp_weaklistoffset = offsetof(ThreadLock, weakrefs),
+    .tp_methods = lock_methods,
+};
+
+/* ---- RLock ---- */
+
+static bool is_mine(PyObject *self) { return apeek(&RLOCK(self)->owner) == ident_here(); }
+
+static PyObject *retake(PyObject *self, int64_t deadline, uint64_t me, unsigned long count)
+{
+    PyObject *got = take(MU(self), deadline);
+    if (got == Py_True) {
+        apoke(&RLOCK(self)->owner, me);
+        RLOCK(self)->count = count;
+    }
+    return got;
+}
+
+/* It is mine: take it once more. */
+static PyObject *take_again(PyObject *self)
+{
+    if (RLOCK(self)->count == ULONG_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
+        return NULL;
+    }
+    RLOCK(self)->count++;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *rlock_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    int64_t deadline;
+    preempt_point();
+    if (parse_acquire(args, kwargs, &deadline) < 0)
+        return NULL;
+    return is_mine(self) ? take_again(self) : retake(self, deadline, ident_here(), 1);
+}
+
+static PyObject *rlock_enter(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    preempt_point();
+    return is_mine(self) ? take_again(self) : retake(self, NEVER, ident_here(), 1);
+}
+
+/* -1: it is not mine, and that is raised. */
+static int check_mine(PyObject *self)
+{
+    if (likely(is_mine(self)))
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
+    return -1;
+}
+
+static void give_up(PyObject *self)
+{
+    RLOCK(self)->count = 0;
+    apoke(&RLOCK(self)->owner, 0);
+    if (unlikely(!mutexunlock_fast(MU(self))))
+        mutexunlock(MU(self));
+}
+
+static PyObject *rlock_release(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    if (check_mine(self) < 0)
+        return NULL;
+    if (RLOCK(self)->count == 1)
+        give_up(self);
+    else
+        RLOCK(self)->count--;
+    Py_RETURN_NONE;
+}
+
+static PyObject *rlock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)args, (void)nargs;
+    return rlock_release(self, NULL);
+}
+
+static PyObject *rlock_is_owned(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    return PyBool_FromLong(is_mine(self));
+}
+
+static PyObject *rlock_recursion_count(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    return PyLong_FromUnsignedLong(is_mine(self) ? RLOCK(self)->count : 0);
+}
+
+static PyObject *rlock_release_save(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    if (check_mine(self) < 0)
+        return NULL;
+    PyObject *state = Py_BuildValue("kK", RLOCK(self)->count, (unsigned long long)RLOCK(self)->owner);
+    if (state)
+        give_up(self);
+    return state;
+}
+
+static PyObject *rlock_acquire_restore(PyObject *self, PyObject *state)
+{
+    unsigned long count;
+    unsigned long long owner;
+    if (!PyTuple_Check(state)) {
+        type_error("state", "a tuple", state);
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(state, "kK:_acquire_restore", &count, &owner))
+        return NULL;
+    PyObject *got = retake(self, NEVER, owner, count);
+    if (got == NULL)
+        return NULL;
+    Py_DECREF(got);
+    Py_RETURN_NONE;
+}
+
+static PyObject *rlock_at_fork_reinit(PyObject *self, PyObject *noargs)
+{
+    (void)noargs;
+    forget_all(MU(self));
+    RLOCK(self)->count = 0;
+    RLOCK(self)->owner = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *rlock_repr(PyObject *self)
+{
+    uint64_t owner = apeek(&RLOCK(self)->owner);
+    return PyUnicode_FromFormat("<%s %s object owner=%llu count=%lu at %p>", owner ? "locked" : "unlocked",
+                                Py_TYPE(self)->tp_name, (unsigned long long)owner, RLOCK(self)->count, self);
+}
+
+static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs; /* for __init__ of a subclass */
+    return type->tp_alloc(type, 0);
+}
+
+static PyMethodDef rlock_methods[] = {
+    {"acquire", KEYWORDS(rlock_acquire), ACQUIRE_DOC},
+    {"release", rlock_release, METH_NOARGS,
+     "release($self, /)\n--\n\n"
+     "Free it, if it has been released as often as it was taken. RuntimeError unless it is this goroutine's."},
+    {"locked", lock_locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether somebody has it."},
+    {"__enter__", rlock_enter, METH_NOARGS, "acquire()"},
+    {"__exit__", FAST(rlock_exit), "release()"},
+    {"_is_owned", rlock_is_owned, METH_NOARGS, NULL},
+    {"_recursion_count", rlock_recursion_count, METH_NOARGS, NULL},
+    {"_release_save", rlock_release_save, METH_NOARGS, NULL},
+    {"_acquire_restore", rlock_acquire_restore, METH_O, NULL},
+    {"_at_fork_reinit", rlock_at_fork_reinit, METH_NOARGS, NULL},
+    {0},
+};
+
+PyTypeObject RLock_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "_thread.RLock",
+    .tp_doc =
+        "A lock that its owner, a goroutine or a thread, may take again: threading.RLock once the program is patched.",
+    .tp_basicsize = sizeof(ThreadRLock),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_new = rlock_new,
+    .tp_dealloc = lock_dealloc,
+    .tp_repr = rlock_repr,
+    .tp_weaklistoffset = offsetof(ThreadLock, weakrefs),
+    .tp_methods = rlock_methods,
+};

@@ -1,0 +1,38 @@
+"""The part `time`: time.sleep()."""
+
+import functools
+import time
+
+from gopy import _core
+from gopy.monkey import _registry
+
+_original = time.sleep
+_clock = time.monotonic
+
+
+@functools.wraps(_original)
+def sleep(seconds: float, /) -> None:
+    if not _core.parks():
+        _original(seconds)
+    elif seconds > 0:
+        _core.sleep(seconds)
+    elif seconds == 0:
+        _core.gosched()
+    else:
+        _original(seconds)  # raises
+
+
+def patch() -> None:
+    _registry.replace(time, "sleep", sleep)
+
+
+class Deadline:
+    """Of a call that waits several times: how much is left of its timeout."""
+
+    __slots__ = ("_when",)
+
+    def __init__(self, timeout: float | None) -> None:
+        self._when = None if timeout is None else _clock() + timeout
+
+    def left(self) -> float | None:
+        return None if self._when is None else max(self._when - _clock(), 0.0)

@@ -1,0 +1,152 @@
+"""The part `threading`: locks, identities, threading.local, and waiting for threads.
+
+A thread stays a thread. What blocks there on two locks of C (Condition, Event, Semaphore, Barrier, Queue,
+Future) is the standard library's own Python on those two, which here park whoever waits, goroutine or
+thread.
+"""
+
+import _frozen_importlib
+import _thread
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from gopy import _core
+from gopy.monkey import _registry
+from gopy.monkey._sleep import Deadline
+
+_thread_module: Any = _thread
+_threading: Any = threading
+
+
+class _Started:
+    """The Event of a thread that has been started."""
+
+    def is_set(self) -> bool:
+        return True
+
+
+class GoroutineThread(threading.Thread):
+    """What current_thread() is in a goroutine. The goroutine's end takes it along; threading.enumerate()
+    has it not.
+    """
+
+    _started = _Started()
+    _context = None
+
+    def __init__(
+        self, goroutine: _core.Goroutine
+    ) -> None:  # not Thread's, which makes locks and is for those that start
+        self._goroutine = goroutine
+        self._name = f"goroutine-{goroutine.id}"
+        self._daemonic = False  # the threads that it starts inherit that
+        self._ident = _core.get_ident()
+        self._native_id = threading.get_native_id()
+        self._initialized = True
+
+    def is_alive(self) -> bool:
+        return self._goroutine.state != "dead"
+
+    def join(self, timeout: float | None = None) -> None:
+        if self is current_thread():
+            raise RuntimeError("cannot join current thread")
+        try:
+            self._goroutine.join(None if timeout is None else max(timeout, 0))
+        except TimeoutError:
+            pass
+
+    def _set_os_name(self) -> None:  # from 3.14 on, when it is renamed: the thread is not its own
+        pass
+
+    def __repr__(self) -> str:
+        state = "started" if self.is_alive() else "stopped"
+        return f"<{type(self).__name__}({self._name}, {state} {self._ident})>"
+
+
+_mine = threading.local()
+_active: dict[int, threading.Thread] = _threading._active
+_original_current_thread = threading.current_thread
+
+
+@functools.wraps(_original_current_thread)
+def current_thread() -> threading.Thread:
+    thread = _active.get(_core.get_ident())
+    if thread is not None:
+        return thread
+    goroutine = _core.running_here()
+    if goroutine is None:
+        return _original_current_thread()
+    try:
+        return _mine.thread  # type: ignore[no-any-return]
+    except AttributeError:
+        thread = _mine.thread = GoroutineThread(goroutine)
+        return thread
+
+
+def _ended(thread: threading.Thread) -> threading.Event:
+    """Set when the thread has taken itself out of the list of those that run."""
+    return vars(thread).setdefault("_gopy_ended", threading.Event())  # type: ignore[no-any-return]
+
+
+def _making_join(original: Callable[..., None]) -> Callable[..., None]:
+    def join(self: threading.Thread, timeout: float | None = None) -> None:
+        deadline = Deadline(timeout)
+        if _core.parks() and self is not current_thread():
+            ended = _ended(self)  # before the look: see _making_delete
+            if self.ident is not None and _active.get(self.ident) is self:
+                ended.wait(None if timeout is None else max(timeout, 0))
+        original(self, deadline.left())
+
+    return join
+
+
+def _making_delete(original: Callable[..., None]) -> Callable[..., None]:
+    def _delete(self: threading.Thread) -> None:
+        try:
+            original(self)
+        finally:
+            _ended(self).set()
+
+    return _delete
+
+
+_original_pthread_kill = signal.pthread_kill
+
+
+@functools.wraps(_original_pthread_kill)
+def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
+    _original_pthread_kill(_core.native_ident(thread_id), signalnum)
+
+
+_pthread_kill.__module__ = "signal"
+
+
+def patch() -> None:
+    _core.own_locals()
+    _core.get_ident.__module__ = "_thread"
+    for name in ("allocate_lock", "allocate", "LockType", "lock"):
+        if hasattr(_thread_module, name):  # `lock` from 3.13 on
+            _registry.replace(_thread_module, name, _core.Lock)
+    _registry.replace(_thread_module, "RLock", _core.RLock)
+    _registry.replace(_thread_module, "get_ident", _core.get_ident)
+    for name in ("_allocate_lock", "Lock", "_LockType"):
+        if hasattr(_threading, name):  # `_LockType` from 3.13 on
+            _registry.replace(_threading, name, _core.Lock)
+    _registry.replace(_threading, "_CRLock", _core.RLock)
+    _registry.replace(_threading, "get_ident", _core.get_ident)
+    if hasattr(
+        _threading, "_get_main_thread_ident"
+    ):  # from 3.13 on, for who has forked and is the main thread then
+        _registry.replace(_threading, "_get_main_thread_ident", _core.get_ident)
+    _registry.replace(_threading, "current_thread", current_thread)
+    _registry.replace(signal, "pthread_kill", _pthread_kill)
+    _registry.replace_method(threading.Thread, "join", _making_join)
+    _registry.replace_method(threading.Thread, "_delete", _making_delete)
+    importlib: Any = _frozen_importlib
+    importlib._thread.RLock = _core.RLock  # the rest of it is gopy's already: see gopy/_import.py
+    functools_: Any = sys.modules["functools"]
+    if hasattr(functools_, "RLock"):
+        _registry.replace(functools_, "RLock", _core.RLock)

@@ -1,0 +1,158 @@
+"""CPython's own test files, each in a process of its own after patch_all().
+
+    python tests/monkey/cpython.py [--all] [--jobs N] [test_queue ...]
+
+Exit status 1 if a test fails that expected_failures.toml does not list, if one that it lists passes, or if a file hangs. Without
+names: those that take seconds; --all: also those that take minutes.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+QUICK = [
+    "test_queue",
+    "test_thread",
+    "test_threading_local",
+    "test_select",
+    "test_poll",
+    "test_epoll",
+    "test_selectors",
+    "test_sched",
+    "test_wait3",
+    "test_wait4",
+    "test_context",
+    "test_functools",
+    "test_httplib",
+    "test_urllib2_localnet",
+    "test_xmlrpc",
+    "test_httpservers",
+    "test_poplib",
+    "test_ftplib",
+    "test_imaplib",
+    "test_smtplib",
+    "test_asyncore",
+    "test_asynchat",
+    "test_telnetlib",
+    "test_threadsignals",
+    "test_ssl",
+    "test_threadedtempfile",
+]
+SLOW = [
+    "test_socket",
+    "test_threading",
+    "test_subprocess",
+    "test_signal",
+    "test_fork1",
+    "test_socketserver",
+    "test_logging",
+    "test_concurrent_futures.test_thread_pool",
+    "test_concurrent_futures.test_wait",
+    "test_concurrent_futures.test_shutdown",
+    "test_asyncio.test_base_events",
+    "test_asyncio.test_events",
+    "test_asyncio.test_locks",
+    "test_asyncio.test_queues",
+    "test_asyncio.test_selector_events",
+    "test_asyncio.test_sock_lowlevel",
+    "test_asyncio.test_streams",
+    "test_asyncio.test_subprocess",
+]
+LIMIT = float(os.environ.get("LIMIT", "900"))  # seconds for one file
+EXPECTED = Path(__file__).with_name("expected_failures.toml")
+CHILD = """
+import sys
+from gopy import monkey
+monkey.patch_all()
+import gopy
+gopy.runtime.gosched()  # from here on the main thread is a goroutine
+import unittest
+from test import support
+name = sys.argv.pop(1)
+# What this machine may lack, or what measures it.
+left_out = {left_out!r}
+original = unittest.TestCase.run
+def run(self, result=None):
+    if any(part in self.id() for part in left_out):
+        result.startTest(self)
+        result.addSkip(self, "left out")
+        result.stopTest(self)
+        return result
+    return original(self, result)
+unittest.TestCase.run = run
+unittest.main(module="test." + name, argv=[name, *sys.argv[1:]], verbosity=2)
+"""
+LEFT_OUT = ["VSOCK", "VSock", "AIOHTTP"]
+# As verbosity 2 tells them: "test_x (test.test_queue.Class.test_x) ... FAIL", and once more at the end.
+FAILED = re.compile(r"^(?:FAIL|ERROR): (\w+) \((?:test\.)?([\w.]+)\)", re.MULTILINE)
+
+
+def expected() -> dict[str, str]:
+    """{"test_queue.Class.test_x": why it fails}"""
+    return tomllib.loads(EXPECTED.read_text())["expected"]
+
+
+def run(name: str, arguments: list[str], limit: float = LIMIT) -> tuple[str, set[str], str, float]:
+    """-> how it ended, what failed, the output, the seconds"""
+    program = CHILD.replace("{left_out!r}", repr(LEFT_OUT))
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", program, name, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        return "hangs", set(), output, time.monotonic() - began
+    failed = set()
+    for method, where in FAILED.findall(output):
+        failed.add(where if where.endswith(f".{method}") else f"{where}.{method}")
+    ran = re.search(r"^Ran (\d+) tests?", output, re.MULTILINE)
+    how = f"ran {ran[1]}" if ran else "no module" if "No module named" in output else "died"
+    return how, failed, output, time.monotonic() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--only", default="", help="a name for unittest's -k")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    names = options.names or (QUICK + SLOW if options.all else QUICK)
+    known, wrong = expected(), []
+    arguments = ["-k", options.only] if options.only else []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for name, (how, failed, output, seconds) in zip(
+            names, pool.map(lambda n: run(n, arguments), names), strict=True
+        ):
+            listed = {each for each in known if each.startswith(f"{name}.")}
+            new, gone = failed - listed, set() if options.only else listed - failed
+            if how in ("hangs", "died"):
+                gone = set()
+            print(f"{name}: {how}, {len(failed)} fail, {seconds:.0f} s", flush=True)
+            wrong += [f"{each} fails" for each in sorted(new)]
+            if how.startswith("ran"):
+                wrong += [f"{each} is listed and does not fail" for each in sorted(gone)]
+            wrong += [f"{name} {how}"] * (how in ("hangs", "died"))
+            if options.verbose or how in ("hangs", "died"):
+                print("\n".join(output.splitlines()[-60:]))
+    print("\n".join(wrong) or "all as expected")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""gopy.monkey: deadlocks, signals, finalizers, and the program's end."""
+
+import signal
+
+import pytest
+
+PROCS = pytest.mark.parametrize("procs", [1, 2, 8])
+HEAD = """
+from gopy import monkey
+monkey.patch_all()
+import atexit, gc, os, queue, signal, sys, threading, time
+import gopy
+from gopy import go
+"""
+
+
+@PROCS
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+        "threading.Event().wait()",
+        "queue.Queue().get()",
+        "queue.SimpleQueue().get()",
+        "rlock = threading.RLock(); go(lambda: (rlock.acquire(), threading.Event().wait())); gopy.runtime.gosched(); rlock.acquire()",
+    ],
+)
+def test_a_deadlock_is_told(run_program, procs, wait):
+    done = run_program(HEAD + wait, env={"GOMAXPROCS": str(procs)})
+    assert done.returncode == 1
+    assert "gopy.Deadlock: all goroutines are asleep - deadlock!" in done.stderr
+
+
+@PROCS
+@pytest.mark.parametrize(
+    "wait", ["lock.acquire()", "event.wait()", "time.sleep(60)", "q.get()", "sock.recv(1)", "other.join()"]
+)
+def test_ctrl_c_reaches_who_waits(start_program, procs, wait):
+    program = start_program(
+        HEAD
+        + f"""
+import socket
+go(lambda: time.sleep(60))
+lock, event, q = threading.Lock(), threading.Event(), queue.Queue()
+lock.acquire()
+sock, other_sock = socket.socketpair()
+other = threading.Thread(target=threading.Event().wait, daemon=True)
+other.start()
+gopy.runtime.gosched()
+print("waits", flush=True)
+try:
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted")
+    sock.close(), other_sock.close()
+""",
+        env={"GOMAXPROCS": str(procs)},
+    )
+    program.wait_for(lambda: "waits" in program.stdout)
+    program.process.send_signal(signal.SIGINT)
+    done = program.finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["waits", "interrupted"]
+
+
+@PROCS
+def test_signal_handlers_may_use_what_is_patched(run_program, procs):
+    """They run on top of whatever the main thread does; here everything is parked."""
+    done = run_program(
+        HEAD
+        + """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+over, lock, q = threading.Event(), threading.RLock(), queue.SimpleQueue()
+def handler(signum, frame):
+    with lock:
+        time.sleep(0.001)
+        q.put("from the handler")
+    logging.warning("handled")
+    over.set()
+signal.signal(signal.SIGUSR1, handler)
+go(lambda: (time.sleep(0.005), os.kill(os.getpid(), signal.SIGUSR1)))
+over.wait()
+print(q.get(), threading.current_thread() is threading.main_thread())
+""",
+        env={"GOMAXPROCS": str(procs)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["handled", "from the handler True"]
+
+
+@PROCS
+def test_finalizers_may_use_what_is_patched(run_program, procs):
+    done = run_program(
+        HEAD
+        + """
+lock, q, count = threading.RLock(), queue.SimpleQueue(), [0]
+class Node:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        with lock:
+            count[0] += 1
+            q.put(1)
+gc.set_threshold(20)
+def f(i):
+    for _ in range(50):
+        Node()
+        with lock:
+            q.put(0)
+        time.sleep(0)
+wg = gopy.sync.WaitGroup()
+for i in range(10):
+    wg.go(f, i)
+wg.wait()
+gc.collect()
+while count[0] < 500:
+    time.sleep(0.001)
+print(count[0], q.qsize())
+""",
+        env={"GOMAXPROCS": str(procs)},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "500 1000\n")
+
+
+@PROCS
+def test_at_exit_calls_block_as_ever(run_program, procs):
+    done = run_program(
+        HEAD
+        + """
+import subprocess
+lock = threading.Lock()
+def last():
+    time.sleep(0.001)
+    with lock:
+        thread = threading.Thread(target=print, args=("thread",))
+    print(subprocess.run(["echo", "child"], capture_output=True, text=True).stdout.strip())
+atexit.register(last)
+go(lambda: time.sleep(60))
+gopy.runtime.gosched()
+print("end")
+""",
+        env={"GOMAXPROCS": str(procs)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["end", "child"]
+
+
+@PROCS
+def test_a_goroutine_that_computes_lets_others_run(run_program, procs):
+    """preempt() is on: main would otherwise wait for ever."""
+    done = run_program(
+        HEAD
+        + """
+stop = []
+def compute():
+    while not stop:
+        pass
+computing = go(compute)
+time.sleep(0.001)
+stop.append(1)
+computing.join()
+print("over")
+""",
+        env={"GOMAXPROCS": str(procs), "GOPY_PREEMPT": None},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "over\n")
+
+
+@PROCS
+def test_users_greenlets_may_block(run_program, procs):
+    done = run_program(
+        HEAD
+        + """
+import greenlet
+right = []
+def inner(x):
+    time.sleep(0.001)
+    y = greenlet.getcurrent().parent.switch(x + 1)
+    time.sleep(0.001)
+    return y * 2
+def f(i):
+    mine = greenlet.greenlet(inner)
+    a = mine.switch(i)
+    time.sleep(0.001)
+    b = mine.switch(a)
+    right.append((a, b) == (i + 1, (i + 1) * 2))
+wg = gopy.sync.WaitGroup()
+for i in range(20):
+    wg.go(f, i)
+wg.wait()
+print(right.count(True))
+""",
+        env={"GOMAXPROCS": str(procs)},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "20\n")
