@@ -45,10 +45,8 @@ static enum op_result take_result(struct op *op, enum sync_result r, enum wake w
     case SYNC_PARK:
     case SYNC_BLOCK:
         return OP_PARK;
-    case SYNC_TIMEOUT:
-        return taken(op, Py_False);
     default:
-        return op_failed(w);
+        return w == WAKE_TIMEOUT ? taken(op, Py_False) : op_failed(w);
     }
 }
 
