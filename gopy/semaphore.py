@@ -4,7 +4,7 @@ Who has to wait puts a channel of its own into `_waiters`, with its weight; who 
 closes it. So a waiter that is no longer in `_waiters` holds its weight.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from gopy import context
 from gopy._arguments import check_int
@@ -29,11 +29,27 @@ def _checked(n: int, ctx: context.Context | None) -> tuple[int, RecvChan[None]]:
     return n, ctx.done()
 
 
+class _Locked:
+    """with _Locked(semaphore): its lock is held. Who has given up meanwhile is let go when it is unlocked."""
+
+    __slots__ = ("_semaphore",)
+
+    def __init__(self, semaphore: "Weighted") -> None:
+        self._semaphore = semaphore
+
+    def __enter__(self) -> None:
+        self._semaphore._mu.lock()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._semaphore._mu.unlock()
+        self._semaphore._settle()
+
+
 class Weighted:
     """A number n of units, of which anybody may hold some. Who waits is let in first come, first served, so
     that one who wants much is not starved by those who want little. For goroutines and threads at once."""
 
-    __slots__ = ("_cur", "_mu", "_size", "_waiters")
+    __slots__ = ("_abandoned", "_cur", "_mu", "_size", "_waiters")
 
     def __init__(self, n: int) -> None:
         n = check_int("n", n, least=0)
@@ -41,6 +57,7 @@ class Weighted:
         self._cur = 0
         self._mu = Mutex()
         self._waiters: OrderedDict[Chan[None], int] = OrderedDict()
+        self._abandoned: deque[tuple[Chan[None], int]] = deque()
 
     def acquire(self, n: int = 1, ctx: context.Context | None = None) -> None:
         """Take n units; park until there are that many and nobody is waiting in front.
@@ -59,7 +76,7 @@ class Weighted:
             await self._wait(n, ctx, done)
 
     def _take(self, n: int, done: RecvChan[None]) -> bool:
-        with self._mu:
+        with _Locked(self):
             if self._size - self._cur < n or self._waiters or select(recv(done), default)[0] == 0:
                 return False
             self._cur += n
@@ -69,7 +86,7 @@ class Weighted:
         ready: Chan[None] = Chan()
         acquired = False
         try:
-            with self._mu:
+            with _Locked(self):
                 if n <= self._size:
                     self._waiters[ready] = n
                     self._notify()  # there may be enough by now
@@ -82,20 +99,34 @@ class Weighted:
             _raise_done(ctx)
 
     def _abandon(self, ready: Chan[None], n: int) -> None:
-        with self._mu:
-            if ready in self._waiters:
-                was_front = next(iter(self._waiters)) is ready
-                del self._waiters[ready]
-                if was_front:
-                    self._notify()
-            elif select(recv(ready), default)[0] == 0:  # let in meanwhile
-                self._cur -= n
+        """A waiter gives up. So does one whose coroutine the collector closes, in the midst of any of these
+        methods: then who holds the lock lets the waiter go when it unlocks."""
+        self._abandoned.append((ready, n))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let go of the waiters that have given up, unless somebody holds the lock, who will do it."""
+        while self._abandoned and self._mu.try_lock():
+            try:
+                while self._abandoned:
+                    self._forget(*self._abandoned.popleft())
+            finally:
+                self._mu.unlock()
+
+    def _forget(self, ready: Chan[None], n: int) -> None:
+        if ready in self._waiters:
+            was_front = next(iter(self._waiters)) is ready
+            del self._waiters[ready]
+            if was_front:
                 self._notify()
+        elif select(recv(ready), default)[0] == 0:  # let in meanwhile
+            self._cur -= n
+            self._notify()
 
     def try_acquire(self, n: int = 1) -> bool:
         """Take n units if they are there and nobody waits; else take nothing and return False."""
         n = check_int("n", n, least=0)
-        with self._mu:
+        with _Locked(self):
             if self._size - self._cur < n or self._waiters:
                 return False
             self._cur += n
@@ -104,7 +135,7 @@ class Weighted:
     def release(self, n: int = 1) -> None:
         """Give n units back. Panic: that is more than are held, and changes nothing."""
         n = check_int("n", n, least=0)
-        with self._mu:
+        with _Locked(self):
             if n > self._cur:
                 raise Panic("semaphore: released more than held")
             self._cur -= n

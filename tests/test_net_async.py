@@ -305,6 +305,27 @@ def test_what_has_come_before_a_deadline_is_the_next_readers(talking):
     assert client.read(10) == b"ab"
 
 
+def test_what_has_come_is_kept_if_the_deadline_passes_on_the_way_back(talking):
+    """The task is woken by more bytes, and its thread is busy until after the deadline."""
+    client, server = talking
+
+    async def main():
+        client.set_read_deadline(0.05)
+        reading = asyncio.ensure_future(client.aread_full(10))
+        await asyncio.sleep(0)
+        for part in (b"012", b"345"):
+            server.write(part)
+            await asyncio.sleep(0.005)
+        server.write(b"6")
+        threading.Event().wait(0.1)
+        with pytest.raises(TimeoutError):
+            await reading
+
+    asyncio.run(main())
+    client.set_read_deadline(None)
+    assert client.read_full(7) == b"0123456"
+
+
 @pytest.mark.parametrize("how", ["read", "aread", "read_into", "aread_full"])
 def test_much_that_a_cancelled_reader_has_got_comes_before_the_rest(pair, how, until):
     client, server = pair

@@ -301,3 +301,35 @@ def test_stress(gomaxprocs):
     assert not too_much
     assert (held(sem), len(sem._waiters)) == (0, 0)
     assert sem.try_acquire(size)
+
+
+@pytest.mark.parametrize("threshold", [1, 2, 7])
+def test_the_collector_closes_waiters_while_the_semaphore_is_locked(run_program, threshold):
+    """Each round leaves two that wait in a cycle that nobody refers to."""
+    done = run_program(
+        f"""
+        import gc
+        from gopy import semaphore
+
+        gc.set_threshold({threshold})
+        sem = semaphore.Weighted(3)
+        sem.acquire(2)
+        for i in range(1000):
+            cycle = []
+            for coro in (sem.aacquire(3), sem.aacquire(1)):
+                try:
+                    coro.send(None)
+                except StopIteration:
+                    sem.release(1)
+                cycle.append(coro)
+            cycle.append(cycle)
+            del cycle, coro
+            if sem.try_acquire():
+                sem.release()
+        gc.collect()
+        assert sem.try_acquire()
+        sem.release(3)
+        print("fine")
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")

@@ -45,19 +45,18 @@ bool netfd_is_open(NetFD *f)
     return pd && apeek(&pd->seq) == f->seq;
 }
 
-/* io is about to let go of its side. If it is a read_full() that has got some bytes, they are for the next reader,
- * which may be the same one. */
+/* io, a read_full() that has got some bytes, is about to let go of its side: the bytes are for the next reader, which may
+ * be the same one. */
 static void keep_unread(struct netop *io)
 {
     NetFD *self = (NetFD *)io->op.obj;
-    if (io->step != step_read_full || io->done == 0)
-        return;
     PyObject *had = self->unread, *bytes = PyBytes_FromStringAndSize(io->buf, io->done);
     if (bytes && had)
         PyBytes_Concat(&bytes, had);
     if (bytes)
         Py_XSETREF(self->unread, bytes);
     io->done = 0;
+    io->w.partial = false;
     PyErr_Clear(); /* out of memory: they are lost */
 }
 
@@ -71,8 +70,7 @@ static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
         enum step s = known ? AGAIN : io->step(io, w->fd);
         w->empty = false;
         if (s == AGAIN) {
-            if (gp == NULL)
-                keep_unread(io);
+            w->partial = io->step == step_read_full && io->done > 0;
             r = iowait_again(w, gp);
             continue;
         }
@@ -82,12 +80,15 @@ static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
             raise_errno(err);
         return s == DONE ? io->result(io) : OP_RAISED;
     }
-    if (r == IO_PARK) {
-        if (gp)
-            io->op.deadline = w->deadline;
+    if (r == IO_PARK && gp) {
+        io->op.deadline = w->deadline;
         return OP_PARK;
     }
-    return io_failed(w, r);
+    if (unlikely(w->partial) && r != IO_CLOSED) {
+        keep_unread(io);
+        iowait_leave(w);
+    }
+    return r == IO_PARK ? OP_PARK : io_failed(w, r);
 }
 
 static enum op_result netop_begin(struct op *op, struct g *gp)
@@ -127,12 +128,12 @@ static enum op_result netop_begin(struct op *op, struct g *gp)
 static enum op_result netop_finish(struct op *op, struct g *gp, enum wake how)
 {
     struct netop *io = OP_OF(struct netop, op);
-    if (how != WAKE_OP || op->leaving) /* a deadline, Ctrl-C, a cancelled task */
-        keep_unread(io);
     enum io_result r = io->turn ? IO_OK : iowait_finish(&io->w, gp, how);
     io->turn = false;
     /* What the task would read is for the next reader. */
     if (r == IO_OK && op->leaving) {
+        if (io->w.partial)
+            keep_unread(io);
         iowait_end(&io->w, false);
         return OP_RAISED;
     }

@@ -56,15 +56,21 @@ static struct g *release_locked(struct polldesc *pd, enum pollmode mode)
     return sg ? sg->g : NULL;
 }
 
-/* w holds its side. IO_OK: it may make its system call. IO_ENDED: the side's deadline has passed, and the side is released
- * (*next as from release_locked). */
+/* w, which holds its side, ends without having been done. -> as release_locked */
+static struct g *give_up_locked(struct iowait *w)
+{
+    return w->partial ? NULL : release_locked(w->pd, (enum pollmode)w->mode);
+}
+
+/* w holds its side. IO_OK: it may make its system call. IO_ENDED: the side's deadline has passed (*next as from
+ * give_up_locked). */
 static enum io_result enter_locked(struct iowait *w, struct g **next)
 {
     struct pollside *s = &w->pd->side[w->mode];
     assert_held(&w->pd->lock);
     rt_assert(s->held);
     if (passed(s->deadline)) {
-        *next = release_locked(w->pd, (enum pollmode)w->mode);
+        *next = give_up_locked(w);
         return ended(w, WAKE_TIMEOUT);
     }
     s->ready = s->drained = false;
@@ -118,15 +124,15 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         r = IO_CLOSED;
     } else if (unlikely(err)) {
         w->err = err;
-        next = release_locked(pd, mode);
+        next = give_up_locked(w);
         r = IO_ERRNO;
     } else if (s->ready && gp) {
         r = enter_locked(w, &next);
     } else if (passed(s->deadline)) {
-        next = release_locked(pd, mode);
+        next = give_up_locked(w);
         r = ended(w, WAKE_TIMEOUT);
     } else if (gp == NULL) {
-        next = release_locked(pd, mode);
+        next = give_up_locked(w);
         r = IO_PARK;
     } else {
         w->locking = false;
@@ -162,12 +168,12 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
     bool moved = how == WAKE_TIMEOUT && !passed(s->deadline);
     if (unlikely(how == WAKE_OP && pd->armerr)) {
         w->err = pd->armerr;
-        *next = release_locked(pd, (enum pollmode)w->mode);
+        *next = give_up_locked(w);
         return IO_ERRNO;
     }
     if (how == WAKE_OP || moved)
         return enter_locked(w, next);
-    *next = release_locked(pd, (enum pollmode)w->mode);
+    *next = give_up_locked(w);
     return ended(w, how);
 }
 
@@ -182,6 +188,16 @@ enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how)
     if (unlikely(next != NULL))
         goready(next);
     return r;
+}
+
+void iowait_leave(struct iowait *w)
+{
+    struct polldesc *pd = w->pd;
+    lock(&pd->lock);
+    struct g *next = pd->seq == w->seq ? release_locked(pd, (enum pollmode)w->mode) : NULL;
+    unlock(&pd->lock);
+    if (unlikely(next != NULL))
+        goready(next);
 }
 
 void iowait_end(struct iowait *w, bool drained)

@@ -10,6 +10,9 @@
  * the same. One operation at a time has a side; others wait for it in the order in which they came. With gp NULL
  * IO_PARK queues nothing and the operation has ended.
  *
+ * An operation that has got a part of what it wants says so by w->partial. Should it end without the rest (but not by
+ * IO_CLOSED) the side is its own still: it puts the part where the next one finds it, and then calls iowait_leave.
+ *
  * `w` may be on a stack that is switched out while its owner waits, if nobody else touches it then: wakers do not. */
 #ifndef GOPY_IOWAIT_H
 #define GOPY_IOWAIT_H
@@ -31,6 +34,7 @@ struct iowait {
     uint8_t mode;     /* enum pollmode */
     bool locking;     /* it waits for its side, not for the descriptor */
     bool empty;       /* set by iowait_begin */
+    bool partial;     /* see above; false when it begins */
     uint8_t ended;    /* of IO_ENDED: enum wake */
     int err;          /* of IO_ERRNO */
     int64_t deadline; /* of the wait that is to begin */
@@ -44,6 +48,8 @@ enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
 /* drained: a TCP stream gave less than was asked for, so the next bytes will come with an event. (Not so a unix socket,
  * where a read ends at descriptors that come with the data.) */
 void iowait_end(struct iowait *w, bool drained);
+
+void iowait_leave(struct iowait *w);
 
 /* Operations in that direction fail from `when` on, also those that are parked. false: it is closed. */
 bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when);

@@ -233,6 +233,18 @@ static void test_deadlines(void)
     CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, 0) && woken(&a));
     CHECK(iowait_finish(&w, &a.g, WAKE_OP) == IO_ENDED);
     CHECK(woken(&b) && iowait_finish(&v, &b.g, WAKE_OP) == IO_ENDED);
+
+    /* One that has got a part keeps its side until it has put that where the next one finds it. */
+    CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, soon));
+    CHECK(iowait_begin(&w, &a.g) == IO_OK && iowait_begin(&v, &b.g) == IO_PARK);
+    w.partial = true;
+    CHECK(iowait_again(&w, &a.g) == IO_PARK);
+    CHECK(iowait_setdeadline(e[0].fd, e[0].seq, POLL_READ, 0) && woken(&a));
+    CHECK(iowait_finish(&w, &a.g, WAKE_OP) == IO_ENDED && w.ended == WAKE_TIMEOUT && !woken(&b));
+    iowait_leave(&w);
+    CHECK(woken(&b) && iowait_finish(&v, &b.g, WAKE_OP) == IO_ENDED);
+    w.partial = false;
+
     struct iowait other = op(&e[0], POLL_WRITE);
     CHECK(iowait_begin(&other, &a.g) == IO_OK); /* the other side has its own */
     iowait_end(&other, false);
