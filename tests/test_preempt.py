@@ -145,6 +145,40 @@ CALLS = {
 """
 
 
+def test_a_repr_does_not_yield(run_program):
+    """logging formats its arguments while it holds a lock of threads, which others of this thread may wait for."""
+    program = """
+        from time import monotonic
+        from gopy import go, net, runtime
+
+        def spin():
+            while not over:
+                runtime.gosched()
+
+        def preemptions(call):
+            "In a tenth of a second, with another goroutine of this thread ready all the time."
+            before = runtime.stats()["preemptions"]
+            end = monotonic() + 0.1
+            while monotonic() < end:
+                call()
+            return runtime.stats()["preemptions"] - before
+
+        ln = net.listen("tcp", "127.0.0.1:0")
+        conn, packets = net.dial("tcp", str(ln.addr)), net.listen_packet("udp", "127.0.0.1:0")
+        over = []
+        spinning = go(spin)
+        runtime.gosched()
+        assert preemptions(lambda: conn.closed) > 1
+        for described in (ln, conn, packets):
+            assert preemptions(lambda: repr(described)) <= 1  # that of stats() itself
+        over.append(True)
+        spinning.join()
+        print("fine")
+        """
+    done = run_program(program, env={"GOMAXPROCS": "1"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("waiter", ["main's timer", "a ready goroutine", "a descriptor"])
 @pytest.mark.timeout(240)

@@ -188,7 +188,24 @@ static PyObject *core_preempt_point(PyObject *self, PyObject *noargs)
     Py_RETURN_NONE;
 }
 
+/* fn(arg), in the midst of which no time slice of this goroutine ends. For each __repr__ that calls what yields: logging
+ * calls those while it holds a lock of threads, for which another goroutine of this one might then wait. */
+static PyObject *core_unyielding(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 2)
+        return PyErr_Format(PyExc_TypeError, "unyielding() takes 2 arguments (%zd given)", nargs);
+    struct m *mp = getm(); /* the same afterwards: who is in the midst of a call cannot leave its thread */
+    if (mp)
+        mp->locks++;
+    PyObject *r = PyObject_CallOneArg(args[0], args[1]);
+    if (mp)
+        mp->locks--;
+    return r;
+}
+
 PyMethodDef preempt_functions[] = {
+    {"unyielding", FAST(core_unyielding), NULL},
     {"preempt_after", FAST(core_preempt_after), NULL},
     {"preempt_signal", core_preempt_signal, METH_VARARGS, NULL},
     {"preempt_point", core_preempt_point, METH_NOARGS, NULL},

@@ -137,6 +137,9 @@ class Conn(_core.NetFD):
         await self.aclose()
 
     def __repr__(self) -> str:
+        return _core.unyielding(Conn._text, self)
+
+    def _text(self) -> str:
         state = "closed" if self.closed else f"{self.local_addr} -> {self.remote_addr}"
         return f"<{type(self).__name__} {state}>"
 

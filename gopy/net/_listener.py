@@ -143,6 +143,9 @@ class Listener:
         self.close()
 
     def __repr__(self) -> str:
+        return _core.unyielding(Listener._text, self)
+
+    def _text(self) -> str:
         return f"<Listener {self._addr}{' closed' if self.closed else ''}>"
 
 

@@ -96,6 +96,9 @@ class PacketConn:
         self.close()
 
     def __repr__(self) -> str:
+        return _core.unyielding(PacketConn._text, self)
+
+    def _text(self) -> str:
         return f"<PacketConn {self._addr}{' closed' if self.closed else ''}>"
 
 
