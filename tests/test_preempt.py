@@ -168,7 +168,8 @@ def test_a_repr_does_not_yield(run_program):
         over = []
         spinning = go(spin)
         runtime.gosched()
-        assert preemptions(lambda: conn.closed) > 1
+        while preemptions(lambda: conn.closed) <= 1:  # on a busy machine sysmon may come late
+            pass
         for described in (ln, conn, packets):
             assert preemptions(lambda: repr(described)) <= 1  # that of stats() itself
         over.append(True)
