@@ -3,18 +3,8 @@
 import pytest
 
 PROCS = pytest.mark.parametrize("procs", [1, 2, 8])
-HEAD = """
-from gopy import monkey
-monkey.patch_all()
+IMPORTS = """
 import errno, os, socket, ssl, sys, threading, time, warnings
-import gopy
-from gopy import go, Chan
-
-def all_of(fn, n):
-    wg = gopy.sync.WaitGroup()
-    for i in range(n):
-        wg.go(fn, i)
-    wg.wait()
 
 def on(kind, fn):
     if kind == "goroutine":
@@ -25,23 +15,7 @@ def on(kind, fn):
         thread.join()
     else:
         fn()
-
-def told(fn, *args):
-    try:
-        return fn(*args)
-    except Exception as exc:
-        return f"{type(exc).__name__}: {exc}"
 """
-
-
-@pytest.fixture
-def ok(run_program):
-    def ok(source, procs, *expected, **options):
-        done = run_program(HEAD + source, env={"GOMAXPROCS": str(procs)}, **options)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines() == list(expected)
-
-    return ok
 
 
 @PROCS

@@ -3,29 +3,7 @@
 import pytest
 
 PROCS = pytest.mark.parametrize("procs", [1, 2, 8])
-HEAD = """
-from gopy import monkey
-monkey.patch_all()
-import gc, os, queue, sys, threading, time, weakref
-import gopy
-from gopy import go, Chan
-
-def all_of(fn, n):
-    wg = gopy.sync.WaitGroup()
-    for i in range(n):
-        wg.go(fn, i)
-    wg.wait()
-"""
-
-
-@pytest.fixture
-def ok(run_program):
-    def ok(source, procs, *expected, **options):
-        done = run_program(HEAD + source, env={"GOMAXPROCS": str(procs)}, **options)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines() == list(expected)
-
-    return ok
+IMPORTS = "import gc, os, queue, sys, threading, time, weakref"
 
 
 @PROCS
