@@ -33,19 +33,22 @@ PyAwait *await_new(const struct op_kind *kind, PyObject *obj, PyObject *value, i
     PyAwait *a;
 #if !GOPY_THREADED
     if (nspare > 0) {
-        a = spare[--nspare];
-        PyObject_Init((PyObject *)a, &Awaitable_Type);
+        a = spare[--nspare]; /* has its type still */
+        Py_SET_REFCNT((PyObject *)a, 1);
     } else
 #endif
         if ((a = PyObject_GC_New(PyAwait, &Awaitable_Type)) == NULL)
         return NULL;
+    a->small = (struct op){.kind = kind, .obj = obj, .value = value, .deadline = deadline};
     a->op = &a->small;
-    if (kind->size && (a->op = PyMem_RawCalloc(1, kind->size)) == NULL) {
-        PyObject_GC_Del(a);
-        PyErr_NoMemory();
-        return NULL;
+    if (unlikely(kind->size != 0)) {
+        if ((a->op = PyMem_RawCalloc(1, kind->size)) == NULL) {
+            PyObject_GC_Del(a);
+            PyErr_NoMemory();
+            return NULL;
+        }
+        *a->op = a->small;
     }
-    *a->op = (struct op){.kind = kind, .obj = obj, .value = value, .deadline = deadline};
     Py_XINCREF(obj);
     Py_XINCREF(value);
     a->exc = a->leaving = NULL;
@@ -109,11 +112,11 @@ static void await_dealloc(PyObject *self)
     if (unlikely(a->state == AWAIT_READY))
         undo(a);
     await_clear(self);
-    if (a->op->kind->clear)
+    if (unlikely(a->op != &a->small) && a->op->kind->clear)
         a->op->kind->clear(a->op);
     taskwait_free(a->task);
     Py_CLEAR(a->op->obj);
-    if (a->op != &a->small)
+    if (unlikely(a->op != &a->small))
         PyMem_RawFree(a->op);
 #if !GOPY_THREADED
     if (nspare < MOST_SPARE) {

@@ -106,16 +106,14 @@ PySendResult coroutine_throw(PyObject *coro, PyObject **result)
     return PYGEN_RETURN;
 }
 
-PySendResult coroutine_resume(PyObject *coro, PyAwait *a, PyObject **result)
+/* A generator has yielded a: answer with the outcome of a. */
+PySendResult coroutine_answer(PyObject *coro, PyAwait *a, PyObject **result)
 {
-    PyObject *arg = NULL;
-    if (a && !a->iterated) { /* its generator has yielded it: answer with the result */
-        if (unlikely(a->exc != NULL)) {
-            PyErr_SetObject((PyObject *)Py_TYPE(a->exc), a->exc);
-            return coroutine_throw(coro, result);
-        }
-        arg = await_take(a);
+    if (unlikely(a->exc != NULL)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(a->exc), a->exc);
+        return coroutine_throw(coro, result);
     }
+    PyObject *arg = await_take(a);
     PySendResult r = PyIter_Send(coro, arg ? arg : Py_None, result);
     Py_XDECREF(arg);
     return r;

@@ -7,7 +7,7 @@
  *                      WAKE_CANCEL: only leave the queue, and say OP_RAISED, or OP_PARK if it cannot leave yet.
  *   undo(op)           nobody takes op->value, the result of an operation that is done. NULL: there is nothing to undo.
  *   orphan(op)         instead of undo, if whoever waited is neither resumed nor closed any more. NULL: as undo.
- *   clear(op)          drop what the kind's own members hold. NULL: they hold nothing.
+ *   clear(op)          an awaitable of the kind ends: drop what the kind's own members hold. NULL: they hold nothing.
  *   traverse           for the collector, likewise.
  *
  * op->value is what is to be sent until begin moves it, and the result after OP_DONE. After OP_RAISED an exception is

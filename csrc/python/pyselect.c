@@ -250,7 +250,7 @@ static void aselect_clear(struct op *op)
 }
 
 static const struct op_kind select_kind = {
-    .name = "select", .begin = select_kind_begin, .finish = select_kind_finish, .clear = select_kind_clear};
+    .name = "select", .begin = select_kind_begin, .finish = select_kind_finish};
 static const struct op_kind aselect_kind = {.name = "aselect",
                                             .begin = select_kind_begin,
                                             .finish = select_kind_finish,
