@@ -69,7 +69,7 @@ void locals_move_in(PyThreadState *ts, struct locals *from)
     Py_XDECREF(old.dict);
 }
 
-void locals_drop(PyThreadState *ts)
+void locals_drop_here(PyThreadState *ts)
 {
     for (int i = 0; i < MOST_DROPS && locals_here(ts); i++) {
         eventloop_forget(ts);

@@ -20,7 +20,7 @@ void locals_move_out(PyThreadState *ts, struct locals *to);
 void locals_move_in(PyThreadState *ts, struct locals *from);
 PyObject *locals_pack(PyThreadState *ts);                /* NULL: there is nothing to pack */
 void locals_unpack(PyThreadState *ts, PyObject *packed); /* steals packed */
-void locals_drop(PyThreadState *ts);                     /* the goroutine ends */
+void locals_drop_here(PyThreadState *ts);
 
 static inline bool locals_here(PyThreadState *ts)
 {
@@ -29,6 +29,13 @@ static inline bool locals_here(PyThreadState *ts)
 #else
     return unlikely(locals_owned) && ts->dict;
 #endif
+}
+
+/* The goroutine ends. */
+static inline void locals_drop(PyThreadState *ts)
+{
+    if (locals_here(ts))
+        locals_drop_here(ts);
 }
 
 static inline void locals_leave(PyThreadState *ts, struct locals *to)

@@ -51,6 +51,7 @@ void remote_to_all(struct m *mp)
 
 void m_exit(struct m *mp)
 {
+    rt_assert(mp->lockq.head == NULL && mp->yieldq.head == NULL); /* whoever is bound to mp has ended */
     astore_sc(&mp->exited, 1); /* paired with readyremote: one of both sees the other */
     remote_to_all(mp);
     lock(&sched.lock);

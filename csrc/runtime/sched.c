@@ -89,8 +89,10 @@ bool runqput_next(struct m *mp, struct p *pp, uintptr_t next)
     return free_work;
 }
 
-/* Others have pushed ready goroutines bound to this M, the newest first. */
-static void take_remote(struct m *mp)
+/* Others have pushed ready goroutines that were bound to this M then, the newest first. A stackless one whose step has ended
+ * since is bound no more: any M may run it, and this one may end, or run one goroutine for long, before it comes to its
+ * queue. So only those that are bound still go there. */
+static void take_remote(struct m *mp, struct p *pp)
 {
     struct g *list = axchg(&mp->remote, (struct g *)NULL), *fifo = NULL;
     while (list) {
@@ -102,7 +104,10 @@ static void take_remote(struct m *mp)
     while (fifo) {
         struct g *gp = fifo;
         fifo = gp->schedlink;
-        gq_push(&mp->lockq, gp);
+        if (likely(aload(&gp->boundm) == mp))
+            gq_push(&mp->lockq, gp);
+        else
+            wakep_if(runqput_tail(mp, pp, (uintptr_t)gp));
     }
 }
 
@@ -139,7 +144,7 @@ static struct g *pick_bound(struct m *mp, struct p *pp, uint64_t tick)
 {
     struct g *gp;
     uintptr_t next = axchg(&pp->runnext, (uintptr_t)0);
-    take_remote(mp);
+    take_remote(mp, pp);
     if ((next & RUNNEXT_BOUND) && tick % 61) {
         real_poke(&pp->inherited, real_peek(&pp->inherited) + 1);
         return unbound(next);
@@ -225,7 +230,7 @@ static struct g *pick(struct m *mp, struct p *pp)
     if (unlikely(!takes_new(mp)))
         return pick_bound(mp, pp, tick);
     if (aload(&mp->remote))
-        take_remote(mp);
+        take_remote(mp, pp);
     if (unlikely(tick % 61 == 0) && (gp = pick_patient(mp, pp, tick)) != NULL)
         return gp;
     if (apeek(&pp->runnext)) {
@@ -317,8 +322,9 @@ static struct g *stealwork(struct m *mp, struct p *pp)
                 gp = run_timers_of(mp, victim);
         }
         if (gp == NULL && (gp = globrunqget(pp, RUNQ_SIZE / 2)) == NULL && aload(&mp->remote)) {
-            take_remote(mp);
-            gp = gq_pop(&mp->lockq);
+            take_remote(mp, pp);
+            if ((gp = gq_pop(&mp->lockq)) == NULL)
+                gp = runqget(&pp->runq);
         }
         for (int64_t until = nanotime() + BETWEEN_LOOKS;
              gp == NULL && nanotime() < until && !aload(&mp->remote);)

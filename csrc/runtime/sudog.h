@@ -51,7 +51,7 @@ static inline void dequeue_sudog(struct waitq *q, struct sudog *sg)
     sg->q = NULL;
 }
 
-__attribute__((always_inline)) static inline struct sudog *dequeue(struct waitq *q)
+static inline struct sudog *dequeue(struct waitq *q)
 {
     for (struct sudog *sg; (sg = q->first) != NULL;) {
         dequeue_sudog(q, sg);

@@ -357,6 +357,51 @@ static void test_chan_threads(size_t size)
     }
 }
 
+/* ---- a goroutine whose step ends as it is woken ---- */
+
+static struct g stepper;
+
+static void *waker(void *arg)
+{
+    CHECK(wait_claim(&stepper));
+    goready(&stepper);
+    return arg;
+}
+
+/* A stackless goroutine is readied by another thread after its wait has begun and before its step has ended, so it is left
+ * to the M of that step. It must not stay among those that are bound to the M: that may run one of them for long, or end
+ * with the last of them. */
+static void test_readied_within_its_step(void)
+{
+    static struct g next;
+    static struct gwait wait;
+    struct m *mp = m_new(), *was = getm();
+    pthread_t t;
+    CHECK(mp);
+    tls_m = mp;
+    mp->p = pidleget();
+    CHECK(mp->p);
+    stepper = (struct g){.kind = GSTACKLESS, .status = Grunning, .epoch = sched.epoch, .wait = &wait};
+    next = (struct g){.kind = GSTACKFUL, .status = Gwaiting, .epoch = sched.epoch};
+    wait.sg.g = &stepper;
+    goroutine_bind(mp, &stepper);
+    goroutine_bind(mp, &next);
+    goready(&next);
+    wait_begin(&stepper, WAIT_CHAN_RECEIVE);
+    pthread_create(&t, NULL, waker, NULL);
+    pthread_join(t, NULL);
+    goroutine_unbind(mp, &stepper);
+
+    CHECK(findrunnable(mp) == &next);
+    CHECK(mp->lockq.head == NULL && runqlen(&mp->p->runq) == 1);
+    goroutine_unbind(mp, &next);
+    mp->ending = true; /* without goroutines it ends, and its P goes to others with what it has */
+    struct p *pp = mp->p;
+    CHECK(findrunnable(mp) == NULL && runqget(&pp->runq) == &stepper);
+    m_exit(mp);
+    tls_m = was;
+}
+
 int main(int argc, char **argv)
 {
     uint32_t seed = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : (uint32_t)nanotime() | 1;
@@ -376,6 +421,8 @@ int main(int argc, char **argv)
         test_chan_threads(0);
         test_chan_threads(3);
         puts("ok channels and select between threads");
+        test_readied_within_its_step();
+        puts("ok readied within its step");
     }
     for (int i = 0; i < sched.nprocs; i++)
         free(sched.allp[i]);
