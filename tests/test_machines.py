@@ -75,35 +75,37 @@ def server(start_program, tmp_path):
 
 
 @pytest.fixture
-def work(start_program, server):
-    """work(*options): a worker that has joined the group."""
+def start(start_program, server):
+    """start(command, *options): job_queue.py in a process of its own."""
+    return lambda *arguments: start_program(JOB_QUEUE, "--redis", server.address, *arguments)
 
-    def work(*options):
-        program = start_program(JOB_QUEUE, "--redis", server.address, "work", *options)
-        program.wait_for(lambda: "working" in program.stdout)
-        return program
 
-    return work
+def joined(worker):
+    """It, once it is in the group."""
+    worker.wait_for(lambda: "working" in worker.stdout)
+    return worker
 
 
 def end(program):
     """Its last words, when it has ended in good order."""
     os.kill(program.pid, signal.SIGTERM)
+    return last_words(program)
+
+
+def last_words(program):
     done = program.finish()
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()[-1]
 
 
 @needs_redis
-def test_workers_share_what_producers_put_into_the_queue(server, work, start_program):
-    workers = [work("--at-once", 5) for _ in range(3)]
-    producers = [start_program(JOB_QUEUE, "--redis", server.address, "produce", 150) for _ in range(2)]
+def test_workers_share_what_producers_put_into_the_queue(server, start):
+    workers = [start("work", "--at-once", 5) for _ in range(2)]
+    producers = [start("produce", 150) for _ in range(2)]
     for producer in producers:
-        done = producer.finish()
-        assert (done.returncode, done.stderr) == (0, "")
-        assert re.fullmatch(r"put 150 jobs, [\d,]+ a second\n", done.stdout)
+        assert re.fullmatch(r"put 150 jobs, [\d,]+ a second", last_words(producer))
     for worker in workers:
-        worker.wait_for(lambda: server.done() == 300)
+        joined(worker).wait_for(lambda: server.done() == 300)
     words = [end(worker) for worker in workers]
     assert sum(int(re.search(r"did (\d+) jobs in .* s, [\d,]+ a second", each)[1]) for each in words) == 300
     assert server.squares() == sorted(2 * [n * n for n in range(150)])
@@ -111,27 +113,18 @@ def test_workers_share_what_producers_put_into_the_queue(server, work, start_pro
 
 
 @needs_redis
-def test_what_a_killed_worker_had_is_done_by_another(server, work, start_program):
-    killed = work("--at-once", 5, "--seconds", 3600)  # it is in the midst of whatever it takes
-    assert start_program(JOB_QUEUE, "--redis", server.address, "produce", 20).finish().returncode == 0
-    killed.wait_for(lambda: server.pending() == 5)
+def test_what_a_killed_worker_had_is_done_by_another(server, start):
+    killed = start("work", "--at-once", 5, "--seconds", 3600)  # it is in the midst of whatever it takes
+    last_words(start("produce", 20))
+    joined(killed).wait_for(lambda: server.pending() == 5)
+    assert last_words(start("status")).endswith(f"-{killed.pid} has 5")
+    other = start("work", "--claim-after", 0.2)
     killed.kill()
     killed.finish()
-    other = work("--claim-after", 0.2)
     other.wait_for(lambda: server.done() == 20)
     end(other)
     assert server.squares() == [n * n for n in range(20)]
     assert server.pending() == 0
-
-
-@needs_redis
-def test_status_says_who_has_what(server, work, start_program):
-    worker = work("--at-once", 3, "--seconds", 3600)
-    assert start_program(JOB_QUEUE, "--redis", server.address, "produce", 10).finish().returncode == 0
-    worker.wait_for(lambda: server.pending() == 3)
-    said = start_program(JOB_QUEUE, "--redis", server.address, "status").finish().stdout
-    assert re.fullmatch(rf"10 jobs, 0 done\n  \S+-{worker.pid} has 3\n", said)
-    worker.kill()
 
 
 def ask(address):

@@ -165,6 +165,7 @@ class PictureDirective(Directive):
     option_spec = {"alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
+        self.state.document.settings.env.note_dependency(__file__)
         return [nodes.raw("", drawn(self.arguments[0], self.options["alt"]), format="html")]
 
 
