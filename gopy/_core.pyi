@@ -3,7 +3,7 @@
 from collections import abc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from types import FrameType, GenericAlias
-from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, final, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
 
 from _typeshed import FileDescriptorLike
 
@@ -15,7 +15,6 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 F = TypeVar("F", bound=NetFD)
-Ts = TypeVarTuple("Ts")
 R = TypeVar("R", covariant=True)
 R0 = TypeVar("R0")
 R1 = TypeVar("R1")
@@ -244,9 +243,9 @@ def now() -> float: ...
 def after(seconds: float, /) -> RecvChan[float]: ...
 def tick(seconds: float, /) -> RecvChan[float]: ...
 @overload
-def after_func(seconds: float, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Timer: ...
+def after_func(seconds: float, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Timer: ...
 @overload
-def after_func(seconds: float, fn: Callable[[*Ts], object], /, *args: *Ts) -> Timer: ...
+def after_func(seconds: float, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /) -> Timer: ...
 
 @final
 class Timer:

@@ -23,7 +23,7 @@ goroutine.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVarTuple
+from typing import Any, ParamSpec, overload
 from weakref import ref
 
 from gopy import time as gotime
@@ -51,7 +51,7 @@ __all__ = [
     "without_cancel",
 ]
 
-Ts = TypeVarTuple("Ts")
+P = ParamSpec("P")
 
 CancelFunc = Callable[[], None]
 CancelCauseFunc = Callable[[BaseException | None], None]
@@ -381,7 +381,8 @@ def _finish(ctx: _CancelCtx, state: dict[str, Any]) -> None:
         timer.stop()
     fn = state.pop("fn", None)
     if fn is not None:
-        go(*fn)
+        call, args, kwargs = fn
+        go(call, *args, **kwargs)
     stop = state.pop("stop", None)
     if stop is not None:
         stop()
@@ -551,22 +552,25 @@ def without_cancel(parent: Context) -> Context:
     return _WithoutCancel(parent)
 
 
+@overload
 def after_func(
-    ctx: Context,
-    fn: Callable[[*Ts], object] | Coroutine[Any, Any, object] | Generator[Any, Any, object],
-    /,
-    *args: *Ts,
-) -> Callable[[], bool]:
-    """Run fn(*args), or whatever else go() takes, in a goroutine of its own when ctx has ended; at once if it
-    has. -> stop.
+    ctx: Context, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+) -> Callable[[], bool]: ...
+@overload
+def after_func(
+    ctx: Context, fn: Coroutine[Any, Any, object] | Generator[Any, Any, object], /
+) -> Callable[[], bool]: ...
+def after_func(ctx: Context, fn: Any, /, *args: Any, **kwargs: Any) -> Callable[[], bool]:
+    """Run fn(*args, **kwargs), or whatever else go() takes, in a goroutine of its own when ctx has ended; at
+    once if it has. -> stop.
 
     stop() returns True if it has prevented that; False if fn was started, or was stopped before. Several
     calls on one ctx are independent.
     """
     _check_parent(ctx, "ctx")
-    kind_of(fn, len(args), "fn")  # refuses what go() will not take
+    kind_of(fn, len(args) + len(kwargs), "fn")  # refuses what go() will not take
     child = _derive(ctx)
-    child._state["fn"] = (fn, *args)
+    child._state["fn"] = (fn, args, kwargs)
     _adopt(child, ctx)
     _need(child)
 

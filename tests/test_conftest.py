@@ -138,3 +138,25 @@ def test_tiers(args, wanted, run_pytest):
     assert done.returncode == 0
     assert set(re.findall(r"^ran (\w+)$", done.stdout, re.MULTILINE)) == wanted
     assert ("`pytest -m quiet`" in done.stdout) is ("-n" in args)
+
+
+MANY = """
+@pytest.mark.parametrize("n", range(1000))
+def test(n):
+    pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "minutes"), [([], 4), (["-n", "2"], 2)], ids=["alone", "two"])
+def test_a_long_run_says_at_its_start_how_long_it_takes(run_pytest, processes, minutes):
+    if processes:
+        pytest.importorskip("xdist")
+    done = run_pytest(MANY, *processes)
+    at_a_time = processes[-1] if processes else 1
+    assert done.returncode == 0
+    assert done.stdout.count(f"1000 tests, {at_a_time} at a time: some {minutes} minutes") == 1
+
+
+def test_a_short_run_says_nothing_of_that(run_pytest):
+    assert "at a time" not in run_pytest("def test():\n    pass\n").stdout

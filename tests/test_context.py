@@ -408,15 +408,16 @@ def test_after_func_runs_once_in_its_own_goroutine():
 
 def test_after_func_takes_arguments():
     ctx, cancel = context.with_cancel(background())
-    ran = Chan(2)
+    ran = Chan(3)
     context.after_func(ctx, ran.send, "argument")
 
     async def coroutine(x, y):
         await ran.asend(x + y)
 
     context.after_func(ctx, coroutine, 1, 2)
+    context.after_func(ctx, coroutine, 3, y=4)
     cancel()
-    assert {ran.recv(), ran.recv()} == {"argument", 3}
+    assert {ran.recv(), ran.recv(), ran.recv()} == {"argument", 3, 7}
 
 
 def test_deadline_cause():

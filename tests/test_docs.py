@@ -7,6 +7,7 @@ opening with ```python fragment; it must still be Python.
 
 import ast
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,3 +160,61 @@ def test_a_row_names_what_exists(section: str, go: str, ours: str) -> None:
                 elif f"{owner}.{node.attr}" not in INSTANCE_ONLY | {"defer.recover", "conn.close"}:
                     variable = SECTIONS.get(section, {}).get(owner) or VARIABLES[owner]
                     assert hasattr(look_up(variable), node.attr), f"{variable} has no {node.attr}"
+
+
+# The environment variables, and README.
+
+
+def test_every_environment_variable_is_on_its_page() -> None:
+    page = (REPOSITORY / "docs" / "environment.md").read_text(encoding="utf-8")
+    for path in [*(REPOSITORY / "gopy").rglob("*.py"), *(REPOSITORY / "csrc").glob("*.py")]:
+        for name in re.findall(r"\"(GOPY_[A-Z_]+|GOMAXPROCS)\"", path.read_text(encoding="utf-8")):
+            assert name in ("GOPY_THREADED", "GOPY_LAWS") or f"| `{name}` |" in page, f"{path}: {name}"
+
+
+def test_readmes_commands_stand_first_and_alone() -> None:
+    _, opening, text, _ = next(fences(REPOSITORY / "README.md"))
+    assert opening == ""
+    assert [line.partition(" ")[0] for line in text.splitlines()] == ["python3", "python3"]
+
+
+# The site.
+
+
+def extension(name: str) -> Any:
+    """A module of docs/extensions."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "docs" / "extensions" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+REFERENCE = extension("reference")
+
+
+@pytest.mark.parametrize("name", REFERENCE.MODULES)
+def test_the_reference_says_something_of_every_public_name(name: str) -> None:
+    module = pytest.importorskip(name, exc_type=ImportError)
+    for public in REFERENCE.public_names(module):
+        text = "\n".join(REFERENCE.entry(module, public))
+        assert public in text
+        value = getattr(module, public)
+        if callable(value) and not REFERENCE.is_alias(module, public):
+            said = [line for line in text.splitlines() if line and not line.startswith(("`", ":"))]
+            assert said, f"{name}.{public} has no docstring"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    docs = REPOSITORY / "docs"
+    listed = set(re.findall(r"^([a-z-]+)$", (docs / "index.md").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in docs.glob("*.md"):
+        assert page.stem == "index" or page.stem in listed, page
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        prose = re.sub(r"`[^`\n]*`", "", FENCE.sub("", document.read_text(encoding="utf-8")))
+        for target in re.findall(r"\]\((?!http)([^)#\s]+)", prose):
+            assert (document.parent / target).exists(), f"{document}: {target}"

@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,22 @@ def test_what_is_exported_is_documented(name):
         value = getattr(module, each)
         if callable(value) and getattr(value, "__module__", "").startswith("gopy"):
             assert value.__doc__, each
+
+
+# What the package's description names.
+
+
+def test_the_tests_that_wheels_are_held_against_exist():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["cibuildwheel"]
+    named = re.findall(r"\{project\}/(tests/\S+)", settings["test-command"])
+    assert named
+    assert not [name for name in named if not (REPOSITORY / name).exists()]
+
+
+def test_the_version_stands_in_one_place():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "gopy.__version__"}
+    ours = [path for path in files({".py", ".c", ".h"}) if name_of(path).startswith(("gopy/", "csrc/"))]
+    quoted = f'"{gopy.__version__}"'
+    assert [name_of(path) for path in ours if quoted in path.read_text()] == ["gopy/__init__.py"]

@@ -284,6 +284,26 @@ def test_arguments_context_and_goroutine():
     assert len({first[2], second[2], runtime.current().id}) == 3
 
 
+def test_keyword_arguments():
+    ran = Chan(4)
+
+    def body(*args, **kwargs):
+        ran.send((args, kwargs))
+
+    timer = after_func(0, body, 1, b=2)
+    assert ran.recv(timeout=20) == ((1,), {"b": 2})
+    timer.reset(0)
+    assert ran.recv(timeout=20) == ((1,), {"b": 2})
+    after_func(0, body, a=1)
+    assert ran.recv(timeout=20) == ((), {"a": 1})
+
+    async def coroutine(value):
+        await ran.asend(value)
+
+    after_func(0, coroutine, value=3)
+    assert ran.recv(timeout=20) == 3
+
+
 def test_a_timer_that_fires_again_before_it_was_started(gomaxprocs):
     gomaxprocs(1)
     ran = Chan(10)

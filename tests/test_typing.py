@@ -61,10 +61,19 @@ def test_what_is_wrong_is_found(check, tmp_path):
     assert set(check(WRONG, tmp_path)) == MARKED
 
 
+@needs("mypy")
+def test_readmes_first_program_is_accepted(tmp_path):
+    program = tmp_path / "readme.py"
+    program.write_text(
+        re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)[1]
+    )
+    assert mypy(program, tmp_path) == {}
+
+
 @needs("basedpyright")
 def test_a_missing_argument_is_named(tmp_path):
     """mypy's messages of overloads name none."""
     found = pyright(WRONG, tmp_path)
     for i, line in enumerate(WRONG.read_text().splitlines(), 1):
-        if re.search(r"(go|go_locked)\(function\)", line):
+        if re.search(r"\b(go|go_locked|after_func)\((.*, )?function\)  # error", line):
             assert 'Argument missing for parameter "x"' in found[i]

@@ -12,32 +12,33 @@
 typedef struct {
     Timer timer;
     struct timerfunc tf;
-    PyObject *fn, *args; /* args: a tuple, or NULL: none */
-    PyObject *context;   /* of the caller of after_func, or NULL */
+    PyObject *call;    /* a tuple: the function, its arguments */
+    PyObject *kwnames; /* names of the last ones of those, or NULL */
+    PyObject *context; /* of the caller of after_func, or NULL */
 } FuncTimer;
 
 static PyTypeObject FuncTimer_Type;
 static PyObject *go_function;
 
+static PyObject *go_call(FuncTimer *ft)
+{
+    Py_ssize_t named = ft->kwnames ? PyTuple_GET_SIZE(ft->kwnames) : 0;
+    size_t n = (size_t)(PyTuple_GET_SIZE(ft->call) - named);
+    return PyObject_Vectorcall(go_function, &PyTuple_GET_ITEM(ft->call, 0), n, ft->kwnames);
+}
+
 /* Start a goroutine that runs ft's function, in a copy of its context. -1: raised. */
 static int start_function(FuncTimer *ft)
 {
-    PyObject *call, *r = NULL, *context = NULL;
-    Py_ssize_t n = ft->args ? PyTuple_GET_SIZE(ft->args) : 0;
-    if ((call = PyTuple_New(n + 1)) == NULL)
-        return -1;
-    PyTuple_SET_ITEM(call, 0, new_ref(ft->fn));
-    for (Py_ssize_t i = 0; i < n; i++)
-        PyTuple_SET_ITEM(call, i + 1, new_ref(PyTuple_GET_ITEM(ft->args, i)));
+    PyObject *r = NULL, *context = NULL;
     if (ft->context == NULL)
-        r = PyObject_Call(go_function, call, NULL);
+        r = go_call(ft);
     else if ((context = PyContext_Copy(ft->context)) != NULL && PyContext_Enter(context) == 0) {
-        r = PyObject_Call(go_function, call, NULL);
+        r = go_call(ft);
         if (PyContext_Exit(context) < 0)
             Py_CLEAR(r);
     }
     Py_XDECREF(context);
-    Py_DECREF(call);
     Py_XDECREF(r);
     return r ? 0 : -1;
 }
@@ -84,10 +85,11 @@ static bool functimer_stop(FuncTimer *ft)
     return was;
 }
 
-static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
     int64_t ns;
+    Py_ssize_t all = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     if (nargs < 2) {
         PyErr_Format(PyExc_TypeError, "after_func() takes `seconds` and `fn`, got %zd argument%s", nargs,
                      nargs == 1 ? "" : "s");
@@ -95,7 +97,7 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
     }
     if (parse_duration(args[0], "seconds", &ns) < 0)
         return NULL;
-    if (kind_of(args[1], nargs - 2, "fn") < 0)
+    if (kind_of(args[1], all - 2, "fn") < 0)
         return NULL;
     if (unlikely(getm() == NULL) && calling_g() == NULL) /* the main thread joins with its first timer */
         return PyErr_NoMemory();
@@ -103,13 +105,11 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
     if (ft == NULL)
         return NULL;
     ft->timer.c = new_ref(nil_recv);
-    ft->fn = new_ref(args[1]);
-    if (nargs > 2) {
-        if ((ft->args = PyTuple_New(nargs - 2)) == NULL)
-            goto fail;
-        for (Py_ssize_t i = 2; i < nargs; i++)
-            PyTuple_SET_ITEM(ft->args, i - 2, new_ref(args[i]));
-    }
+    ft->kwnames = kwnames ? new_ref(kwnames) : NULL;
+    if ((ft->call = PyTuple_New(all - 1)) == NULL)
+        goto fail;
+    for (Py_ssize_t i = 1; i < all; i++)
+        PyTuple_SET_ITEM(ft->call, i - 1, new_ref(args[i]));
     if (PyThreadState_Get()->context && (ft->context = PyContext_CopyCurrent()) == NULL)
         goto fail;
     if (functimer_start(ft, from_now(ns)))
@@ -124,8 +124,7 @@ static int functimer_traverse(PyObject *self, visitproc visit, void *arg)
 {
     FuncTimer *ft = (FuncTimer *)self;
     Py_VISIT(ft->timer.c);
-    Py_VISIT(ft->fn);
-    Py_VISIT(ft->args);
+    Py_VISIT(ft->call);
     Py_VISIT(ft->context);
     return 0;
 }
@@ -133,8 +132,8 @@ static int functimer_traverse(PyObject *self, visitproc visit, void *arg)
 static int functimer_clear(PyObject *self)
 {
     FuncTimer *ft = (FuncTimer *)self;
-    Py_CLEAR(ft->fn);
-    Py_CLEAR(ft->args);
+    Py_CLEAR(ft->call);
+    Py_CLEAR(ft->kwnames);
     Py_CLEAR(ft->context);
     return 0;
 }
@@ -203,9 +202,9 @@ int timerfunc_init(void)
 }
 
 PyMethodDef timerfunc_functions[] = {
-    {"after_func", FAST(core_after_func),
-     "after_func($module, seconds, fn, /, *args)\n--\n\n"
-     "Run fn(*args) in a goroutine of its own `seconds` from now. -> a Timer without a channel.\n\n"
+    {"after_func", FASTKW(core_after_func),
+     "after_func($module, seconds, fn, /, *args, **kwargs)\n--\n\n"
+     "Run fn(*args, **kwargs) in a goroutine of its own `seconds` from now. -> a Timer without a channel.\n\n"
      "Until then there is no goroutine. The timer stays alive until it has fired or was stopped, whether or\n"
      "not anybody refers to it. In the child of a fork the parent's pending functions do not run.\n"
      "TypeError: seconds is no number, or go() would not take fn."},

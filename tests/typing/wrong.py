@@ -49,6 +49,8 @@ def starts() -> None:
     time.after_func(1, function)  # error
     time.after_func(1, function, "x")  # error
     time.after_func("1", function, 1)  # error
+    time.after_func(1, function, 1, z=1)  # error
+    context.after_func(context.background(), function, "x")  # error
 
 
 def zeros() -> None:
