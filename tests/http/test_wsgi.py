@@ -365,6 +365,11 @@ def app(environ, start_response):
 PATIENCE = 150  # seconds: a process of ours begins by importing a lot, and several do at once
 
 
+def processes(test):
+    """Marks a test of several processes."""
+    return pytest.mark.soak(pytest.mark.timeout(200)(test))
+
+
 class Master:
     def __init__(self, start_program, folder, *args, workers=2):
         self.folder = folder
@@ -431,7 +436,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_workers_serve_and_end(start_program, folder):
     master = Master(start_program, folder, "--access-log")
     master.wait_for_workers(2)
@@ -442,7 +447,7 @@ def test_workers_serve_and_end(start_program, folder):
         socket.create_connection(("127.0.0.1", master.port))
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_a_worker_that_dies_is_replaced(start_program, folder):
     master = Master(start_program, folder)
     master.wait_for_workers(2)
@@ -452,7 +457,7 @@ def test_a_worker_that_dies_is_replaced(start_program, folder):
     master.end(signal.SIGINT)
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_a_request_under_way_is_finished(start_program, folder):
     master = Master(start_program, folder, workers=1)
     master.wait_for_workers(1)
@@ -480,7 +485,7 @@ def accepts(port):
     return True
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_reload(start_program, folder):
     master = Master(start_program, folder)
     master.wait_for_workers(2)
@@ -495,7 +500,7 @@ def test_reload(start_program, folder):
     master.end()
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_an_application_that_cannot_be_imported(start_program, tmp_path):
     (tmp_path / "app.py").write_text("raise KeyError('nothing works')")
     master = Master(start_program, tmp_path)
@@ -503,7 +508,7 @@ def test_an_application_that_cannot_be_imported(start_program, tmp_path):
     assert done.returncode == 3 and "nothing works" in done.stderr
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_workers_end_with_their_master(start_program, folder, until):
     master = Master(start_program, folder)
     master.wait_for_workers(2)
@@ -513,7 +518,7 @@ def test_workers_end_with_their_master(start_program, folder, until):
     until(lambda: not any(map(alive, pids)), PATIENCE)
 
 
-@pytest.mark.timeout(200)
+@processes
 def test_usage(run_program):
     done = run_program(Path("wsgi"), "--workers", "0", "x", flags=("-m", "gopy"), timeout=PATIENCE)
     assert done.returncode == 2 and "must be 1 or more" in done.stderr
