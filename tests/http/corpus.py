@@ -68,21 +68,23 @@ def of_h11(repository: Path) -> Iterator[Case]:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Constant) and isinstance(node.value, bytes) and b" HTTP/" in node.value:
                 data = with_host(node.value)
-                if not data.startswith(b"HTTP/") and b"\r\n\r\n" in data:
+                if not data.startswith(b"HTTP/") and h11_takes(data) is not None:
                     yield f"{Path(name).stem}:{node.lineno}", data, h11_takes(data)
     for name, data in files(repository, "fuzz/afl-server-examples").items():
-        yield name, data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), h11_takes(with_host(data))
+        if h11_takes(with_host(data)) is not None:
+            yield name, data, h11_takes(with_host(data))
 
 
-def h11_takes(data: bytes) -> bool:
+def h11_takes(data: bytes) -> bool | None:
+    """None: the request has no end."""
     import h11
 
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     try:
-        while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
-            if isinstance(event, h11.ConnectionClosed):
-                break
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                return None
     except h11.RemoteProtocolError:
         return False
     return True

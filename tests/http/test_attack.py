@@ -28,7 +28,8 @@ BIG = b"x" * 10_000_000
 
 def handler(w, r):
     if r.path == "/stats":
-        rss = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+        with open("/proc/self/statm") as file:
+            rss = int(file.read().split()[1]) * resource.getpagesize()
         found = {"rss": rss, "fds": len(os.listdir("/proc/self/fd")), "goroutines": len(runtime.goroutines())}
         w.write(json.dumps(found | {"stacks": sum(not g.stackless for g in runtime.goroutines())}))
     elif r.path == "/big":
@@ -109,10 +110,10 @@ def send(sock, data):
 
 
 def test_five_thousand_clients_that_send_a_byte_a_second(attack):
-    target = attack(read_header_timeout=20)
+    target = attack(read_header_timeout=None)
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(target.connect()) for _ in range(5000)]
-        target.wait(lambda now: now["goroutines"] >= target.before["goroutines"] + 5000)
+        target.wait(lambda now: now["goroutines"] >= 5000)
         for byte in b"GET /?" + b"a" * 6:
             began = time.monotonic()
             for client in clients:
@@ -122,7 +123,7 @@ def test_five_thousand_clients_that_send_a_byte_a_second(attack):
         now = target.stats()
         assert now["stacks"] <= target.before["stacks"] + 1
         assert now["rss"] - target.before["rss"] < 5000 * 12_000, now
-        target.wait_until_all_are_gone()
+    target.wait_until_all_are_gone()
 
 
 def test_slow_readers(attack):
