@@ -63,7 +63,9 @@ def test_a_handler_whose_task_is_cancelled_fails_as_any_other(serve, caplog):
     assert "the handler failed" in caplog.text
 
 
-def test_a_handler_that_ends_its_goroutine(serve, until):
+@pytest.mark.parametrize("fields", [b"", b"Content-Length: 3\r\n"])
+def test_a_handler_that_ends_its_goroutine(serve, until, fields):
+    """Also while the body is still to come, and nobody watches the connection."""
     contexts = Chan(1)
 
     def handler(w, r):
@@ -72,7 +74,7 @@ def test_a_handler_that_ends_its_goroutine(serve, until):
 
     served = serve(handler)
     with served.client() as client:
-        client.send(GET)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
         assert client.ended()
         contexts.recv().done().recv()
     until(lambda: served.connections() == 0)
