@@ -202,11 +202,12 @@ class ResponseWriter:
             data = data.encode()
         elif type(data) is not bytes:
             data = _to_bytes(data)
+        if self._ended:
+            self._refuse()
         status = self.status
         if not status:
-            self.write_header(200)
-        elif self._ended:
-            self._refuse()
+            self._take_header()
+            self.status = 200
         size = len(data)
         if size == 0:
             return 0
