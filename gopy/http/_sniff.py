@@ -78,7 +78,7 @@ def content_type(data: bytes) -> str:
             return _KINDS[(found.lastindex or 1) - 1]
     if data[4:8] == b"ftyp" and _is_mp4(data):
         return "video/mp4"
-    return BINARY if b"\1" in data.translate(_NO_TEXT) else TEXT
+    return BINARY if 1 in data.translate(_NO_TEXT) else TEXT
 
 
 def _is_mp4(data: bytes) -> bool:
