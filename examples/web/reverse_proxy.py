@@ -11,21 +11,33 @@ from gopy import http, net
 HOP_BY_HOP = [
     "Connection",
     "Keep-Alive",
+    "Proxy-Authenticate",
     "Proxy-Authorization",
+    "Proxy-Connection",
     "Te",
     "Trailer",
     "Transfer-Encoding",
     "Upgrade",
 ]
 
+
+def passed_on(header):
+    """A header without what is of the connection, which may name further fields of its own."""
+    header = header.clone()
+    for value in header.values("Connection"):
+        for name in value.split(","):
+            header.delete(name.strip())
+    for name in HOP_BY_HOP:
+        header.delete(name)
+    return header
+
+
 target = sys.argv[1].rstrip("/")
 client = http.Client(follow_redirects=0, max_idle_per_host=100)
 
 
 def proxy(w, r):
-    header = r.header.clone()
-    for name in HOP_BY_HOP:
-        header.delete(name)
+    header = passed_on(r.header)
     header.add("X-Forwarded-For", str(r.remote_addr.host))
     header.set("Host", r.host)
     if "Accept-Encoding" not in header:
@@ -37,9 +49,7 @@ def proxy(w, r):
         http.error(w, "Bad Gateway", 502)
         return
     with answer:
-        for name, values in answer.header.items():
-            if name not in HOP_BY_HOP:
-                w.header()[name] = values
+        w.header().update(passed_on(answer.header))
         w.write_header(answer.status)
         while data := answer.body.read1():
             w.write(data)

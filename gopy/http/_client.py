@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -23,6 +25,7 @@ REDIRECTS = frozenset([301, 302, 303, 307, 308])
 DRAINED = 2 << 10  # bytes of a redirect's body that are read to keep its connection, as in Go
 PRIVATE = ("Authorization", "Www-Authenticate", "Cookie", "Cookie2", "Proxy-Authorization")
 AGENT = "gopy-http/1"
+_folds = re.compile(r"[ \t]*\r?\n[ \t]+").sub
 _SAFE = "%/?#[]@!$&'()*+,;=:\"<>\\^`{|}~-._"
 
 
@@ -43,7 +46,7 @@ class Response:
         self.url = url
         self.header = Header()
         for name, value in parser.headers.raw_items():
-            self.header.setdefault(name).append(value.strip())
+            self.header.add(name, _folds(" ", value).strip(" \t"))
         self.content_length = -1 if parser.length is None else parser.length  # -1: unknown
         unzip = unzip and self.header.get("Content-Encoding").lower() == "gzip" and not self._has_no_body()
         if unzip:  # as it was this client that asked for it
@@ -171,7 +174,8 @@ class Client:
             if followed == self._follow:
                 response.close()
                 break
-            response.body.read(DRAINED)
+            with suppress(OSError):  # it is not what was asked for
+                response.body.read(DRAINED)
             response.close()
             url, before = urljoin(url, location), parts
             parts = split_url(url)
@@ -217,7 +221,11 @@ class Client:
             if authorization:
                 fields.set("Proxy-Authorization", authorization)
         exchange = self._transport.exchange(origin, Outgoing(method, target, fields, body), ctx)
-        response = Response(exchange, url, unzip)
+        try:
+            response = Response(exchange, url, unzip)
+        except ValueError as exc:  # a field that is none
+            exchange.close()
+            raise ConnectionError(f"malformed answer: {exc}") from None
         if response._has_no_body() and response.status != 101:
             response.body.read()  # its end, with which the connection is free
         return response

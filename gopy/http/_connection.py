@@ -10,10 +10,11 @@ waits for the client to go away, and keeps what comes instead. `_lock` guards wh
 
 `_state` says who may end the connection, and how a request ends:
 
-    ACTIVE   a request is served; only the connection's goroutine ends it (or close(), which asks nobody)
-    WATCHED  the same, and somebody has asked for the request's context: its end goes by `_lock`
-    ENDED    the request is over, which nobody watched: that is most of them, and costs no lock
-    IDLE     waiting for the next one: whoever changes that to CLOSED closes it, which shutdown() does
+    ACTIVE    a request is served; only the connection's goroutine ends it (or close(), which asks nobody)
+    WATCHED   the same, and somebody has asked for the request's context: its end goes by `_lock`
+    ENDED     the request is over, which nobody watched: that is most of them, and costs no lock
+    IDLE      waiting for the next one: whoever changes that to CLOSED closes it, which shutdown() does
+    HIJACKED  it is the handler's, to use and to close
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from gopy import context
 from gopy._core import Goroutine, Int32, Mutex, go
 from gopy.context import Context
 from gopy.http._body import BadRequest
+from gopy.http._handlers import ENDS
 from gopy.http._reader import Reader
 from gopy.http._request import Request
 from gopy.http._response import Hijacked, ResponseWriter, date_line
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gopy.http")
 
-ACTIVE, WATCHED, ENDED, IDLE, CLOSED = range(5)
+ACTIVE, WATCHED, ENDED, IDLE, CLOSED, HIJACKED = range(6)
 
 DRAINED = 256 << 10  # bytes of a body that nobody has read, which are read to keep the connection, as in Go
 DRAIN_SECONDS = 5.0
@@ -79,21 +82,22 @@ class Connection(Reader):
 
     async def run(self) -> None:
         """Serve requests until one side ends the connection."""
-        hijacked = False
         try:
-            hijacked = await self._serve()
+            await self._serve()
         except OSError as exc:  # the client is gone, or does not speak TLS
             log.debug("%s: %s", self.remote_addr, exc)
         except Exception:  # a fault of ours is no reason to end the program
             log.exception("the connection of %s failed", self.remote_addr)
         finally:
-            if not hijacked:
+            if self._cancel is not None:  # the handler has ended its goroutine, and nobody has come to that
+                self._cancel()
+            if self._state.load() != HIJACKED:
                 self.conn.close()
                 self.server._forget(self)
             self._parser = self._framing = self._failure = self._unsent = None  # which refer to this object
 
-    async def _serve(self) -> bool:
-        """run(), without its end. -> whether a handler has taken the connection over."""
+    async def _serve(self) -> None:
+        """run(), without its end."""
         server, conn, state = self.server, self.conn, self._state
         stopping, handler, write_timeout = server._stopping.load, server.handler, server.write_timeout
         logs = server.access_log is not None
@@ -107,21 +111,21 @@ class Connection(Reader):
                 conn.set_read_deadline(timeout)
                 state.store(IDLE)
                 if stopping():
-                    return False
+                    return
                 try:
                     data = await conn.aread()
                 except TimeoutError:
-                    return False
+                    return
                 if not data or not state.compare_and_swap(IDLE, ACTIVE):
-                    return False
+                    return
             timeout = server.idle_timeout
             try:
                 r = self._fast_request(data) or await self._slow_request(data)
             except BadRequest as exc:
                 await self._refuse(exc)
-                return False
+                return
             if r is None:
-                return False
+                return
             if write_timeout is not None:
                 conn.set_write_deadline(write_timeout)
             w = ResponseWriter(self, r)
@@ -129,44 +133,50 @@ class Connection(Reader):
                 result = (handler if r.url != "*" else _answer_options)(w, r)
                 if result is not None and type(result) is CoroutineType:
                     await result
-            except Exception as exc:
+                if (
+                    not w.status and not w.hijacked
+                ):  # here, as a header that cannot be sent is the handler's fault
+                    w.write_header(200)
+            except ENDS:
+                raise
+            except BaseException as exc:  # asyncio's CancelledError is no Exception
                 await self._failed(w, r, exc)
-                return w.hijacked
+                return
             if w.hijacked:
                 await self._over(w, r)
-                return True
+                return
             plain = r._context is None and self._body is None and self._failure is None and not logs
             r.over = True
             if plain and state.compare_and_swap(ACTIVE, ENDED):
                 if not self._end_at_once(w, r):
-                    return False
+                    return
             elif not await self._end(w, r):
-                return False
+                return
 
     def _end_at_once(self, w: ResponseWriter, r: Request) -> bool:
         """_end(), of most requests: nobody watches, and there is no body left."""
-        out = w.finish_at_once()
-        if out and self._unsent is None:
-            try:
+        try:
+            out = w.finish_at_once()
+            if out and self._unsent is None:
                 self.conn.write(out)
-            except OSError as exc:
-                self._not_sent(exc)
-                raise
-        elif not out and (rest := w.finish()):
-            self.send(*rest)
-        if r._form is not None:
-            r.end()
+            elif not out and (rest := w.finish()):
+                self.send(*rest)
+        finally:
+            if r._form is not None:
+                r.end()
         return self._unsent is None and not w.ends_connection
 
     async def _end(self, w: ResponseWriter, r: Request) -> bool:
         """Send what is left of the response. -> whether another request may follow."""
         body = self._body
         if body is not None:
-            self._undrained = r.expects_continue or r.content_length - body.received > DRAINED
-        out = w.finish()
-        if out and self._unsent is None:
-            self.send(*out)
-        await self._over(w, r)
+            self._undrained = self._undrained or r.content_length - body.received > DRAINED
+        try:
+            out = w.finish()
+            if out and self._unsent is None:
+                self.send(*out)
+        finally:
+            await self._over(w, r)
         if body is not None:
             body.abandon()
             self._undrained = self._undrained or body.reading  # a goroutine that the handler has left behind
@@ -184,7 +194,8 @@ class Connection(Reader):
             watcher, self._watcher = self._watcher, None
             cancel, self._cancel = self._cancel, None
         if watcher is not None:
-            self.conn.set_read_deadline(0)
+            with suppress(OSError):  # closed already, which ends the watcher as well
+                self.conn.set_read_deadline(0)
             await watcher.ajoin()
         if cancel is not None:
             cancel()
@@ -192,7 +203,7 @@ class Connection(Reader):
         if self.server.access_log is not None and not w.hijacked:
             self.server._log_access(r, w.status, w.written)
 
-    async def _failed(self, w: ResponseWriter, r: Request, exc: Exception) -> None:
+    async def _failed(self, w: ResponseWriter, r: Request, exc: BaseException) -> None:
         """The handler has raised: say so, to the log and to the client, as far as it can still be told."""
         ours = exc is self._failure or exc is self._unsent or isinstance(exc, BadRequest)
         refusal: BadRequest | None = None
@@ -246,10 +257,9 @@ class Connection(Reader):
     async def _drain(self) -> bool:
         """Read what the handler has left of the body. False: it is too much, or too slow."""
         self.conn.set_read_deadline(DRAIN_SECONDS)
-        before = 0
+        before = 0 if self._body is None else self._body.received
         try:
             while (body := self._body) is not None:
-                before = before or body.received
                 if body.received - before > DRAINED:
                     return False
                 await self.amore_body()
@@ -309,6 +319,12 @@ class Connection(Reader):
 
     def must_close(self) -> bool:
         """Whether a head that is sent now must say that the connection ends."""
+        r = self._receiving
+        if r is not None and r.expects_continue:
+            # The client gets an answer in place of "100 Continue", and may send the body or not: nobody can
+            # tell whether what comes is that or the next request.
+            r.expects_continue = False
+            self._undrained = True
         return self._undrained or self.server._stopping.load()
 
     # ---- the client's leaving ----
@@ -369,12 +385,16 @@ class Connection(Reader):
             watcher, self._watcher = self._watcher, None
             r.over = True
         if watcher is not None:
-            self.conn.set_read_deadline(0)
+            with suppress(OSError):
+                self.conn.set_read_deadline(0)
             watcher.join()
         if self.conn.closed:
             raise Hijacked("the connection is closed")
         self.conn.set_deadline(None)
         ahead, self._rest = self._rest, b""
+        if self._body is not None:  # what it would read is no more ours
+            self._body.abandon()
+        self._state.store(HIJACKED)
         self.server._forget(self)
         return self.conn, ahead
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import ssl
 from dataclasses import dataclass
 from typing import Any
@@ -124,25 +125,53 @@ def tunnel(conn: Conn, origin: Origin, ctx: Context | None) -> None:
         conn.set_deadline(None)
 
 
-class _Socket:
-    """As much of a socket as http.client's parser needs."""
+class _Incoming(io.RawIOBase):
+    """As much of a socket as http.client's parser needs, and the file that this makes of it, which counts its
+    bytes."""
 
     def __init__(self, conn: Conn, buffering: int) -> None:
         self._conn = conn
         self._buffering = buffering
+        self._count = 0
 
     def makefile(self, mode: str) -> Any:
-        return self._conn.makefile(mode, self._buffering)
+        if not self._buffering:
+            return self
+        self.name = self._conn.fileno()  # OSError: it is closed
+        return io.BufferedReader(self, self._buffering)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._conn.read_into(buffer)
+        self._count += size
+        return size
+
+    def tell(self) -> int:
+        return self._count
 
 
 class Parser(http.client.HTTPResponse):
     """http.client's parser of responses, over a Conn. After begin() it has the status and the header."""
 
     fp: Any = None  # what close() looks at, also if the connection is closed before there is a file over it
+    _surplus = False
 
     def __init__(self, conn: Conn, method: str) -> None:
         # Behind the answer to CONNECT comes another protocol, none of which may be read ahead.
-        super().__init__(_Socket(conn, 0 if method == "CONNECT" else 16384), method=method)  # type: ignore[arg-type]
+        self._incoming = _Incoming(conn, 0 if method == "CONNECT" else 16384)
+        super().__init__(self._incoming, method=method)  # type: ignore[arg-type]
+
+    def has_surplus(self) -> bool:
+        """Whether more was read than the answer, when that has been read to its end."""
+        if self.fp is not None:
+            self._surplus = self._incoming.tell() > self.fp.tell()
+        return self._surplus
+
+    def _close_conn(self) -> None:
+        self.has_surplus()  # the file is about to be closed
+        super()._close_conn()  # type: ignore[misc]
 
     def _read_status(self) -> tuple[str, int, str]:
         """The first status that is final: of 1xx, http.client itself skips only 100."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 INDEX = "index.html"
 MOST_RANGES = 100  # of a request: with more of them, all of the file is sent
+LONGEST_DATE = 100  # characters
 
 # Types of files that the standard library does not know everywhere.
 TYPES = {".md": "text/markdown", ".js": "text/javascript", ".mjs": "text/javascript", ".webp": "image/webp"}
@@ -159,13 +160,20 @@ def _redirect_here(w: ResponseWriter, r: Request, url: str) -> None:
 
 def _list(w: ResponseWriter, name: str) -> None:
     with os.scandir(name) as entries:
-        names = sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+        names = sorted(entry.name + "/" * _is_dir(entry) for entry in entries)
     w.header().set("Content-Type", "text/html; charset=utf-8")
     w.write('<!doctype html>\n<meta name="viewport" content="width=device-width">\n<pre>\n')
     for each in names:
         text = html.escape(each.encode(errors="surrogateescape").decode(errors="replace"))
         w.write(f'<a href="./{_quoted(each)}">{text}</a>\n')
     w.write("</pre>\n")
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into what may not be read
+        return False
 
 
 # ---- one file ----
@@ -247,7 +255,9 @@ def _send_ranges(w: ResponseWriter, file: IO[bytes], ranges: list[Range], size: 
     w.write(end)
 
 
-_one_range = re.compile(r"[ \t]*(\d*)[ \t]*-[ \t]*(\d*)[ \t]*", re.ASCII).fullmatch
+# Of a part without blanks around it. No two of its pieces can take the same characters, which would take
+# time by the square of their number; and what has more digits is no offset.
+_one_range = re.compile(r"(\d{0,18})[ \t]*-[ \t]*(\d{0,18})", re.ASCII).fullmatch
 
 
 def parse_range(text: str, size: int) -> list[Range] | None:
@@ -258,7 +268,7 @@ def parse_range(text: str, size: int) -> list[Range] | None:
         return []
     if not text.startswith("bytes="):
         return None
-    parts = [part for part in text[6:].split(",") if part.strip(" \t")]
+    parts = [part for each in text[6:].split(",") if (part := each.strip(" \t"))]
     if len(parts) > MOST_RANGES:
         return []
     ranges: list[Range] = []
@@ -313,9 +323,10 @@ _etag = re.compile(r'[ \t,]*((?:W/)?"[!\x23-\x7e\x80-\xff]*")').match
 def etags(text: str) -> list[str]:
     """The entity tags of a field, up to the first thing that is none."""
     found: list[str] = []
-    while match := _etag(text):
+    at = 0
+    while match := _etag(text, at):
         found.append(match[1])
-        text = text[match.end() :]
+        at = match.end()
     return found
 
 
@@ -328,8 +339,8 @@ def _any_etag(values: list[str], etag: str, strong: bool) -> bool:
 
 def _date(text: str) -> int | None:
     try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
+        when = parsedate_to_datetime(text[:LONGEST_DATE])
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return (
         int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import tempfile
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import IO, TYPE_CHECKING, Any
 
+from gopy._core import Mutex
 from gopy.http._body import BadRequest, BodyTooLarge
 from gopy.http._header import Header
 from gopy.http._request import MAX_FORM_BYTES, parse_values
@@ -14,9 +17,17 @@ from gopy.http._request import MAX_FORM_BYTES, parse_values
 if TYPE_CHECKING:
     from gopy.http._request import Request
 
-IN_MEMORY = 1 << 20  # bytes of an uploaded file; what is more goes to a file on disk
+IN_MEMORY = 10 << 20  # bytes of uploaded files, all together; what is more goes to a file on disk
 MOST_PARTS = 1000  # of a multipart body, as in Go
+LONGEST_HEAD = 1 << 16  # bytes of the fields of a part
 CHUNK = 1 << 16
+
+# A parameter of a field, behind its ";". No two pieces of it can take the same characters, so that it takes
+# time by the length of the text.
+_parameter = re.compile(
+    r'[ \t]*([!#$%&\'+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"[^;]*|([^;]*))(?:;|$)', re.DOTALL
+).match
+_escaped = re.compile(r'\\(["\\])')
 
 
 @dataclass
@@ -26,14 +37,60 @@ class Upload:
     filename: str
     header: Header
     file: IO[bytes] = field(repr=False)
+    store: IO[bytes] = field(repr=False)  # which has the bytes of all files of the form
+
+
+class _Section(io.RawIOBase):
+    """A part of a store, as a file. So a form of a thousand files takes one descriptor."""
+
+    def __init__(self, store: IO[bytes], mutex: Mutex, start: int, size: int) -> None:
+        self._store = store
+        self._mutex = mutex  # of those who read from the store
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")[: max(self._size - self._at, 0)]
+        with self._mutex:
+            self._store.seek(self._start + self._at)
+            data = self._store.read(len(view))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if at < 0:
+            raise ValueError(f"`offset` must not lead before the beginning, got {offset}")
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        return self._at
 
 
 def parse_media_type(value: str) -> tuple[str, dict[str, str]]:
     """The type, in lower case, and the parameters of a field such as Content-Type."""
-    message = Message()
-    message["content-type"] = value
-    first, *rest = message.get_params(failobj=[("", "")])
-    return first[0].lower(), {name.lower(): text for name, text in rest if isinstance(text, str)}
+    kind, _, rest = value.partition(";")
+    parameters: dict[str, str] = {}
+    at = 0
+    while at < len(rest):
+        found = _parameter(rest, at)
+        if found is None:
+            at = (rest.find(";", at) + 1) or len(rest)
+            continue
+        name, quoted, plain = found.groups()
+        text = plain.rstrip(" \t") if quoted is None else _escaped.sub(r"\1", quoted)
+        parameters.setdefault(name.lower(), text)
+        at = found.end()
+    return kind.strip(" \t").lower(), parameters
 
 
 def read_form(r: Request) -> tuple[dict[str, list[str]], dict[str, list[Upload]]]:
@@ -93,7 +150,11 @@ class _Parts:
         self._in_memory = 0  # bytes of values that are no files
         self._name = self._value = b""
         self._header = Header()
-        self._file: IO[bytes] | None = None
+        self._head_size = 0  # of the part's fields, so far
+        self._store: IO[bytes] | None = None  # the bytes of all files
+        self._mutex = Mutex()
+        self._is_file = False
+        self._start = 0  # of the file in the store
         self._data = bytearray()
 
     def callbacks(self) -> Any:
@@ -113,13 +174,21 @@ class _Parts:
         if self._count > MOST_PARTS:
             raise BodyTooLarge(f"a form of more than {MOST_PARTS} parts")
         self._header = Header()
-        self._file = None
+        self._head_size = 0
+        self._is_file = False
         self._data = bytearray()
 
+    def _take_head(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > LONGEST_HEAD:
+            raise BodyTooLarge(f"a form with a part whose fields have more than {LONGEST_HEAD} bytes")
+
     def _on_name(self, data: bytes, start: int, end: int) -> None:
+        self._take_head(end - start)
         self._name += data[start:end]
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._take_head(end - start)
         self._value += data[start:end]
 
     def _on_field(self) -> None:
@@ -129,15 +198,18 @@ class _Parts:
 
     def _on_header(self) -> None:
         disposition = self._params()
-        if "filename" in disposition:
-            self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._is_file = "filename" in disposition
+        if self._is_file:
+            if self._store is None:
+                self._store = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+            self._start = self._store.tell()
 
     def _params(self) -> dict[str, str]:
         return parse_media_type(self._header.get("Content-Disposition"))[1]
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self._file is not None:
-            self._file.write(data[start:end])
+        if self._is_file and self._store is not None:
+            self._store.write(data[start:end])
             return
         self._in_memory += end - start
         if self._in_memory > MAX_FORM_BYTES:
@@ -149,26 +221,27 @@ class _Parts:
         name = params.get("name", "")
         if not name:
             return
-        if self._file is None:
+        if not self._is_file or self._store is None:
             self.values.setdefault(name, []).append(self._data.decode("utf-8", "surrogateescape"))
             return
-        self._file.seek(0)
+        size = self._store.tell() - self._start
+        file = io.BufferedReader(_Section(self._store, self._mutex, self._start, size))
         filename = params["filename"].replace("\\", "/").rpartition("/")[2]
-        self.uploads.setdefault(name, []).append(Upload(filename, self._header, self._file))
-        self._file = None
+        self.uploads.setdefault(name, []).append(Upload(filename, self._header, file, self._store))
 
     def _on_end(self) -> None:
         self.ended = True
 
     def close(self) -> None:
         """Close the files that have come so far."""
-        if self._file is not None:
-            self._file.close()
+        if self._store is not None:
+            self._store.close()
         close_uploads(self.uploads)
 
 
 def close_uploads(uploads: dict[str, list[Any]]) -> None:
-    """Close the files of a form, with which those on disk are gone."""
+    """Close the files of a form; if they were on disk, they are gone."""
     for each in uploads.values():
         for upload in each:
             upload.file.close()
+            upload.store.close()

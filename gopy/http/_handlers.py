@@ -5,19 +5,28 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from collections.abc import Iterable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from gopy import context
 from gopy._core import Chan, Mutex, go, recv, select
-from gopy.http._status import status_text
+from gopy.http._response import CHUNK
+from gopy.http._status import body_allowed, status_text
 
 if TYPE_CHECKING:
     from gopy.context import Context
     from gopy.http._request import Request
     from gopy.http._response import ResponseWriter
     from gopy.http._server import Handler
+
+
+ENDS = (
+    SystemExit,
+    KeyboardInterrupt,
+    GeneratorExit,
+)  # the goroutine, or the program: not for a server to catch
 
 
 def error(w: ResponseWriter, message: str, status: int) -> None:
@@ -66,7 +75,7 @@ def _is_absolute(url: str) -> bool:
 
 def _resolve(url: str, base: str) -> str:
     if not url.startswith("/"):
-        url = base[: base.rindex("/") + 1] + url
+        url = base[: base.rfind("/") + 1] + url
     path, question, query = url.partition("?")
     cleaned = re.sub("^//+", "/", posixpath.normpath(path))
     if path.endswith("/") and not cleaned.endswith("/"):
@@ -113,7 +122,9 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
                 result = h(answer, r.with_context(ctx))  # type: ignore[arg-type]
                 if isinstance(result, CoroutineType):
                     await result
-            except Exception as exc:
+            except ENDS:
+                raise
+            except BaseException as exc:
                 done.send(exc)
             else:
                 done.send(None)
@@ -125,9 +136,10 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
                 if failure is not None:
                     raise failure
                 answer.send()
-            elif isinstance(ctx.err(), context.DeadlineExceeded):
+            else:
                 w.write_header(503)
-                w.write(text)
+                if isinstance(ctx.err(), context.DeadlineExceeded):
+                    w.write(text)
         finally:
             cancel()
             failure = None
@@ -137,7 +149,7 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
 
 class _Answer:
     """A ResponseWriter that keeps all back, until the handler has returned. Once its context has ended it
-    takes nothing."""
+    takes nothing. It has what wsgi() needs of one, too."""
 
     def __init__(self, w: ResponseWriter, ctx: Context) -> None:
         self._w = w
@@ -150,10 +162,30 @@ class _Answer:
     def header(self) -> Any:
         return self._header
 
+    @property
+    def sent(self) -> bool:
+        return self.status != 0
+
+    @property
+    def takes_body(self) -> bool:
+        return body_allowed(self.status)
+
+    def left(self, size: int) -> int:
+        return size
+
     def write_header(self, status: int) -> None:
         with self._mutex:
-            if not self.status:
+            if not self.status and (status >= 200 or status == 101):
                 self.status = status
+
+    def write_fields(self, status: int, fields: Iterable[tuple[str, str]]) -> None:
+        for name, value in fields:
+            self._header.add(name, value)
+        self.write_header(status)
+
+    def send_file(self, file: IO[bytes], count: int) -> None:
+        while count > 0 and (data := file.read(min(count, CHUNK))):
+            count -= self.write(data)
 
     def write(self, data: bytes | str) -> int:
         if isinstance(data, str):

@@ -100,7 +100,9 @@ class Header(dict[str, list[str]]):
 
     def set(self, name: str, value: str) -> None:
         """Make value the only one of the field."""
-        dict.__setitem__(self, check_name(name), [check_value(value)])
+        if not (type(value) is str and value.isascii() and value.isprintable()):
+            check_value(value)
+        dict.__setitem__(self, check_name(name), [value])
 
     def add(self, name: str, value: str) -> None:
         """Add a value to those of the field."""

@@ -48,7 +48,7 @@ def clean_path(path: str) -> str:
     pieces: list[str] = []
     for piece in path.split("/"):
         if piece == "..":
-            pieces = pieces[:-1]
+            del pieces[-1:]
         elif piece not in ("", "."):
             pieces.append(piece)
     cleaned = "/" + "/".join(pieces)

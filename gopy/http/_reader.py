@@ -128,6 +128,10 @@ class Reader:
             self._upgrade = True
         except HttpParserError as exc:
             raise why_refused(bytes(head), str(exc), self._fields) from None
+        if (
+            len(self._fields) > MOST_FIELDS
+        ):  # before all of them have come: each takes more memory than it had bytes
+            raise BadRequest(431, "too many fields")
 
     def _request(self, line: Any) -> Request:
         """The request whose head has been fed."""

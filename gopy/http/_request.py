@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 from gopy import context
 from gopy.context import Context
-from gopy.http._body import NO_BODY
+from gopy.http._body import NO_BODY, BadRequest
 from gopy.http._header import Header, header_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gopy.http._form import Upload
 
 MAX_FORM_BYTES = 10 << 20  # of an urlencoded body, as in Go
+MOST_VALUES = (
+    10_000  # of a query or an urlencoded body, as in Go: each takes far more memory than it has bytes
+)
 
 
 class Request:
@@ -172,13 +175,15 @@ class Request:
         return self._values[self._names.index(name)] if name in self._names else ""
 
     def query(self) -> dict[str, list[str]]:
-        """The values of the query. What cannot be parsed is left out."""
+        """The values of the query. What cannot be parsed is left out. ValueError, which answers 400: there
+        are more than 10,000."""
         return parse_values(self.raw_query)
 
     def form(self) -> dict[str, list[str]]:
         """The values of the body, if it is urlencoded or multipart, then those of the query.
 
-        The body is read by the first call. Uploaded files are what files() has. BodyTooLarge beyond 10 MB.
+        The body is read by the first call. Uploaded files are what files() has. BodyTooLarge beyond 10 MB;
+        ValueError, which answers 400: the body is no such form, or has more than 10,000 values.
         """
         if self._form is None:
             from gopy.http._form import read_form
@@ -187,8 +192,8 @@ class Request:
         return self._form
 
     def files(self) -> dict[str, list[Upload]]:
-        """The files of a multipart body: each with `filename`, `header` and `file`, which is in memory up to
-        1 MB."""
+        """The files of a multipart body: each with `filename`, `header` and `file`. All together they are in
+        memory up to 10 MB, else on disk."""
         self.form()
         return self._uploads
 
@@ -229,6 +234,8 @@ def parse_values(text: str) -> dict[str, list[str]]:
     """The values of a query or an urlencoded body."""
     if not text:
         return {}
+    if text.count("&") >= MOST_VALUES:
+        raise BadRequest(400, f"more than {MOST_VALUES} values")
     text = "&".join(each for each in text.split("&") if ";" not in each)  # as Go: no separator of ours
     return parse_qs(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=None)
 

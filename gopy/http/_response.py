@@ -202,11 +202,12 @@ class ResponseWriter:
             data = data.encode()
         elif type(data) is not bytes:
             data = _to_bytes(data)
+        if self._ended:
+            self._refuse()
         status = self.status
         if not status:
-            self.write_header(200)
-        elif self._ended:
-            self._refuse()
+            self._take_header()
+            self.status = 200
         size = len(data)
         if size == 0:
             return 0
@@ -290,7 +291,7 @@ class ResponseWriter:
         connection = ""
         if status == 101:
             pass
-        elif self._close or not request.keep_alive or self._connection.must_close():
+        elif self._connection.must_close() or self._close or not request.keep_alive:
             self._close = True
             connection = "Connection: close\r\n"
         elif request.proto == "HTTP/1.0":
@@ -302,8 +303,6 @@ class ResponseWriter:
         """finish(), of most responses: nothing has been sent, and all of it is small. b"": not so."""
         if self.sent or self._size > CHUNK or self._request.method == "HEAD":
             return b""
-        if not self.status:
-            self.write_header(200)
         self._ended = "the handler has returned"
         pending = self._pending
         head = self._head(pending, self._size)
@@ -312,9 +311,7 @@ class ResponseWriter:
         return head + (pending[0] if len(pending) == 1 else b"".join(pending))
 
     def finish(self) -> list[bytes]:
-        """What is left to be sent when the handler has returned. The connection's."""
-        if not self.status:
-            self.write_header(200)
+        """What is left to be sent when the handler has returned. The connection's, when a status is set."""
         self._ended = "the handler has returned"
         if self.sent and not self._pending and not self._chunked:
             return []
@@ -348,6 +345,8 @@ class ResponseWriter:
         """
         if self._ended:
             self._refuse()
+        if self._chunked:
+            raise RuntimeError("a part of the response has been sent, chunked")
         conn, ahead = self._connection.hijack(self._request)
         self.hijacked = True
         self._ended = "the connection was hijacked"

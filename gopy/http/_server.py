@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gopy import context
-from gopy._core import Bool, Chan, go, recv, select
+from gopy._core import Bool, Chan, go, recv, select, send
 from gopy._panic import ClosedChannelError
 from gopy.context import Context
 from gopy.http._connection import Connection
@@ -94,6 +94,9 @@ class Server:
         self.access_log = _access_log(access_log)
         self.context: Context = context.background()  # what the requests' contexts are made from
         self._stopping = Bool(False)
+        self._stopped, self._stop_waiting = context.with_cancel(
+            context.background()
+        )  # for who waits for a place
         self._listeners: dict[Listener, None] = {}
         self._connections: dict[Connection, None] = {}
         self._places: Chan[None] | None = None if max_connections is None else Chan(max_connections)
@@ -139,7 +142,9 @@ class Server:
 
     def _accept(self, ln: Listener) -> None:
         if self._places is not None:
-            self._places.send(None)
+            which, _, _ = select(send(self._places, None), recv(self._stopped.done()))
+            if which == 1:
+                return
         try:
             conn = ln.accept()
         except BaseException:
@@ -187,6 +192,7 @@ class Server:
 
     def _stop(self) -> None:
         self._stopping.store(True)
+        self._stop_waiting()
         for listener in list(self._listeners):
             listener.close()
 

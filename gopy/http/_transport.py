@@ -121,6 +121,7 @@ class Outgoing:
         """The head, and whether the body is chunked."""
         header = self.header.clone()
         chunked = False
+        header.delete("Transfer-Encoding")  # what frames the message is not the caller's to say
         if isinstance(self.body, bytes):
             if self.body or self.method in ("POST", "PUT", "PATCH"):
                 header.set("Content-Length", str(len(self.body)))
@@ -233,7 +234,7 @@ class Exchange:
             if isinstance(exc, http.client.HTTPException):
                 raise ConnectionError(f"malformed answer: {exc!r}") from None
             raise
-        self._over(reuse=not parser.will_close)
+        self._over(reuse=_is_reusable(parser))
         return b""
 
     def at_end(self, end: Callable[[], None]) -> None:
@@ -246,7 +247,7 @@ class Exchange:
     def close(self) -> None:
         """Read no more."""
         if self.parser is not None:
-            self._over(reuse=self.parser.isclosed() and not self.parser.will_close)
+            self._over(reuse=self.parser.isclosed() and _is_reusable(self.parser))
 
     def hand_over(self) -> tuple[Conn, IO[bytes]]:
         """The connection after an Upgrade, and the file that has what was read ahead."""
@@ -277,6 +278,12 @@ class Exchange:
             self._pool.put(self._origin, self._conn)
         else:
             self._conn.close()
+
+
+def _is_reusable(parser: Parser) -> bool:
+    """Whether the connection of an answer that was read to its end may be used again. What a server sends
+    beyond it would be taken for the next answer."""
+    return not parser.will_close and not parser.has_surplus()
 
 
 class Transport:

@@ -5,14 +5,14 @@
     SIGHUP             new workers, with the application imported anew; when they listen, the old ones end as
     above a worker dies      another one is started
 
-The master only binds the port, so that it is taken and known. A worker says by a byte on a pipe that it
-listens, and ends when its other pipe does: with the master, however that died.
+The master only binds the port, so that it is taken and known; of a unix socket it keeps the one listener,
+which all workers accept from. A worker says by a byte on a pipe that it listens, and ends when its other pipe
+does: with the master, however that died.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import signal as signals
@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gopy import context, runtime, signal, time
-from gopy._core import Chan, RecvChan, block_on, blocking, default, go, recv, select, send
+from gopy._core import Chan, NetFD, RecvChan, block_on, blocking, default, go, recv, select, send
 from gopy.http._server import Server, ServerClosed
 from gopy.http._wsgi import import_application, wsgi
 from gopy.net._addr import Addr
-from gopy.net._listener import bind_any
+from gopy.net._listener import Listener, bind_any, listen
 
 log = logging.getLogger("gopy.http")
 
@@ -38,12 +38,13 @@ BOOT_FAILED = 3  # exit status when a worker of the first ones never listened, a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Serve a WSGI application."
     parser.add_argument("app", help="module:attribute")
-    parser.add_argument("--bind", "-b", default="127.0.0.1:8000", metavar="HOST:PORT")
+    parser.add_argument("--bind", "-b", default="127.0.0.1:8000", metavar="HOST:PORT", help="or unix:PATH")
     parser.add_argument("--workers", "-w", type=_positive, default=1, metavar="N", help="processes")
     parser.add_argument("--grace", type=float, default=30.0, metavar="SECONDS", help="for requests under way")
     parser.add_argument("--access-log", action="store_true", help="a line for each request, to stdout")
     parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ready", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
 
 
 def _positive(text: str) -> int:
@@ -75,7 +76,10 @@ def work(args: argparse.Namespace) -> int:
 
     def serve() -> None:
         try:
-            server.listen_and_serve()
+            if args.listener is None:
+                server.listen_and_serve()
+            else:
+                server.serve(Listener(NetFD(args.listener), args.bind, None, None))
         except (OSError, ServerClosed) as exc:
             failure.send(exc)
 
@@ -128,6 +132,7 @@ class Master:
         self._workers: list[Worker] = []
         self._events: Chan[tuple[str, Worker | None]] = Chan(64)
         self._lifeline, self._held = os.pipe()  # the workers' end, and ours
+        self._listener: int | None = None  # the descriptor that workers inherit
         self._stopping = False
 
     def run(self) -> int:
@@ -148,11 +153,11 @@ class Master:
         return status
 
     def _bind(self) -> tuple[Any, str]:
-        """A socket that keeps the port, without listening, and the address with it."""
+        """A socket that keeps the port, without listening, and the address with it; of a path, a listener."""
         if self._args.bind.startswith("unix:"):
-            if self._args.workers > 1:
-                raise ValueError("several workers need a port, not a path")
-            return contextlib.nullcontext(), self._args.bind
+            listener = listen("unix", self._args.bind[5:])
+            self._listener = listener.fileno()
+            return listener, self._args.bind
         sock, _ = block_on(bind_any("tcp", self._args.bind, socket.SOCK_STREAM, True, lambda _: None))
         host = self._args.bind.rpartition(":")[0].strip("[]")
         return sock, str(Addr(host, sock.getsockname()[1]))
@@ -169,7 +174,11 @@ class Master:
             str(writing),
         ]
         command += ["--access-log"] if self._args.access_log else []
-        process = subprocess.Popen(command, pass_fds=(self._lifeline, writing))
+        passed = [self._lifeline, writing]
+        if self._listener is not None:
+            command += ["--listener", str(self._listener)]
+            passed.append(self._listener)
+        process = subprocess.Popen(command, pass_fds=passed)
         os.close(writing)
         worker = Worker(process, time.now())
         self._workers.append(worker)

@@ -23,7 +23,7 @@ from gopy.http._test_certificate import PEM
 from gopy.net import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gopy.http._connection import Connection
     from gopy.http._server import Handler
@@ -111,6 +111,13 @@ class ResponseRecorder(ResponseWriter):
     def _take_header(self) -> None:
         super()._take_header()
         self._head_as_sent = self.header().clone()
+
+    def write_fields(self, status: int, fields: Iterable[tuple[str, str]]) -> None:
+        fields = list(fields)
+        super().write_fields(status, fields)
+        self._head_as_sent = Header()
+        for name, value in fields:
+            self._head_as_sent.add(name, value)
 
     def _add(self, data: bytes | str) -> int:
         size = super()._add(data)

@@ -36,7 +36,7 @@ def poller():
 def no_descriptor_leaks(poller, until):
     before = descriptors()
     yield
-    until(lambda: descriptors() <= before, 5)
+    until(lambda: descriptors() <= before, TIMEOUT)
 
 
 class Client:
@@ -173,11 +173,3 @@ def serve(until):
         served.server.close()
         served.goroutine.join(timeout=TIMEOUT)
         until(lambda served=served: not served.server._connections, TIMEOUT)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """They have not been run often enough on a busy machine to be among those that every change must pass."""
-    for item in items:
-        if item.path.parent.name == "http":
-            item.add_marker(pytest.mark.soak)

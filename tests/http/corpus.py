@@ -1,12 +1,13 @@
 """Runs the request corpora of other parsers against our server, and prints where the verdicts differ.
 
-    git clone https://github.com/benoitc/gunicorn; git clone https://github.com/nodejs/llhttp
-    python tests/http/corpus.py gunicorn llhttp
+    for name in benoitc/gunicorn nodejs/llhttp python-hyper/h11; do git clone https://github.com/$name; done
+    python tests/http/corpus.py gunicorn llhttp h11
 
 A folder may also be a bare repository. What they expect is a fact that we compare with; nothing of theirs is kept here.
 docs/http.md says why each difference is there.
 """
 
+import ast
 import re
 import subprocess
 import sys
@@ -58,6 +59,37 @@ def of_llhttp(repository: Path) -> Iterator[Case]:
             yield f"{Path(name).stem}: {title}", source.encode("latin-1", "replace"), "error code" not in log
 
 
+def of_h11(repository: Path) -> Iterator[Case]:
+    """The requests that are written out in h11's tests, which has no corpus of its own. Whether it takes one, it
+    tells itself."""
+    for name, text in files(repository, "h11/tests").items():
+        if not name.endswith(".py"):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, bytes) and b" HTTP/" in node.value:
+                data = with_host(node.value)
+                if not data.startswith(b"HTTP/") and h11_takes(data) is not None:
+                    yield f"{Path(name).stem}:{node.lineno}", data, h11_takes(data)
+    for name, data in files(repository, "fuzz/afl-server-examples").items():
+        if h11_takes(with_host(data)) is not None:
+            yield name, data, h11_takes(with_host(data))
+
+
+def h11_takes(data: bytes) -> bool | None:
+    """None: the request has no end."""
+    import h11
+
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(data)
+    try:
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                return None
+    except h11.RemoteProtocolError:
+        return False
+    return True
+
+
 def with_host(data: bytes) -> bytes:
     """Neither parser wants the Host that RFC 9112 does: that alone is not to be what they differ in."""
     if re.search(rb"\r\nhost[ \t]*:", data, re.I):
@@ -85,12 +117,16 @@ def answer(w: http.ResponseWriter, r: http.Request) -> None:
     w.write("}")
 
 
+CORPORA = {"gunicorn": of_gunicorn, "llhttp": of_llhttp, "h11": of_h11}
+
+
 def main() -> int:
     listener = net.listen("tcp", "127.0.0.1:0")
     server = http.Server(handler=answer)
     go(lambda: server.serve(listener))
     for path in map(Path, sys.argv[1:]):
-        cases = list(of_gunicorn(path) if "gunicorn" in str(path) else of_llhttp(path))
+        of = next(of for name, of in CORPORA.items() if name in str(path))
+        cases = list(of(path))
         differences = 0
         for name, data, theirs in cases:
             statuses = ask(listener.addr, with_host(data))

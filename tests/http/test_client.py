@@ -196,7 +196,7 @@ def test_answers(raw, client, answer, want):
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 1000)[:-9],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 1000, mtime=0)[:-9],
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n",
     ],
@@ -236,7 +236,7 @@ def test_decompression(server):
         w.header().set("X-Asked", asked)
         if "gzip" in asked:
             w.header().set("Content-Encoding", "gzip")
-            w.write(gzip.compress(data) + gzip.compress(b"and more"))
+            w.write(gzip.compress(data) + gzip.compress(b"and more", mtime=0))
         else:
             w.write(data)
 

@@ -18,6 +18,7 @@ import pytest
 WEB = Path(__file__).resolve().parent.parent.parent / "examples" / "web"
 PATIENCE = 120
 pytestmark = [
+    pytest.mark.soak,
     pytest.mark.timeout(900),  # the first one compiles Go's net/http
     pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl"),
 ]

@@ -31,7 +31,11 @@ def test_a_silent_client_is_left(serve):
 
 
 def test_a_head_that_takes_too_long(serve):
-    with serve(hello, read_header_timeout=0.05).client() as client:
+    served = serve(hello)
+    with served.client() as client:
+        client.send(GET)
+        client.answer()
+        served.server.read_header_timeout = 0.05  # of this head, whose time begins with its first byte
         client.send(b"GET / HTTP/1.1\r\nHos")
         assert client.read_all().startswith(b"HTTP/1.1 408 ")
 
@@ -522,6 +526,7 @@ def test_many_clients_at_once(serve, gomaxprocs, procs):
     assert select(recv(done), recv(gotime.after(0)))[0] == 1
 
 
+@pytest.mark.soak
 def test_a_thousand_clients_that_send_a_byte_at_a_time(serve, until):
     """Others are served meanwhile; those are left when their head has taken too long, and nothing stays of them."""
     served = serve(hello, read_header_timeout=5)
