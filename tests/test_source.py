@@ -87,6 +87,7 @@ API = [
     "pyio",
     "pynetop",
     "pynetfd",
+    "pysocket",
     "pyoffload",
     "pysignal",
     "pyatomicref",

@@ -1,6 +1,8 @@
 """gopy.gunicorn: the worker under gunicorn itself, driven from outside."""
 
+import ast
 import http.client
+import json
 import os
 import signal
 import socket
@@ -138,18 +140,26 @@ def test_quit(gunicorn):
 
 
 @pytest.mark.slow
-def test_the_example(gunicorn):
-    """A Flask application with a database."""
-    pytest.importorskip("flask", reason="flask is not installed")
+@pytest.mark.parametrize(
+    ("name", "needs", "field", "none", "all_of_them"),
+    [
+        ("notes", "flask", "text", "[]", repr(["hello"] * 10)),
+        ("votes", "django", "choice", "{}", repr({"hello": 10})),
+    ],
+)
+def test_an_example(gunicorn, name, needs, field, none, all_of_them):
+    """An application with a database."""
+    pytest.importorskip(needs, reason=f"{needs} is not installed")
     apps = Path(__file__).resolve().parents[2] / "examples" / "gunicorn_apps"
-    server = gunicorn("-w", "2", "--pythonpath", str(apps), app="notes:app")
-    assert server.ask("/notes") == (200, "[]\n")
+    server = gunicorn("-w", "2", "--pythonpath", str(apps), app=f"{name}:app")
+    status, body = server.ask(f"/{name}")
+    assert (status, body.strip()) == (200, none)
     statuses = []
-    threads = all_at_once(10, lambda: statuses.append(server.ask("/notes", text="hello")[0]))
+    threads = all_at_once(10, lambda: statuses.append(server.ask(f"/{name}", **{field: "hello"})[0]))
     threads += all_at_once(10, lambda: statuses.append(server.ask("/slow")[0]))
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] * 10 + [201] * 10
-    assert server.ask("/notes")[1].count("hello") == 10
+    assert json.loads(server.ask(f"/{name}")[1]) == ast.literal_eval(all_of_them)
     assert server.end() == 0
     assert "Traceback" not in server.log.read_text()
