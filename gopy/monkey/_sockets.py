@@ -145,7 +145,11 @@ def _sendall(self: Any, data: Any, flags: int = 0, /) -> None:
         _base.sendall(self, data, flags)
         return
     waiting = Wait()
-    with memoryview(data) as whole, whole.cast("B") as view:
+    try:
+        whole = memoryview(data)
+    except TypeError as exc:
+        raise TypeError(str(exc).removeprefix("memoryview: ")) from None
+    with whole, whole.cast("B") as view:
         sent = 0
         while True:
             try:
@@ -315,12 +319,12 @@ def _making_real_close(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _making_detach(original: Callable[..., int]) -> Callable[..., int]:
-    """Who gets the descriptor gets it as its user had it."""
+    """Who gets the descriptor gets it as its user had it: one that listens may have been made non-blocking."""
 
     def detach(self: Any) -> int:
         if self.fileno() >= 0:
             _core.fd_closing(self.fileno())
-            if self.gettimeout() is None:
+            if self.gettimeout() is None and self.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 _set_blocking(self.fileno(), True)
         return original(self)
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-PROCS = pytest.mark.parametrize("procs", [1, 2, 8])
+PROCS = pytest.mark.parametrize("procs", [1, pytest.param(2, marks=pytest.mark.soak), 8])
 IMPORTS = "import atexit, gc, os, queue, signal, sys, threading, time"
 
 
