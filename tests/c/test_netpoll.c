@@ -341,6 +341,7 @@ static void test_joined(void)
         iowait_end(&w, false);
     }
     CHECK(fdwait_finish(&u, &b.g, WAKE_OP) == IO_PARK);
+    CHECK(wait_claim(&b.g) && fdwait_finish(&u, &b.g, WAKE_CANCEL) == IO_ENDED);
 
     /* An operation's own deadline, whoever has the side. */
     w.limit = nanotime() + MS / 10;

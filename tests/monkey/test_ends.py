@@ -50,7 +50,7 @@ except KeyboardInterrupt:
 """,
         env={"GOMAXPROCS": str(procs)},
     )
-    program.wait_for(lambda: "waits" in program.stdout)
+    program.wait_for(lambda: "waits\n" in program.stdout)  # the line is written in two parts
     program.process.send_signal(signal.SIGINT)
     done = program.finish()
     assert (done.returncode, done.stderr) == (0, "")
