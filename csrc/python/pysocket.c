@@ -22,7 +22,7 @@ enum { RECV, RECV_INTO, SEND, SENDALL, NMETHODS };
 /* Of the program that is patched. */
 static PyObject *slow[NMETHODS];
 static PyObject *get_fd, *get_timeout, *finalize; /* methods of _socket.socket */
-static PyObject *timeouts;                        /* {weak reference to a socket: seconds, a float} */
+static PyObject *timeouts;                        /* {id(socket): seconds, a float} */
 
 static PyObject *slowly(int which, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -51,7 +51,7 @@ static int limit_of(PyObject *self, int64_t *limit)
         return -1;
     if (PyDict_GET_SIZE(timeouts) == 0)
         return 0;
-    PyObject *key = PyWeakref_NewRef(self, NULL);
+    PyObject *key = PyLong_FromVoidPtr(self);
     int found = key ? dict_get(timeouts, key, &seconds) : -1;
     if (found > 0) {
         if (parse_timeout(seconds, "timeout", limit) < 0)
@@ -192,6 +192,10 @@ static PyObject *socket_del(PyObject *self, PyObject *noargs)
         fdwait_evict(fd);
     else
         PyErr_Clear();
+    PyObject *key = PyDict_GET_SIZE(timeouts) ? PyLong_FromVoidPtr(self) : NULL;
+    if (key && PyDict_DelItem(timeouts, key) < 0)
+        PyErr_Clear();
+    Py_XDECREF(key);
     return PyObject_CallOneArg(finalize, self);
 }
 

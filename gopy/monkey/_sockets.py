@@ -21,14 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gopy import _core
 from gopy.monkey import _registry, _sleep
 from gopy.monkey._waiting import READ, WRITE, Wait
 
 _base: Any = socket.socket.__mro__[1]  # _socket.socket
-_timeouts: "WeakKeyDictionary[socket.socket, float]" = WeakKeyDictionary()
+_timeouts: dict[int, float] = {}  # by id(): an entry is as old as its socket, see __init__ and socket_del in C
 _set_blocking, _get_blocking = os.set_blocking, os.get_blocking
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY)
 _BACKLOG_FULL = (
@@ -48,9 +47,9 @@ def adopt(sock: socket.socket) -> None:
     """Keep the timeout of a socket that is as C made it, or as its user has just set it."""
     timeout = _c_gettimeout(sock)
     if not timeout or _is_tls(sock) or sock.fileno() < 0:
-        _timeouts.pop(sock, None)
+        _timeouts.pop(id(sock), None)
     else:
-        _timeouts[sock] = timeout
+        _timeouts[id(sock)] = timeout
         _c_settimeout(sock, None)
         _set_blocking(sock.fileno(), False)
 
@@ -286,11 +285,11 @@ def _settimeout(self: Any, value: float | None, /) -> None:
 
 def _setblocking(self: Any, flag: bool, /) -> None:
     _base.setblocking(self, flag)
-    _timeouts.pop(self, None)
+    _timeouts.pop(id(self), None)
 
 
 def _gettimeout(self: Any, /) -> float | None:
-    timeout: float | None = _timeouts.get(self, _c_gettimeout(self))
+    timeout: float | None = _timeouts.get(id(self), _c_gettimeout(self))
     return timeout
 
 
@@ -303,8 +302,7 @@ def _making_init(original: Callable[..., None]) -> Callable[..., None]:
         original(self, *args, **kwargs)
         if len(args) < 4 and kwargs.get("fileno") is None:
             _core.fd_closing(self.fileno())  # who is remembered with that number has lost it, untold
-        if _c_gettimeout(self):
-            adopt(self)
+        adopt(self)
 
     return __init__
 
@@ -365,7 +363,7 @@ _METHODS = {
 
 
 def patch() -> None:
-    in_c = _core.socket_methods(socket.socket, _timeouts.data, tuple(_IN_C.values()))
+    in_c = _core.socket_methods(socket.socket, _timeouts, tuple(_IN_C.values()))
     for name, method in (_METHODS | in_c).items():
         _registry.replace_method(socket.socket, name, partial(_registry.given, method), inherited=True)
     _registry.replace_method(socket.socket, "__init__", _making_init)

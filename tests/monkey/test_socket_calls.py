@@ -343,3 +343,25 @@ file.close()
         "['0\\n', '1\\n', '2\\n']",
         "TimeoutError: timed out OSError: cannot read from timed out object",
     )
+
+
+def test_a_timeout_goes_with_its_socket(ok):
+    """Also one of a class whose objects have no hash, and those that are never closed."""
+    ok(
+        """
+from gopy.monkey import _sockets
+class Equal(socket.socket):
+    def __eq__(self, other):
+        return True
+for end in ("close", "detach", "fileno"):
+    sock = Equal()
+    sock.settimeout(1.5)
+    print(sock.gettimeout(), len(_sockets._timeouts))
+    getattr(sock, end)()
+    sock = None
+    print(len(_sockets._timeouts), socket.socket().gettimeout())
+""",
+        1,
+        *["1.5 1", "0 None"] * 3,
+        flags=("-W", "ignore::ResourceWarning"),
+    )
