@@ -27,7 +27,9 @@ from gopy.monkey import _registry, _sleep
 from gopy.monkey._waiting import READ, WRITE, Wait
 
 _base: Any = socket.socket.__mro__[1]  # _socket.socket
-_timeouts: dict[int, float] = {}  # by id(): an entry is as old as its socket, see __init__ and socket_del in C
+_timeouts: dict[
+    int, float
+] = {}  # by id(): an entry is as old as its socket, see __init__ and socket_del in C
 _set_blocking, _get_blocking = os.set_blocking, os.get_blocking
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY)
 _BACKLOG_FULL = (
@@ -317,7 +319,7 @@ def _making_real_close(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _making_detach(original: Callable[..., int]) -> Callable[..., int]:
-    """Who gets the descriptor gets it as its user had it: one that listens may have been made non-blocking."""
+    """Who gets the descriptor gets it as its user had it; one that listens may be non-blocking."""
 
     def detach(self: Any) -> int:
         if self.fileno() >= 0:
