@@ -13,6 +13,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.builds import build_go_programs, find_go
@@ -75,14 +77,32 @@ def pywsgi() -> None:
     server.serve_forever()
 
 
-def gunicorn() -> None:
+def flask_application() -> Any:
+    """Made by the worker, which has patched the standard library by then."""
+    import flask
+
+    app = flask.Flask(__name__)
+
+    @app.get("/hello")
+    def hello() -> flask.Response:
+        return flask.Response(HELLO, content_type="text/plain")
+
+    @app.get("/slow")
+    def slow() -> str:
+        time.sleep(0.1)
+        return "slow"
+
+    return app
+
+
+def gunicorn(worker: str, load_app: Callable[[], Any]) -> None:
     from gunicorn.app.base import BaseApplication
 
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             for name, value in {
                 "bind": f"{HERE}:0",
-                "worker_class": "gevent",
+                "worker_class": worker,
                 "backlog": BACKLOG,
                 "keepalive": 60,
                 "control_socket_disable": True,
@@ -92,7 +112,7 @@ def gunicorn() -> None:
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
-            return application
+            return load_app()
 
         @staticmethod
         def tell(worker: Any) -> None:
@@ -170,7 +190,9 @@ SERVERS = {
     "uvicorn": with_uvicorn,
     "aiohttp": with_aiohttp,
     "gevent.pywsgi": pywsgi,
-    "gunicorn, gevent": gunicorn,
+    "gunicorn, gevent": partial(gunicorn, "gevent", lambda: application),
+    "gunicorn, gevent, Flask": partial(gunicorn, "gevent", flask_application),
+    "gopy, gunicorn, Flask": partial(gunicorn, "gopy.gunicorn.Worker", flask_application),
 }
 
 

@@ -88,6 +88,7 @@ API = [
     "pyio",
     "pynetop",
     "pynetfd",
+    "pysocket",
     "pyoffload",
     "pysignal",
     "pyatomicref",

@@ -61,12 +61,16 @@ static PyObject *core_native_ident(PyObject *self, PyObject *arg)
     return PyLong_FromUnsignedLongLong(native_ident(ident));
 }
 
-/* Does a blocking call here park a goroutine? Else it is to block the thread, as it would without gopy. */
+bool parks_here(void)
+{
+    struct m *mp = getm();
+    return mp && mp->curg && mp->curg->kind != GSYSTEM && !real_load(&sched.exiting);
+}
+
 static PyObject *core_parks(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
-    struct m *mp = getm();
-    return PyBool_FromLong(mp && mp->curg && mp->curg->kind != GSYSTEM && !real_load(&sched.exiting));
+    return PyBool_FromLong(parks_here());
 }
 
 PyMethodDef ident_functions[] = {

@@ -155,22 +155,36 @@ struct mutexop {
     struct mutex *mu;
 };
 
+/* As sync_result, but the deadline is no error: the value is whether the mutex has been taken. */
+static enum op_result mutex_result(struct op *op, enum sync_result r, enum wake w)
+{
+    if (r != SYNC_OK && !(r == SYNC_ENDED && w == WAKE_TIMEOUT))
+        return sync_result(op, r, w);
+    op->value = new_ref(r == SYNC_OK ? Py_True : Py_False);
+    return OP_DONE;
+}
+
 static enum op_result mutex_op_begin(struct op *op, struct g *gp)
 {
-    return sync_result(op, mutexlock_begin(OP_OF(struct mutexop, op)->mu, gp), WAKE_OP);
+    return mutex_result(op, mutexlock_begin(OP_OF(struct mutexop, op)->mu, gp), WAKE_OP);
 }
 
 static enum op_result mutex_op_finish(struct op *op, struct g *gp, enum wake w)
 {
-    return sync_result(op, mutexlock_finish(OP_OF(struct mutexop, op)->mu, gp, w), w);
+    return mutex_result(op, mutexlock_finish(OP_OF(struct mutexop, op)->mu, gp, w), w);
 }
 
 static const struct op_kind mutex_kind = {"mutex", mutex_op_begin, mutex_op_finish};
 
+PyObject *mutex_take(struct mutex *mu, int64_t deadline)
+{
+    struct mutexop m = {.op = {.kind = &mutex_kind, .deadline = deadline}, .mu = mu};
+    return op_run(&m.op);
+}
+
 int mutex_acquire(struct mutex *mu)
 {
-    struct mutexop m = {.op = {.kind = &mutex_kind, .deadline = NEVER}, .mu = mu};
-    PyObject *none = op_run(&m.op);
-    Py_XDECREF(none);
-    return none ? 0 : -1;
+    PyObject *got = mutex_take(mu, NEVER);
+    Py_XDECREF(got);
+    return got ? 0 : -1;
 }

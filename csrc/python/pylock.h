@@ -34,6 +34,8 @@ PyObject *rlock_slowly(PyObject *rw, PyObject *const *args, Py_ssize_t nargs, Py
 PyObject *lock_alock(PyObject *l, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *lock_aexit(PyObject *l, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rwmutex_arlock(PyObject *rw, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+/* True, or False: it was not to be had by the deadline. NULL: raised. */
+PyObject *mutex_take(struct mutex *mu, int64_t deadline);
 int mutex_acquire(struct mutex *mu); /* -1: raised */
 
 int rwmutex_release(struct rwmutex *rw, bool write); /* -1: raised */

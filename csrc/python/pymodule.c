@@ -26,6 +26,7 @@
 #include "pyselect.h"
 #include "pysignal.h"
 #include "pysleep.h"
+#include "pysocket.h"
 #include "pystackful.h"
 #include "pythreadlock.h"
 #include "pytime.h"
@@ -80,10 +81,23 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions,    timerfunc_functions,
-                            coroutine_functions, sleep_functions,  runtime_functions, offload_functions,
-                            io_functions,        signal_functions, preempt_functions, eventloop_functions,
-                            dump_functions,      ident_functions,  locals_functions,  sigint};
+    PyMethodDef *lists[] = {goroutine_functions,
+                            select_functions,
+                            time_functions,
+                            timerfunc_functions,
+                            coroutine_functions,
+                            sleep_functions,
+                            runtime_functions,
+                            offload_functions,
+                            io_functions,
+                            signal_functions,
+                            preempt_functions,
+                            eventloop_functions,
+                            dump_functions,
+                            ident_functions,
+                            locals_functions,
+                            socket_functions,
+                            sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

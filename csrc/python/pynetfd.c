@@ -17,13 +17,17 @@
 #include "pyio.h"
 #include "pynetop.h"
 
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
 /* Every call comes in two forms: one runs the operation, the other makes an awaitable of it, which *io is copied to. */
 enum form { BLOCKING, AWAITABLE };
 
 static PyObject *perform(PyObject *self, enum form form, struct netop *io)
 {
     io->op.obj = self;
-    io->op.deadline = NEVER; /* the descriptor has one of its own */
+    io->op.deadline = io->w.limit = NEVER; /* the descriptor has a deadline of its own */
     if (form == BLOCKING) {
         PyObject *r = op_run(&io->op);
         netop_clear(&io->op);
@@ -143,8 +147,11 @@ static PyObject *netfd_aread_full(PyObject *self, PyObject *n) { return read_ful
 
 static PyObject *write_(PyObject *self, PyObject *data, enum form form)
 {
-    struct netop io = {
-        .op.kind = &netop_write, .step = step_write, .result = result_done, .w.mode = POLL_WRITE};
+    struct netop io = {.op.kind = &netop_write,
+                       .step = step_write,
+                       .result = result_done,
+                       .w.mode = POLL_WRITE,
+                       .flags = MSG_NOSIGNAL};
     if (PyObject_GetBuffer(data, &io.view, PyBUF_SIMPLE) < 0) {
         PyErr_Clear();
         type_error("data", "bytes-like", data);

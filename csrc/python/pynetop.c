@@ -21,10 +21,6 @@
 
 #define SMALL 16384 /* bytes; what is received is copied once up to here */
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
-#endif
-
 /* Does a short read say that nothing is left? See iowait_end. */
 static bool is_tcp(NetFD *self, int fd)
 {
@@ -205,7 +201,7 @@ static ssize_t receive(struct netop *io, int fd, char *to, size_t most)
     ssize_t n;
     if (unlikely(self->unread != NULL))
         return take_unread(self, to, most);
-    while ((n = recv(fd, to, most, 0)) < 0 && errno == EINTR)
+    while ((n = recv(fd, to, most, io->flags)) < 0 && errno == EINTR)
         ;
     io->drained = n > 0 && n < (ssize_t)most;
     return n;
@@ -238,6 +234,26 @@ __attribute__((noinline)) enum step step_read(struct netop *io, int fd)
     return DONE;
 }
 
+/* As socket.recv(): one recv(2), whose flags may be anything. noinline: as step_read. */
+__attribute__((noinline)) enum step step_recv(struct netop *io, int fd)
+{
+    char small[SMALL];
+    PyObject *large = io->len > SMALL ? PyBytes_FromStringAndSize(NULL, io->len) : NULL;
+    if (large == NULL && io->len > SMALL)
+        return RAISED;
+    ssize_t n = receive(io, fd, large ? PyBytes_AS_STRING(large) : small, (size_t)io->len);
+    int err = errno;
+    if (n >= 0 && large)
+        _PyBytes_Resize(&large, n);
+    else if (n >= 0)
+        large = PyBytes_FromStringAndSize(small, n);
+    else
+        Py_CLEAR(large);
+    io->got = large;
+    errno = err;
+    return n < 0 ? receive_failed() : large ? DONE : RAISED;
+}
+
 enum step step_read_into(struct netop *io, int fd)
 {
     ssize_t n = receive(io, fd, io->buf, (size_t)io->len);
@@ -264,7 +280,7 @@ enum step step_read_full(struct netop *io, int fd)
 enum step step_write(struct netop *io, int fd)
 {
     while (io->done < io->len) {
-        ssize_t n = send(fd, io->buf + io->done, (size_t)(io->len - io->done), MSG_NOSIGNAL);
+        ssize_t n = send(fd, io->buf + io->done, (size_t)(io->len - io->done), io->flags);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -272,6 +288,12 @@ enum step step_write(struct netop *io, int fd)
         io->done += n;
     }
     return DONE;
+}
+
+enum step step_send(struct netop *io, int fd)
+{
+    io->done = send(fd, io->buf, (size_t)io->len, io->flags);
+    return io->done < 0 ? step_of_errno() : DONE;
 }
 
 static int accept_cloexec(int fd, struct sockaddr *from, socklen_t *len)

@@ -21,7 +21,8 @@ typedef struct {
 /* What has come of a step. AGAIN: it would block. FAILED: errno says why. RAISED: an exception is set. */
 enum step { DONE, AGAIN, FAILED, RAISED };
 
-/* One call on a NetFD, which is made in steps. */
+/* One call on a NetFD, which is made in steps. op.obj is the NetFD, or, for a socket of the standard library (pysocket.c), one
+ * on the caller's stack that nobody else ever sees. */
 struct netop {
     struct op op;
     enum step (*step)(struct netop *io, int fd); /* makes the system call */
@@ -31,6 +32,7 @@ struct netop {
     char *buf;
     Py_ssize_t len, done;  /* how long buf is, and how much of it is done */
     PyObject *const *args; /* step_call's: len of them */
+    int flags;             /* of recv(2) or send(2) */
     Py_buffer view;        /* the program's buffer, if buf is one; else its obj is NULL */
     struct iowait w;
     bool drained; /* see iowait_end */
@@ -44,6 +46,7 @@ bool netfd_is_open(NetFD *f);
 enum step step_read(struct netop *io, int fd);
 enum step step_read_into(struct netop *io, int fd), step_read_full(struct netop *io, int fd);
 enum step step_write(struct netop *io, int fd), step_accept(struct netop *io, int fd);
+enum step step_recv(struct netop *io, int fd), step_send(struct netop *io, int fd);
 enum step step_call(struct netop *io, int fd);
 enum op_result result_got(struct netop *io), result_done(struct netop *io);
 

@@ -26,42 +26,6 @@ typedef struct {
 
 /* ---- taking a mutex, as _thread has it ---- */
 
-struct takeop {
-    struct op op;
-    struct mutex *mu;
-};
-
-static enum op_result taken(struct op *op, PyObject *whether)
-{
-    op->value = new_ref(whether);
-    return OP_DONE;
-}
-
-static enum op_result take_result(struct op *op, enum sync_result r, enum wake w)
-{
-    switch (r) {
-    case SYNC_OK:
-        return taken(op, Py_True);
-    case SYNC_PARK:
-    case SYNC_BLOCK:
-        return OP_PARK;
-    default:
-        return w == WAKE_TIMEOUT ? taken(op, Py_False) : op_failed(w);
-    }
-}
-
-static enum op_result take_begin(struct op *op, struct g *gp)
-{
-    return take_result(op, mutexlock_begin(OP_OF(struct takeop, op)->mu, gp), WAKE_OP);
-}
-
-static enum op_result take_finish(struct op *op, struct g *gp, enum wake w)
-{
-    return take_result(op, mutexlock_finish(OP_OF(struct takeop, op)->mu, gp, w), w);
-}
-
-static const struct op_kind take_kind = {"acquire", take_begin, take_finish};
-
 /* True, or False: it was not to be had by the deadline. NULL: raised. */
 static PyObject *take(struct mutex *mu, int64_t deadline)
 {
@@ -69,8 +33,7 @@ static PyObject *take(struct mutex *mu, int64_t deadline)
         Py_RETURN_TRUE;
     if (deadline == DEADLINE_PAST)
         Py_RETURN_FALSE;
-    struct takeop t = {.op = {.kind = &take_kind, .deadline = deadline}, .mu = mu};
-    return op_run(&t.op);
+    return mutex_take(mu, deadline);
 }
 
 /* The arguments of acquire(): blocking=True, timeout=-1. -1: raised */

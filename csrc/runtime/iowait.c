@@ -33,6 +33,14 @@ static bool passed(int64_t deadline)
     return unlikely(deadline != NEVER) && (deadline == 0 || nanotime() >= deadline);
 }
 
+/* When w, which has tried in vain, is to give up. */
+static int64_t deadline_locked(const struct iowait *w)
+{
+    int64_t side = w->pd->side[w->mode].deadline;
+    assert_held(&w->pd->lock);
+    return w->limit < side ? w->limit : side;
+}
+
 /* Begin gp's wait on q, a queue of w's side. Once the caller has unlocked pd, gp may run, and unless it is bound to
  * this M it may run elsewhere. */
 static void park_locked(struct iowait *w, struct waitq *q, struct g *gp, int64_t deadline)
@@ -89,10 +97,10 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_CLOSED;
     } else if (unlikely(s->held)) {
         w->locking = true;
-        /* Without a deadline of its own: the operation that holds the side ends by the side's deadline at the latest, and
-         * then it is gp's turn, which finds that the deadline has passed. */
+        /* Without the side's deadline: the operation that holds the side ends by that at the latest, and then it is gp's
+         * turn, which finds that the deadline has passed. */
         if (gp)
-            park_locked(w, &s->lockers, gp, NEVER);
+            park_locked(w, &s->lockers, gp, w->limit);
         r = IO_PARK;
     } else {
         s->held = true;
@@ -128,7 +136,7 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         r = IO_ERRNO;
     } else if (s->ready && gp) {
         r = enter_locked(w, &next);
-    } else if (passed(s->deadline)) {
+    } else if (passed(deadline_locked(w))) {
         next = give_up_locked(w);
         r = ended(w, WAKE_TIMEOUT);
     } else if (gp == NULL) {
@@ -138,7 +146,7 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         w->locking = false;
         arm = pd->gen != np.gen || np.backend->level;
         aadd(&np.nwaiters, 1);
-        park_locked(w, &s->waiters, gp, s->deadline);
+        park_locked(w, &s->waiters, gp, deadline_locked(w));
         unlock(&pd->lock);
         if (arm)
             netpollarm(fd, pd, seq, mode, false);
@@ -165,7 +173,7 @@ static enum io_result finish_locked(struct iowait *w, struct g *gp, enum wake ho
     if (w->locking)
         return how == WAKE_OP ? enter_locked(w, next) : ended(w, how);
     /* The deadline has been moved at the last moment: the operation goes on. */
-    bool moved = how == WAKE_TIMEOUT && !passed(s->deadline);
+    bool moved = how == WAKE_TIMEOUT && !passed(deadline_locked(w));
     if (unlikely(how == WAKE_OP && pd->armerr)) {
         w->err = pd->armerr;
         *next = give_up_locked(w);

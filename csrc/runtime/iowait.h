@@ -37,6 +37,7 @@ struct iowait {
     bool partial;     /* see above; false when it begins */
     uint8_t ended;    /* of IO_ENDED: enum wake */
     int err;          /* of IO_ERRNO */
+    int64_t limit;    /* the operation's own deadline, besides its side's; NEVER: it has none */
     int64_t deadline; /* of the wait that is to begin */
     struct polldesc *pd;
 };

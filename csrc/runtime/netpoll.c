@@ -97,6 +97,18 @@ static void evict_locked(struct polldesc *pd, struct gqueue *list)
         s->deadline = NEVER;
     }
     pd->odd = false;
+    pd->joined = NULL;
+}
+
+/* What is registered, if anything, was for a former descriptor of that number, or may have been. */
+static bool forget_registration_locked(struct polldesc *pd)
+{
+    bool registered = pd->gen && pd->gen == np.gen;
+    assert_held(&pd->lock);
+    if (registered)
+        aadd(&np.nreg, -1);
+    pd->gen = 0;
+    return registered;
 }
 
 static void ready_all(struct gqueue *list)
@@ -118,9 +130,7 @@ int netpollopen(int fd, uint32_t *seq)
         pd->closeafter = false;
     }
     evict_locked(pd, &list);
-    if (pd->gen && pd->gen == np.gen)
-        aadd(&np.nreg, -1);
-    pd->gen = 0;
+    forget_registration_locked(pd);
     pd->open = true;
     *seq = pd->seq;
     unlock(&pd->lock);
@@ -138,16 +148,12 @@ bool netpollclose(int fd, uint32_t seq, struct gqueue *list)
     }
     evict_locked(pd, list);
     pd->open = false;
-    bool registered = pd->gen && pd->gen == np.gen;
-    pd->gen = 0;
     pd->closeafter = pd->nsys > 0;
     bool now = !pd->closeafter;
     /* A copy of the descriptor may live on, so close() may not disarm it. Disarming afterwards might hit another one of
      * the same number. */
-    if (registered) {
-        aadd(&np.nreg, -1);
+    if (forget_registration_locked(pd))
         np.backend->disarm(fd);
-    }
     unlock(&pd->lock);
     if (now)
         close(fd);
@@ -163,14 +169,27 @@ bool netpollevict(int fd, struct gqueue *list)
     bool theirs = !pd->open;
     if (theirs) {
         evict_locked(pd, list);
-        if (pd->gen && pd->gen == np.gen) {
-            aadd(&np.nreg, -1);
+        if (forget_registration_locked(pd))
             np.backend->disarm(fd);
-        }
-        pd->gen = 0;
     }
     unlock(&pd->lock);
     return theirs;
+}
+
+bool netpolljoin(int fd, const void *who, uint32_t *seq)
+{
+    struct polldesc *pd = polldesc_of(fd);
+    if (unlikely(pd == NULL))
+        return false;
+    lock(&pd->lock);
+    if (unlikely(pd->joined == NULL) && !pd->open) {
+        pd->joined = who;
+        forget_registration_locked(pd); /* a wait's (fdwait), perhaps for what had the number before */
+    }
+    bool mine = pd->joined == who;
+    *seq = pd->seq;
+    unlock(&pd->lock);
+    return mine;
 }
 
 void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again)

@@ -9,7 +9,9 @@
  * turns them into goroutines whose waits it has claimed, and which its caller must ready.
  *
  * netpollopen and netpollclose bracket the life of a descriptor that the runtime owns. Others' may be waited
- * for too: nothing tells when they are closed and their number used again, so each wait registers them anew.
+ * for too: nothing tells when they are closed and their number used again, so each wait registers them anew. Unless
+ * somebody has joined (netpolljoin), who owns the descriptor elsewhere and promises to call netpollevict before it is
+ * closed: then it is registered for its life, as those of the runtime are.
  *
  * pd->lock guards all of a polldesc. Under it a wait is given a deadline (timers.lock), and a descriptor that is closed
  * is taken away from the poller. */
@@ -32,13 +34,14 @@ struct pollside {
 
 struct polldesc {
     struct lock lock;
-    uint32_t seq;    /* changes when the descriptor is opened and when it is closed */
-    uint32_t nsys;   /* operations that may be in a system call with it at this moment */
-    uint32_t gen;    /* registered with this generation of the poller; 0: not */
-    bool open;       /* the runtime owns the descriptor */
-    bool odd;        /* its end, an error or urgent data: `drained` does not hold where those are */
-    bool closeafter; /* closed meanwhile: the last of nsys is to close(2) it */
-    int armerr;      /* why it could not be registered; 0: it could */
+    uint32_t seq;       /* changes when the descriptor is opened and when it is closed */
+    uint32_t nsys;      /* operations that may be in a system call with it at this moment */
+    uint32_t gen;       /* registered with this generation of the poller; 0: not */
+    bool open;          /* the runtime owns the descriptor */
+    const void *joined; /* who has joined, or NULL. Never together with `open` */
+    bool odd;           /* its end, an error or urgent data: `drained` does not hold where those are */
+    bool closeafter;    /* closed meanwhile: the last of nsys is to close(2) it */
+    int armerr;         /* why it could not be registered; 0: it could */
     struct pollside side[2];
 };
 
@@ -96,6 +99,9 @@ int netpollopen(int fd, uint32_t *seq); /* 0 or an errno; *seq is the caller's t
 /* Wake those parked on it, into list, and close it as soon as nobody uses it. false: it was closed. */
 bool netpollclose(int fd, uint32_t seq, struct gqueue *list);
 bool netpollevict(int fd, struct gqueue *list); /* the embedding is about to close a descriptor of its own */
+/* `who`, which owns fd elsewhere, makes operations on it (iowait.h) until netpollevict: *seq is its title. false: the runtime
+ * owns the descriptor, or another has joined. */
+bool netpolljoin(int fd, const void *who, uint32_t *seq);
 /* Called without pd->lock for somebody who is on a queue of pd. Should it fail, that one is woken and finds armerr.
  * again: events that came before are reported once more. */
 void netpollarm(int fd, struct polldesc *pd, uint32_t seq, enum pollmode mode, bool again);

@@ -6,6 +6,9 @@ wait. So the descriptor stays as its user has it, whoever else may share it. Two
 accept, a listening socket is made non-blocking by the first goroutine that does; to connect, a socket is for
 so long.
 
+What is usual of the four calls that matter most is done in C (csrc/python/pysocket.c); the methods here of
+the same names do the rest.
+
 A timeout of more than 0 is kept beside the socket, and looked at only when there is need to wait. C's object
 has None then, as _socket would else wait in its own way, and the kernel O_NONBLOCK, as ever.
 """
@@ -18,14 +21,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gopy import _core
 from gopy.monkey import _registry, _sleep
 from gopy.monkey._waiting import READ, WRITE, Wait
 
 _base: Any = socket.socket.__mro__[1]  # _socket.socket
-_timeouts: "WeakKeyDictionary[socket.socket, float]" = WeakKeyDictionary()
+_timeouts: dict[
+    int, float
+] = {}  # by id(): an entry is as old as its socket, see __init__ and socket_del in C
 _set_blocking, _get_blocking = os.set_blocking, os.get_blocking
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY)
 _BACKLOG_FULL = (
@@ -45,9 +49,9 @@ def adopt(sock: socket.socket) -> None:
     """Keep the timeout of a socket that is as C made it, or as its user has just set it."""
     timeout = _c_gettimeout(sock)
     if not timeout or _is_tls(sock) or sock.fileno() < 0:
-        _timeouts.pop(sock, None)
+        _timeouts.pop(id(sock), None)
     else:
-        _timeouts[sock] = timeout
+        _timeouts[id(sock)] = timeout
         _c_settimeout(sock, None)
         _set_blocking(sock.fileno(), False)
 
@@ -57,18 +61,22 @@ def _as_ever(sock: socket.socket) -> bool:
     return not _core.parks() and _c_gettimeout(sock) == sock.gettimeout()
 
 
-def _retry(sock: Any, mode: int, flags: int, call: Callable[..., Any], *args: Any) -> Any:
-    """call(sock, *args) as soon as it need not wait. Called where BlockingIOError has just been caught."""
-    timeout = sock.gettimeout()
-    if flags & _DONTWAIT or timeout == 0:
-        raise
-    waiting = Wait()
+def _attempt(sock: Any, mode: int, flags: int, call: Callable[..., Any], *args: Any) -> Any:
+    """call(sock, *args), which does not wait, as soon as it need not. `flags` are the user's."""
+    if not flags & _DONTWAIT:
+        done = _core.socket_call(sock, mode, call, sock, *args)
+        if done is not NotImplemented:
+            return done
+    waiting: Wait | None = None
     while True:
-        waiting.wait(sock.fileno(), mode, timeout)
         try:
             return call(sock, *args)
         except BlockingIOError:
-            continue
+            timeout = sock.gettimeout()
+            if flags & _DONTWAIT or timeout == 0:
+                raise
+        waiting = waiting or Wait()
+        waiting.wait(sock.fileno(), mode, timeout)
 
 
 def _receiving(name: str, optional: int) -> Callable[..., Any]:
@@ -80,31 +88,56 @@ def _receiving(name: str, optional: int) -> Callable[..., Any]:
         def method(self: Any, into: Any, nbytes: int = 0, flags: int = 0) -> Any:
             if _as_ever(self):
                 return call(self, into, nbytes, flags)
-            try:
-                return call(self, into, nbytes, flags | _DONTWAIT)
-            except BlockingIOError:
-                return _retry(self, READ, flags, call, into, nbytes, flags | _DONTWAIT)
+            return _attempt(self, READ, flags, call, into, nbytes, flags | _DONTWAIT)
 
     else:
 
         def method(self: Any, into: Any, flags: int = 0, /) -> Any:  # type: ignore[misc]
             if _as_ever(self):
                 return call(self, into, flags)
-            try:
-                return call(self, into, flags | _DONTWAIT)
-            except BlockingIOError:
-                return _retry(self, READ, flags, call, into, flags | _DONTWAIT)
+            return _attempt(self, READ, flags, call, into, flags | _DONTWAIT)
 
     return method
+
+
+_recv_some, _recv_some_into = _receiving("recv", 0), _receiving("recv_into", 1)
+
+
+def _wants_all(self: Any, flags: int) -> bool:
+    """The kernel heeds MSG_WAITALL neither on a non-blocking descriptor nor with MSG_DONTWAIT."""
+    return bool(
+        flags & socket.MSG_WAITALL
+        and not flags & socket.MSG_PEEK
+        and self.type == socket.SOCK_STREAM
+        and self.gettimeout() is None
+        and _core.parks()
+    )
+
+
+def _recv(self: Any, bufsize: int, flags: int = 0, /) -> Any:
+    if not _wants_all(self, flags):
+        return _recv_some(self, bufsize, flags)
+    buffer = bytearray(bufsize)
+    return bytes(memoryview(buffer)[: _recv_into(self, buffer, bufsize, flags)])
+
+
+def _recv_into(self: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> Any:
+    if not _wants_all(self, flags):
+        return _recv_some_into(self, buffer, nbytes, flags)
+    with memoryview(buffer) as whole, whole.cast("B") as view:
+        got, size = 0, nbytes or len(view)
+        while got < size:
+            n = _recv_some_into(self, view[got:], size - got, flags & ~socket.MSG_WAITALL)
+            if n == 0:
+                break
+            got += n
+    return got
 
 
 def _send(self: Any, data: Any, flags: int = 0, /) -> Any:
     if _as_ever(self):
         return _base.send(self, data, flags)
-    try:
-        return _base.send(self, data, flags | _DONTWAIT)
-    except BlockingIOError:
-        return _retry(self, WRITE, flags, _base.send, data, flags | _DONTWAIT)
+    return _attempt(self, WRITE, flags, _base.send, data, flags | _DONTWAIT)
 
 
 def _sendall(self: Any, data: Any, flags: int = 0, /) -> None:
@@ -113,7 +146,11 @@ def _sendall(self: Any, data: Any, flags: int = 0, /) -> None:
         _base.sendall(self, data, flags)
         return
     waiting = Wait()
-    with memoryview(data) as whole, whole.cast("B") as view:
+    try:
+        whole = memoryview(data)
+    except TypeError as exc:
+        raise TypeError(str(exc).removeprefix("memoryview: ")) from None
+    with whole, whole.cast("B") as view:
         sent = 0
         while True:
             try:
@@ -131,10 +168,7 @@ def _sendto(self: Any, data: Any, *args: Any) -> Any:
         return _base.sendto(self, data, *args)
     flags: int = args[0] if len(args) == 2 else 0
     address = resolved(self, args[-1])
-    try:
-        return _base.sendto(self, data, flags | _DONTWAIT, address)
-    except BlockingIOError:
-        return _retry(self, WRITE, flags, _base.sendto, data, flags | _DONTWAIT, address)
+    return _attempt(self, WRITE, flags, _base.sendto, data, flags | _DONTWAIT, address)
 
 
 def _sendmsg(self: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> Any:
@@ -142,19 +176,17 @@ def _sendmsg(self: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address
         return _base.sendmsg(self, buffers, ancdata, flags, address)
     buffers, ancdata = list(buffers), list(ancdata)
     address = None if address is None else resolved(self, address)
-    try:
-        return _base.sendmsg(self, buffers, ancdata, flags | _DONTWAIT, address)
-    except BlockingIOError:
-        return _retry(self, WRITE, flags, _base.sendmsg, buffers, ancdata, flags | _DONTWAIT, address)
+    return _attempt(self, WRITE, flags, _base.sendmsg, buffers, ancdata, flags | _DONTWAIT, address)
 
 
 def _accept(self: Any, /) -> Any:
     if _core.parks() and _get_blocking(self.fileno()):
         _set_blocking(self.fileno(), False)
-    try:
-        return _base._accept(self)
-    except BlockingIOError:  # on a plain thread, too, when a goroutine has made it so
-        return _retry(self, READ, 0, _base._accept)
+    accepted = _attempt(
+        self, READ, 0, _base._accept
+    )  # on a plain thread, too: a goroutine may have made it so
+    _core.fd_closing(accepted[0])  # as a new socket's
+    return accepted
 
 
 # Connecting
@@ -255,11 +287,11 @@ def _settimeout(self: Any, value: float | None, /) -> None:
 
 def _setblocking(self: Any, flag: bool, /) -> None:
     _base.setblocking(self, flag)
-    _timeouts.pop(self, None)
+    _timeouts.pop(id(self), None)
 
 
 def _gettimeout(self: Any, /) -> float | None:
-    timeout: float | None = _timeouts.get(self, _c_gettimeout(self))
+    timeout: float | None = _timeouts.get(id(self), _c_gettimeout(self))
     return timeout
 
 
@@ -270,8 +302,9 @@ def _getblocking(self: Any, /) -> bool:
 def _making_init(original: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        if _c_gettimeout(self):
-            adopt(self)
+        if len(args) < 4 and kwargs.get("fileno") is None:
+            _core.fd_closing(self.fileno())  # who is remembered with that number has lost it, untold
+        adopt(self)
 
     return __init__
 
@@ -286,12 +319,12 @@ def _making_real_close(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _making_detach(original: Callable[..., int]) -> Callable[..., int]:
-    """Who gets the descriptor gets it as its user had it."""
+    """Who gets the descriptor gets it as its user had it; one that listens may be non-blocking."""
 
     def detach(self: Any) -> int:
         if self.fileno() >= 0:
             _core.fd_closing(self.fileno())
-            if self.gettimeout() is None:
+            if self.gettimeout() is None and self.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 _set_blocking(self.fileno(), True)
         return original(self)
 
@@ -308,16 +341,18 @@ def _making_sendfile(original: Callable[..., int]) -> Callable[..., int]:
     return sendfile
 
 
+_IN_C = {
+    "recv": _recv,
+    "recv_into": _recv_into,
+    "send": _send,
+    "sendall": _sendall,
+}
 _METHODS = {
-    "recv": _receiving("recv", 0),
-    "recv_into": _receiving("recv_into", 1),
     "recvfrom": _receiving("recvfrom", 0),
     "recvfrom_into": _receiving("recvfrom_into", 1),
     "recvmsg": _receiving("recvmsg", 1),
     "recvmsg_into": _receiving("recvmsg_into", 1),
     "_accept": _accept,
-    "send": _send,
-    "sendall": _sendall,
     "sendto": _sendto,
     "sendmsg": _sendmsg,
     "connect": _connect,
@@ -330,7 +365,8 @@ _METHODS = {
 
 
 def patch() -> None:
-    for name, method in _METHODS.items():
+    in_c = _core.socket_methods(socket.socket, _timeouts, tuple(_IN_C.values()))
+    for name, method in (_METHODS | in_c).items():
         _registry.replace_method(socket.socket, name, partial(_registry.given, method), inherited=True)
     _registry.replace_method(socket.socket, "__init__", _making_init)
     _registry.replace_method(socket.socket, "_real_close", _making_real_close)

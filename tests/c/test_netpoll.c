@@ -42,7 +42,8 @@ static bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 
 static struct iowait op(struct end *e, enum pollmode mode)
 {
-    return (struct iowait){.fd = e->fd, .seq = e->seq, .mode = mode, .pd = polldesc_of(e->fd)};
+    return (struct iowait){
+        .fd = e->fd, .seq = e->seq, .mode = mode, .pd = polldesc_of(e->fd), .limit = NEVER};
 }
 
 /* Whom the poller finds ready. */
@@ -314,6 +315,56 @@ static void test_anybodys(void)
     CHECK(np.nwaiters == 0);
 }
 
+/* A descriptor of somebody's who says when it will be closed. */
+static void test_joined(void)
+{
+    int fds[2], who, another;
+    struct fake a, b;
+    uint32_t seq, nreg = np.nreg;
+    char c;
+    fake_init(&a);
+    fake_init(&b);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+    struct iowait u;
+    CHECK(fdwait_begin(&u, fds[0], POLL_READ, &b.g) == IO_PARK);
+    CHECK(netpolljoin(fds[0], &who, &seq) && !netpolljoin(fds[0], &another, &seq));
+    struct iowait w = {
+        .fd = fds[0], .seq = seq, .mode = POLL_READ, .pd = polldesc_of(fds[0]), .limit = NEVER};
+
+    /* Registered once; whoever waited before goes on waiting. */
+    for (int i = 0; i < 3; i++) {
+        CHECK(iowait_begin(&w, &a.g) == IO_OK && recv(fds[0], &c, 1, 0) < 0);
+        CHECK(iowait_again(&w, &a.g) == IO_PARK && np.nreg == nreg + 1);
+        CHECK(write(fds[1], "x", 1) == 1 && poll_once(1000 * MS) > 0 && woken(&a));
+        CHECK(i > 0 || woken(&b));
+        CHECK(iowait_finish(&w, &a.g, WAKE_OP) == IO_OK && recv(fds[0], &c, 1, 0) == 1);
+        iowait_end(&w, false);
+    }
+    CHECK(fdwait_finish(&u, &b.g, WAKE_OP) == IO_PARK);
+    CHECK(wait_claim(&b.g) && fdwait_finish(&u, &b.g, WAKE_CANCEL) == IO_ENDED);
+
+    /* An operation's own deadline, whoever has the side. */
+    w.limit = nanotime() + MS / 10;
+    struct iowait v = w;
+    CHECK(iowait_begin(&w, &a.g) == IO_OK && iowait_begin(&v, &b.g) == IO_PARK && v.deadline == v.limit);
+    CHECK(iowait_again(&w, &a.g) == IO_PARK && w.deadline == w.limit);
+    while (nanotime() < w.limit)
+        cpu_relax();
+    CHECK(wait_claim(&b.g) && iowait_finish(&v, &b.g, WAKE_TIMEOUT) == IO_ENDED);
+    CHECK(wait_claim(&a.g) && iowait_finish(&w, &a.g, WAKE_TIMEOUT) == IO_ENDED);
+
+    /* Its end; then it is another's. What the runtime owns is not to be joined. */
+    w.limit = NEVER;
+    CHECK(iowait_begin(&w, &a.g) == IO_OK && iowait_again(&w, &a.g) == IO_PARK);
+    fdwait_evict(fds[0]);
+    CHECK(woken(&a) && iowait_finish(&w, &a.g, WAKE_OP) == IO_CLOSED && np.nreg == nreg);
+    CHECK(netpolljoin(fds[0], &another, &seq) && seq != w.seq);
+    CHECK(netpollopen(fds[0], &seq) == 0 && !netpolljoin(fds[0], &another, &seq));
+    CHECK(iowait_close(fds[0], seq) && !is_open(fds[0]));
+    close(fds[1]);
+    CHECK(np.nwaiters == 0);
+}
+
 static void test_sleep(void)
 {
     struct note n = {.breakfd = np.breakfd};
@@ -464,6 +515,7 @@ static void test_all(const char *name)
     test_close();
     test_deadlines();
     test_anybodys();
+    test_joined();
     test_sleep();
     printf("ok %s: states, close, deadlines, anybody's, sleep\n", name);
     if (GOPY_THREADED) {

@@ -231,7 +231,8 @@ static int transfer(struct talk *t, int party, char *c)
     struct iowait w = {.fd = t->fds[party],
                        .seq = t->seqs[party],
                        .mode = party ? POLL_READ : POLL_WRITE,
-                       .pd = polldesc_of(t->fds[party])};
+                       .pd = polldesc_of(t->fds[party]),
+                       .limit = NEVER};
     enum io_result r = iowait_begin(&w, gp);
     for (;;) {
         while (r == IO_PARK)

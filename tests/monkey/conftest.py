@@ -40,11 +40,3 @@ def ok(run_program, head):
         assert done.stdout.splitlines() == list(expected)
 
     return ok
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """They have not been run often enough on a busy machine to be among those that every change must pass."""
-    for item in items:
-        if item.path.parent.name == "monkey":
-            item.add_marker(pytest.mark.soak)

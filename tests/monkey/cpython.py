@@ -8,10 +8,13 @@ names: those that take seconds; --all: also those that take minutes.
 
 import argparse
 import concurrent.futures
+import importlib.util
 import os
+import pkgutil
 import re
 import subprocess
 import sys
+import sysconfig
 import time
 import tomllib
 from pathlib import Path
@@ -52,18 +55,12 @@ SLOW = [
     "test_fork1",
     "test_socketserver",
     "test_logging",
-    "test_concurrent_futures.test_thread_pool",
-    "test_concurrent_futures.test_wait",
-    "test_concurrent_futures.test_shutdown",
-    "test_asyncio.test_base_events",
-    "test_asyncio.test_events",
-    "test_asyncio.test_locks",
-    "test_asyncio.test_queues",
-    "test_asyncio.test_selector_events",
-    "test_asyncio.test_sock_lowlevel",
-    "test_asyncio.test_streams",
-    "test_asyncio.test_subprocess",
 ]
+PACKAGES = [
+    "test_concurrent_futures",
+    "test_asyncio",
+]  # each file of them; up to 3.11 the first is a file itself
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}{'t' * bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}"
 LIMIT = float(os.environ.get("LIMIT", "900"))  # seconds for one file
 EXPECTED = Path(__file__).with_name("expected_failures.toml")
 CHILD = """
@@ -94,8 +91,23 @@ FAILED = re.compile(r"^(?:FAIL|ERROR): (\w+) \((?:test\.)?([\w.]+)\)", re.MULTIL
 
 
 def expected() -> dict[str, str]:
-    """{"test_queue.Class.test_x": why it fails}"""
-    return tomllib.loads(EXPECTED.read_text())["expected"]
+    """{"test_queue.Class.test_x": why it fails}, with this version of Python"""
+    return tomllib.loads(EXPECTED.read_text()).get(VERSION, {})
+
+
+def slow() -> list[str]:
+    """The names of all files that are not QUICK."""
+    names = list(SLOW)
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(f"test.{package}")
+        folders = (spec and spec.submodule_search_locations) or ()
+        inside = [
+            f"{package}.{each.name}"
+            for each in pkgutil.iter_modules(folders)
+            if each.name.startswith("test_")
+        ]
+        names += inside or [package]
+    return names
 
 
 def run(name: str, arguments: list[str], limit: float = LIMIT) -> tuple[str, set[str], str, float]:
@@ -132,7 +144,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a name for unittest's -k")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    names = options.names or (QUICK + SLOW if options.all else QUICK)
+    names = options.names or (QUICK + slow() if options.all else QUICK)
     known, wrong = expected(), []
     arguments = ["-k", options.only] if options.only else []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:

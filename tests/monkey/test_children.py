@@ -2,7 +2,7 @@
 
 import pytest
 
-PROCS = pytest.mark.parametrize("procs", [1, 2, 8])
+PROCS = pytest.mark.parametrize("procs", [1, pytest.param(2, marks=pytest.mark.soak), 8])
 IMPORTS = "import asyncio, os, select, selectors, socket, subprocess, sys, threading, time"
 
 

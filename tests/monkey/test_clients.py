@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-PROCS = pytest.mark.parametrize("procs", [1, 2, 8])
+PROCS = pytest.mark.parametrize("procs", [1, pytest.param(2, marks=pytest.mark.soak), 8])
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """gopy.gunicorn: the worker under gunicorn itself, driven from outside."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -95,7 +96,7 @@ def all_at_once(n, fn):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preload", [(), ("--preload",)])
+@pytest.mark.parametrize("preload", [(), pytest.param(("--preload",), marks=pytest.mark.soak)])
 def test_a_worker_serves_side_by_side_and_ends_without_a_lost_request(gunicorn, preload):
     server = gunicorn("-w", "1", "--keep-alive", "20", *preload)
     assert server.ask("/who") == (200, "/who goroutine")
@@ -118,7 +119,7 @@ def test_a_worker_serves_side_by_side_and_ends_without_a_lost_request(gunicorn, 
     assert log.count("Traceback") == 1  # /error's
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_new_workers_take_over(gunicorn):
     server = gunicorn("-w", "2")
     server.process.send_signal(signal.SIGHUP)
@@ -130,7 +131,7 @@ def test_new_workers_take_over(gunicorn):
     assert "Warning" not in log and "Traceback" not in log
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_quit(gunicorn):
     server = gunicorn("-w", "1")
     assert server.end(signal.SIGQUIT) == 0
@@ -138,18 +139,24 @@ def test_quit(gunicorn):
 
 
 @pytest.mark.slow
-def test_the_example(gunicorn):
-    """A Flask application with a database."""
-    pytest.importorskip("flask", reason="flask is not installed")
+@pytest.mark.parametrize(
+    ("name", "needs", "field", "none", "ten"),
+    [("notes", "flask", "text", [], ["hello"] * 10), ("votes", "django", "choice", {}, {"hello": 10})],
+    ids=["flask", "django"],
+)
+def test_an_example(gunicorn, name, needs, field, none, ten):
+    """An application with a database."""
+    pytest.importorskip(needs, reason=f"{needs} is not installed")
     apps = Path(__file__).resolve().parents[2] / "examples" / "gunicorn_apps"
-    server = gunicorn("-w", "2", "--pythonpath", str(apps), app="notes:app")
-    assert server.ask("/notes") == (200, "[]\n")
+    server = gunicorn("-w", "2", "--pythonpath", str(apps), app=f"{name}:app")
+    status, body = server.ask(f"/{name}")
+    assert (status, json.loads(body)) == (200, none)
     statuses = []
-    threads = all_at_once(10, lambda: statuses.append(server.ask("/notes", text="hello")[0]))
+    threads = all_at_once(10, lambda: statuses.append(server.ask(f"/{name}", **{field: "hello"})[0]))
     threads += all_at_once(10, lambda: statuses.append(server.ask("/slow")[0]))
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] * 10 + [201] * 10
-    assert server.ask("/notes")[1].count("hello") == 10
+    assert json.loads(server.ask(f"/{name}")[1]) == ten
     assert server.end() == 0
     assert "Traceback" not in server.log.read_text()
