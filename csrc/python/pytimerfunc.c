@@ -14,6 +14,7 @@ typedef struct {
     struct timerfunc tf;
     PyObject *fn, *args; /* args: a tuple, or NULL: none */
     PyObject *context;   /* of the caller of after_func, or NULL */
+    uint16_t bubble;     /* the tag of that one's bubble; 0: none */
 } FuncTimer;
 
 static PyTypeObject FuncTimer_Type;
@@ -51,12 +52,17 @@ static PyObject *start_due(PyObject *self, PyObject *noargs)
     PyObject *type = NULL, *exc = NULL, *tb = NULL;
     for (struct timerfunc *tf; (tf = timerfunc_next(&n)) != NULL;)
         for (FuncTimer *ft = (FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)); n > 0; n--) {
+            struct bubble *b = ft->tf.bubble;
+            getm()->curg->bubble = b; /* go() passes it on */
             if (unlikely(start_function(ft) < 0)) {
                 if (type == NULL)
                     PyErr_Fetch(&type, &exc, &tb);
                 PyErr_Clear();
             }
+            getm()->curg->bubble = NULL;
             Py_DECREF(ft);
+            if (unlikely(b != NULL))
+                bubble_release(b);
         }
     if (unlikely(type != NULL)) {
         PyErr_Restore(type, exc, tb);
@@ -84,6 +90,15 @@ static bool functimer_stop(FuncTimer *ft)
     return was;
 }
 
+void functimer_abandon(struct timer *t)
+{
+    struct timerfunc *tf = timerfunc_of(t);
+    if (tf) {
+        t->when = 0;
+        Py_DECREF((FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)));
+    }
+}
+
 static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -104,6 +119,8 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
         return NULL;
     ft->timer.c = new_ref(nil_recv);
     ft->fn = new_ref(args[1]);
+    ft->tf.bubble = bubble_here();
+    ft->bubble = bubble_tag(ft->tf.bubble);
     if (nargs > 2) {
         if ((ft->args = PyTuple_New(nargs - 2)) == NULL)
             goto fail;
@@ -169,6 +186,11 @@ static PyObject *functimer_reset_method(PyObject *self, PyObject *seconds)
     bool was, ok;
     if (parse_duration(seconds, "seconds", &ns) < 0)
         return NULL;
+    uint16_t bubble = ((FuncTimer *)self)->bubble;
+    if (unlikely(bubble != 0) && bubble != bubble_tag(bubble_here())) {
+        PyErr_SetString(hooks.Panic, "reset of synctest timer from outside bubble");
+        return NULL;
+    }
     BEGIN_EXCLUSIVE(self);
     was = functimer_stop((FuncTimer *)self);
     ok = functimer_start((FuncTimer *)self, from_now(ns));
