@@ -2,6 +2,7 @@
 #include "pyop.h"
 
 #include "pyattach.h"
+#include "pyerror.h"
 #include "pypanic.h"
 
 struct g *getg_or_raise(void)

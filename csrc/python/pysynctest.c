@@ -132,12 +132,11 @@ static enum op_result join_finish(struct op *op, struct g *gp, enum wake w)
 static const struct op_kind join_kind = {.name = "Bubble.join", .begin = join_begin, .finish = join_finish};
 
 /* -> whether it is over; else nothing in it can happen any more. */
-static PyObject *bubble_join(PyObject *self, PyObject *noargs)
+static PyObject *bubble_join(PyObject *self, PyObject *timeout)
 {
-    (void)noargs;
-    if (!is_open((Bubble *)self))
+    struct op op = {.kind = &join_kind, .obj = self};
+    if (!is_open((Bubble *)self) || parse_timeout(timeout, "timeout", &op.deadline) < 0)
         return NULL;
-    struct op op = {.kind = &join_kind, .obj = self, .deadline = NEVER};
     PyObject *r = op_run(&op);
     if (r == NULL)
         return NULL;
@@ -235,6 +234,53 @@ static PyObject *core_bubble_of(PyObject *self, PyObject *goroutine)
     return new_ref(b && b->host ? (PyObject *)b->host : Py_None);
 }
 
+/* ---- the clocks of module time, for gopy.monkey ---- */
+
+#define BIRTH 946684800000000000 /* 2000-01-01 in UTC, when every bubble begins, as Go's do */
+
+static int64_t walltime(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int64_t wall_here(void)
+{
+    struct bubble *b = bubble_here();
+    return likely(b == NULL) ? walltime() : BIRTH + bubble_now(b) - BUBBLE_START;
+}
+
+static int64_t steady_here(void)
+{
+    struct bubble *b = bubble_here();
+    return bubble_now(b) - bubble_epoch(b);
+}
+
+static PyObject *clock_time(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    return PyFloat_FromDouble(timechan_seconds(wall_here()));
+}
+
+static PyObject *clock_time_ns(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    return PyLong_FromLongLong(wall_here());
+}
+
+static PyObject *clock_monotonic(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    return PyFloat_FromDouble(timechan_seconds(steady_here()));
+}
+
+static PyObject *clock_monotonic_ns(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    return PyLong_FromLongLong(steady_here());
+}
+
 void host_bubble_stuck(uint32_t tag)
 {
     PyObject *module = PyImport_ImportModule("gopy.testing._synctest");
@@ -247,7 +293,7 @@ void host_bubble_stuck(uint32_t tag)
 
 static PyMethodDef bubble_methods[] = {
     {"go", bubble_go, METH_O, NULL},
-    {"join", bubble_join, METH_NOARGS, NULL},
+    {"join", bubble_join, METH_O, NULL},
     {"returned", bubble_returned_, METH_NOARGS, NULL},
     {"kill", bubble_kill_, METH_NOARGS, NULL},
     {"close", bubble_close, METH_NOARGS, NULL},
@@ -271,6 +317,10 @@ PyMethodDef synctest_functions[] = {
      "RuntimeError outside a bubble. Panic: another goroutine of the bubble is in wait() already."},
     {"synctest_await", core_await_, METH_NOARGS,
      "await_($module, /)\n--\n\nAn awaitable: wait() for `async def` and generator goroutines."},
+    {"time", clock_time, METH_NOARGS, "time.time(), of the bubble that calls, if any."},
+    {"time_ns", clock_time_ns, METH_NOARGS, "time.time_ns(), likewise."},
+    {"monotonic", clock_monotonic, METH_NOARGS, "time.monotonic(), likewise."},
+    {"monotonic_ns", clock_monotonic_ns, METH_NOARGS, "time.monotonic_ns(), likewise."},
     {"in_bubble", core_in_bubble, METH_NOARGS, NULL},
     {"bubble_of", core_bubble_of, METH_O, NULL},
     {"bubble_goroutines", core_bubble_goroutines, METH_O, NULL},

@@ -95,7 +95,7 @@ static int64_t next_locked(struct bubble *b)
 {
     assert_held(&b->lock);
     int64_t next = real_peek(&b->timers.first);
-    return b->stopped || (b->done && next > b->until) ? NEVER : next;
+    return b->total == 0 || b->stopped || (b->done && next > b->until) ? NEVER : next;
 }
 
 /* The turn of a seeded bubble's goroutine, or of its timers, is over. -> whose turn it is now, to be queued once b is

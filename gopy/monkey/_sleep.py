@@ -1,4 +1,4 @@
-"""The part `time`: time.sleep()."""
+"""The part `time`: time.sleep(), and in a bubble of gopy.testing also its clocks."""
 
 import functools
 import time
@@ -7,7 +7,7 @@ from gopy import _core
 from gopy.monkey import _registry
 
 _original = time.sleep
-_clock = time.monotonic
+_clock = _core.now
 
 
 @functools.wraps(_original)
@@ -24,6 +24,10 @@ def sleep(seconds: float, /) -> None:
 
 def patch() -> None:
     _registry.replace(time, "sleep", sleep)
+    for name in ("time", "time_ns", "monotonic", "monotonic_ns"):
+        _registry.replace(time, name, getattr(_core, name))
+    for name, clock in (("perf_counter", _core.monotonic), ("perf_counter_ns", _core.monotonic_ns)):
+        _registry.replace(time, name, clock)
 
 
 class Deadline:
