@@ -106,7 +106,7 @@ async def _coroutine(bubble: Bubble, fn: Any, args: Any, kwargs: Any) -> None:
         bubble.ended()
 
 
-_OURS = {each.__code__ for each in (_generator, _coroutine)} | {_plain.__code__.co_consts[1]}
+_OURS = {_generator.__code__, _coroutine.__code__, *_plain.__code__.co_consts}
 
 
 def _theirs(traceback: TracebackType | None) -> TracebackType | None:
