@@ -52,12 +52,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def _gopy_procs(request: pytest.FixtureRequest) -> Generator[int, None, None]:
-    from gopy.runtime import GOMAXPROCS
-
-    before = GOMAXPROCS(request.param)
-    yield request.param
-    GOMAXPROCS(before)
+def _gopy_procs(request: pytest.FixtureRequest) -> int:
+    """Set and put back by gopy/testing/plugin.py, before and after all other fixtures."""
+    return int(request.param)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -70,6 +67,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    __tracebackhide__ = True
     plugin = _plugin(item)
     if plugin is None:
         return (yield)
@@ -79,17 +77,22 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
-    result = yield
     plugin = _plugin(item)
-    if plugin is not None:
-        plugin.check_left(item)
-    return result
+    try:
+        result = yield
+        if plugin is not None:
+            plugin.check_left(item)
+        return result
+    finally:
+        if plugin is not None:
+            plugin.ends(item)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not _is_ours(pyfuncitem) or hasattr(pyfuncitem.obj, "hypothesis"):
         return None
+    __tracebackhide__ = True
     names = pyfuncitem._fixtureinfo.argnames
     _plugin(pyfuncitem).run(pyfuncitem, pyfuncitem.obj, {name: pyfuncitem.funcargs[name] for name in names})
     return True

@@ -141,6 +141,7 @@ def synctest(fn: Any, /, *args: Any, seed: int | None = None, **kwargs: Any) -> 
     With `seed`, one goroutine runs at a time, may be made to yield at every call into gopy, and which comes next, and
     which case a select takes, is drawn by the seed: the same each time, whatever GOMAXPROCS is.
     """
+    __tracebackhide__ = True  # from pytest
     bubble = Bubble(seed)
     try:
         bubble.start(fn, args, kwargs)
@@ -171,6 +172,7 @@ def explore(fn: Any, /, *args: Any, seeds: Iterable[int] = range(1000), **kwargs
     the order in which goroutines come: lost wake-ups, double closes, checks that no longer hold when they are acted
     upon. Two goroutines change places only in calls into gopy.
     """
+    __tracebackhide__ = True
     for seed in seeds:
         try:
             synctest(fn, *args, seed=seed, **kwargs)

@@ -18,12 +18,13 @@ import pytest
 
 from gopy import Chan, _panic, go, runtime
 from gopy._core import Goroutine
-from gopy._panic import Deadlock
+from gopy._panic import Deadlock, Panic
 from gopy.testing import _leaks
 from gopy.testing._synctest import synctest
 
 _test: ContextVar[pytest.Item] = ContextVar("gopy.testing.plugin.test")
 _known = pytest.StashKey[frozenset[int]]()
+_procs = pytest.StashKey[int]()  # what GOMAXPROCS was before the test
 _strays: list[tuple[pytest.Item, str]] = []
 _stacks: list[str] = []  # of an interrupted run
 _current: pytest.Item | None = None
@@ -33,6 +34,7 @@ _current: pytest.Item | None = None
 
 
 def run(item: pytest.Item, fn: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    __tracebackhide__ = True
     marker = item.get_closest_marker("synctest")
     if marker is not None:
         if item.get_closest_marker("goroutine") and not inspect.iscoroutinefunction(fn):
@@ -44,6 +46,7 @@ def run(item: pytest.Item, fn: Callable[..., Any], kwargs: dict[str, Any]) -> No
 
 def _in_goroutine(fn: Callable[..., Any]) -> Callable[..., None]:
     def call(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
         outcome: Chan[BaseException | None] = Chan(1)
 
         def plain() -> None:
@@ -76,6 +79,7 @@ def _in_goroutine(fn: Callable[..., Any]) -> Callable[..., None]:
 def _wrapped(item: pytest.Item, fn: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fn)
     def call(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
         def test() -> Any:
             return fn(*args, **kwargs)
 
@@ -95,6 +99,7 @@ def _for_each_count(item: pytest.Item, fn: Callable[..., Any]) -> Callable[..., 
 
     @wraps(fn)
     def call(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
         before = runtime.GOMAXPROCS()
         try:
             for count in marker.args:
@@ -134,6 +139,16 @@ def begins(item: pytest.Item) -> None:
     _current = item
     _test.set(item)
     _panic.stray = _stray
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "_gopy_procs" in callspec.params and _procs not in item.stash:
+        item.stash[_procs] = runtime.GOMAXPROCS(callspec.params["_gopy_procs"])
+
+
+def ends(item: pytest.Item) -> None:
+    before = item.stash.get(_procs, 0)
+    if before:
+        del item.stash[_procs]
+        runtime.GOMAXPROCS(before)
 
 
 # Goroutines that are left behind.
@@ -200,9 +215,10 @@ def without_pytest(stacks: str) -> str:
 
 
 def improve(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    if isinstance(excinfo.value, Deadlock):
-        report.longrepr = f"Deadlock: {without_pytest(str(excinfo.value))}"
-    elif str(excinfo.value).startswith("Timeout"):  # pytest-timeout's, which has no type of its own
+    text = str(excinfo.value)
+    if isinstance(excinfo.value, Deadlock) or (isinstance(excinfo.value, Panic) and text.startswith("deadlock:")):
+        report.longrepr = f"{type(excinfo.value).__name__}: {without_pytest(text)}"
+    elif text.startswith("Timeout"):  # pytest-timeout's, which has no type of its own
         report.sections.append(("goroutines", without_pytest(runtime.stack(all=True))))
 
 
