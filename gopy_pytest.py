@@ -1,7 +1,7 @@
-"""What pytest loads of gopy in every run: markers, an option, and hooks that do nothing until a test needs gopy.
+"""What pytest loads of gopy in every run: markers, an option, and hooks that wait for a test that needs it.
 
-This is a module of its own because an entry point in the package would import gopy for suites that do not use it. All that
-it does for those that do is in gopy/testing/plugin.py.
+This is a module of its own because an entry point in the package would import gopy for suites that do not use
+it. All that it does for those that do is in gopy/testing/plugin.py.
 """
 
 import sys
@@ -22,8 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "synctest(seed=None): the test runs in a bubble of gopy.testing",
         "goroutine: the test runs in a goroutine of its own",
         "gomaxprocs(*counts): the test runs once for each, with that GOMAXPROCS",
-        "leaks(action, ignore=None, grace=0.1): goroutines that the test leaves behind: 'error', 'warn', or 'off', as without an "
-        "argument",
+        "leaks(action, ignore=None, grace=0.1): leaving goroutines behind is: 'error', 'warn', or 'off', "
+        "as without an argument",
     ):
         config.addinivalue_line("markers", line)
     wanted = config.getini("gopy_leaks")

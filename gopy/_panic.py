@@ -52,7 +52,9 @@ class _Goexit(SystemExit):
 PanicHandler = Callable[[Goroutine, BaseException], bool]
 
 _handler: PanicHandler | None = None
-stray: PanicHandler | None = None  # gopy.testing's: tells of a panic by itself, if the test is over that has started it
+stray: PanicHandler | None = (
+    None  # gopy.testing's: tells of a panic by itself, if the test is over that has started it
+)
 
 
 def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:

@@ -26,12 +26,12 @@ def has(module):
 def pytest_of(run_program, tmp_path):
     """pytest_of(source, *options): how pytest ends on a file with that source."""
 
-    def pytest_of(source, *options, head=HEAD, ini="", beside=(), run=run_program, env={}):
+    def pytest_of(source, *options, head=HEAD, ini="", beside=(), run=run_program, env=()):
         (tmp_path / "test_it.py").write_text(head + textwrap.dedent(source))
         (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
         plugins = [("-p", name) for name in ("no:cacheprovider", "gopy_pytest", *beside)]
         fixed = ("-rA", "--rootdir", tmp_path, "-c", tmp_path / "pytest.ini")
-        env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **env}
+        env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **dict(env)}
         return run(RUN, *sum(plugins, ()), *fixed, *options, tmp_path / "test_it.py", env=env)
 
     return pytest_of
@@ -127,7 +127,8 @@ def test_goroutine(pytest_of):
 
 
 def test_gomaxprocs(pytest_of):
-    finished = pytest_of("""
+    finished = pytest_of(
+        """
         seen = []
 
         @pytest.mark.gomaxprocs(1, 3)
@@ -138,7 +139,9 @@ def test_gomaxprocs(pytest_of):
         def test_it_is_put_back():
             assert seen.count(1) == seen.count(3) == 2
             assert runtime.GOMAXPROCS() == 2
-        """, env={"GOMAXPROCS": "2"})
+        """,
+        env={"GOMAXPROCS": "2"},
+    )
     assert list(outcomes(finished).values()) == [{"PASSED"}] * 5
 
 
@@ -397,7 +400,11 @@ def test_cov(pytest_of, tmp_path):
             time.sleep(5)
         """, "--cov", tmp_path, "--cov-report", "term-missing", beside=["pytest_cov.plugin"])  # fmt: skip
     assert outcomes(finished) == {"test_bubble": {"PASSED"}}
-    line = next(line for line in finished.stdout.splitlines() if line.split()[:1] and "test_it.py" in line and "%" in line)
+    line = next(
+        line
+        for line in finished.stdout.splitlines()
+        if line.split()[:1] and "test_it.py" in line and "%" in line
+    )
     assert "100%" in line
 
 

@@ -210,7 +210,7 @@ def test_bubbles_side_by_side_have_clocks_of_their_own(gomaxprocs, procs):
         wg.go(runs, n)
     wg.wait()
     times.close()
-    assert {n: t for n, t in times} == {n: 20 * n for n in range(1, 21)}
+    assert dict(times) == {n: 20 * n for n in range(1, 21)}
 
 
 def test_outside_nothing_changes():

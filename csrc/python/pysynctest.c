@@ -251,9 +251,12 @@ static int64_t wall_here(void)
     return likely(b == NULL) ? walltime() : BIRTH + bubble_now(b) - BUBBLE_START;
 }
 
+/* A loop of asyncio's waits in real time. */
 static int64_t steady_here(void)
 {
     struct bubble *b = bubble_here();
+    if (unlikely(b != NULL) && PyThreadState_Get()->async_gen_firstiter != NULL)
+        b = NULL;
     return bubble_now(b) - bubble_epoch(b);
 }
 

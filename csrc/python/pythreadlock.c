@@ -24,18 +24,6 @@ typedef struct {
 #define MU(self) (&((ThreadLock *)(self))->mu)
 #define RLOCK(self) ((ThreadRLock *)(void *)(self))
 
-static PyObject *in_this_bubble(PyObject *self)
-{
-    if (self)
-        MU(self)->bubble = bubble_tag(bubble_here());
-    return self;
-}
-
-static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    return in_this_bubble(new_without_arguments(type, args, kwargs));
-}
-
 /* ---- taking a mutex, as _thread has it ---- */
 
 struct takeop {
@@ -209,7 +197,7 @@ PyTypeObject Lock_Type = {
     .tp_doc = "A lock for goroutines and threads: threading.Lock once the program is patched.",
     .tp_basicsize = sizeof(ThreadLock),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = lock_new,
+    .tp_new = new_without_arguments,
     .tp_dealloc = lock_dealloc,
     .tp_repr = lock_repr,
     .tp_weaklistoffset = offsetof(ThreadLock, weakrefs),
@@ -351,7 +339,7 @@ static PyObject *rlock_repr(PyObject *self)
 static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     (void)args, (void)kwargs; /* for __init__ of a subclass */
-    return in_this_bubble(type->tp_alloc(type, 0));
+    return type->tp_alloc(type, 0);
 }
 
 static PyMethodDef rlock_methods[] = {

@@ -7,7 +7,7 @@ from gopy import _core
 from gopy.monkey import _registry
 
 _original = time.sleep
-_clock = _core.now
+_clock = time.monotonic  # the real one
 
 
 @functools.wraps(_original)
@@ -24,10 +24,9 @@ def sleep(seconds: float, /) -> None:
 
 def patch() -> None:
     _registry.replace(time, "sleep", sleep)
+    # Not what others have imported by name: threading's waits are real ones, so their clock must be, too.
     for name in ("time", "time_ns", "monotonic", "monotonic_ns"):
-        _registry.replace(time, name, getattr(_core, name))
-    for name, clock in (("perf_counter", _core.monotonic), ("perf_counter_ns", _core.monotonic_ns)):
-        _registry.replace(time, name, clock)
+        _registry.replace(time, name, getattr(_core, name), everywhere=False)
 
 
 class Deadline:

@@ -34,7 +34,8 @@ def leaks(*, ignore: Callable[[Goroutine], bool] | None = None, grace: float = 0
     after the block.
 
     Goroutines for which `ignore` returns True do not count. Parks for up to `grace` seconds, on the bubble's
-    clock if it is used in one. An exception that leaves the block is raised as it is, and nothing is looked at.
+    clock if it is used in one. An exception that leaves the block is raised as it is, and nothing is looked
+    at.
     """
     if ignore is not None:
         check_callable("ignore", ignore, "callable or None")

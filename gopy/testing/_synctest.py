@@ -1,11 +1,10 @@
-"""Bubbles: a function, and all goroutines that come of it, on a clock of their own. See csrc/runtime/synctest.h."""
+"""Bubbles: a function, and all goroutines that come of it, on a clock of their own (runtime/synctest.h)."""
 
+import _frozen_importlib
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
-
-import _frozen_importlib
 
 from gopy import _core, runtime
 from gopy._core import Goroutine, kind_of
@@ -21,8 +20,9 @@ EXITED = "deadlock: main bubble goroutine has exited but blocked goroutines rema
 BLOCKED = "deadlock: all goroutines in bubble are blocked"
 
 WHAT_TO_DO = """\
-In a bubble, use channels and locks that are made in it, net.pipe() instead of sockets, and time.sleep of gopy; what must
-wait for something else (a descriptor, blocking(), a thread, a loop of asyncio's) keeps the clock still until it has ended."""
+In a bubble, use channels and locks that are made in it, net.pipe() instead of sockets, and gopy.time.sleep.
+What must wait for something else (a descriptor, blocking(), a thread, a loop of asyncio's) keeps the clock
+still until it has ended."""
 
 
 class Bubble(_core.Bubble):
@@ -117,29 +117,34 @@ def _theirs(traceback: TracebackType | None) -> TracebackType | None:
 
 
 @overload
+def synctest(
+    fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, seed: int | None, **kwargs: Any
+) -> T: ...
+@overload
+def synctest(fn: Callable[..., T], /, *args: Any, seed: int | None, **kwargs: Any) -> T: ...
+@overload
 def synctest(fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 @overload
 def synctest(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-@overload
-def synctest(fn: Callable[..., T], /, *args: Any, seed: int | None = None, **kwargs: Any) -> T: ...
-def synctest(fn: Any, /, *args: Any, seed: int | None = None, **kwargs: Any) -> Any:
+def synctest(fn: Any, /, *args: Any, seed: int | None = None, **kwargs: Any) -> Any:  # type: ignore[misc]
     """Run fn in a bubble and return what it returned.
 
-    The bubble is the goroutine that runs fn and every goroutine, timer and context that is started inside. Its
-    clock (time.now, sleep, timers, tickers, every timeout and deadline) begins at 0 and stands still while any
-    of its goroutines can run; when all are durably blocked, that is in a channel, select, lock, Cond, WaitGroup,
-    Once or timer that was made inside, in sleep() or in a join, it jumps to the next timer. A goroutine that
-    waits for anything else is not durably blocked: the clock waits for it. If that takes 10 real seconds in
-    which nothing happens, stderr is told who waits.
+    The bubble is the goroutine that runs fn and every goroutine, timer and context that is started inside.
+    Its clock (time.now, sleep, timers, tickers, every timeout and deadline) begins at 0 and stands still
+    while any of its goroutines can run; when all are durably blocked, that is in a channel, select, lock,
+    Cond, WaitGroup, Once or timer that was made inside, in sleep() or in a join, it jumps to the next timer.
+    A goroutine that waits for anything else is not durably blocked: the clock waits for it. If that takes 10
+    real seconds in which nothing happens, stderr is told who waits.
 
-    Parks until every goroutine of the bubble has ended. Raises what fn raised, or what another goroutine of the
-    bubble panicked with; the others are then ended, as by goexit(). Panic ("deadlock: ...") with their stacks
-    when all are durably blocked and no timer is left. Once fn has returned, tickers stand still, and the clock
-    goes on for 24 hours at most. Panic, in whoever does it, for the use of a bubble's channel or timer from
-    outside. RuntimeError in a bubble: they do not nest, but may run side by side. fn may be `async def`.
+    Parks until every goroutine of the bubble has ended. Raises what fn raised, or what another goroutine of
+    the bubble panicked with; the others are then ended, as by goexit(). Panic ("deadlock: ...") with their
+    stacks when all are durably blocked and no timer is left. Once fn has returned, tickers stand still, and
+    the clock goes on for 24 hours at most. Panic, in whoever does it, for the use of a bubble's channel or
+    timer from outside. RuntimeError in a bubble: they do not nest, but may run side by side. fn may be `async
+    def`.
 
-    With `seed`, one goroutine runs at a time, may be made to yield at every call into gopy, and which comes next, and
-    which case a select takes, is drawn by the seed: the same each time, whatever GOMAXPROCS is.
+    With `seed`, one goroutine runs at a time, may be made to yield at every call into gopy, and which comes
+    next, and which case a select takes, is drawn by the seed: the same each time, whatever GOMAXPROCS is.
     """
     __tracebackhide__ = True  # from pytest
     bubble = Bubble(seed)
@@ -168,9 +173,9 @@ def synctest(fn: Any, /, *args: Any, seed: int | None = None, **kwargs: Any) -> 
 def explore(fn: Any, /, *args: Any, seeds: Iterable[int] = range(1000), **kwargs: Any) -> None:
     """synctest(fn, *args, seed=seed, **kwargs) for each of the seeds, until one fails.
 
-    What is raised then has a note that names the seed: synctest with it does the same again. This finds what depends on
-    the order in which goroutines come: lost wake-ups, double closes, checks that no longer hold when they are acted
-    upon. Two goroutines change places only in calls into gopy.
+    What is raised then has a note that names the seed: synctest with it does the same again. This finds what
+    depends on the order in which goroutines come: lost wake-ups, double closes, checks that no longer hold
+    when they are acted upon. Two goroutines change places only in calls into gopy.
     """
     __tracebackhide__ = True
     for seed in seeds:
@@ -185,8 +190,8 @@ def explore(fn: Any, /, *args: Any, seeds: Iterable[int] = range(1000), **kwargs
 
 
 def stuck(tag: int) -> None:
-    """Called by the core, on sysmon's thread: nothing has happened in a bubble for a while. What is patched into
-    _thread by now may start a goroutine, importlib's does not."""
+    """Called by the core, on sysmon's thread: nothing has happened in a bubble for a while. What is patched
+    into _thread by now may start a goroutine, importlib's does not."""
     _frozen_importlib._thread.start_new_thread(_say_stuck, (tag,))  # type: ignore[attr-defined]
 
 

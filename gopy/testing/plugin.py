@@ -1,7 +1,7 @@
 """The pytest plugin, for tests that have to do with gopy: what gopy_pytest.py calls.
 
-A goroutine starts with a copy of its starter's contextvars, so it knows the test that has started it, directly or through
-others: that is how a panic finds its test after the test's end.
+A goroutine starts with a copy of its starter's contextvars, so it knows the test that has started it,
+directly or through others: that is how a panic finds its test after the test's end.
 """
 
 import inspect
@@ -80,6 +80,7 @@ def _wrapped(item: pytest.Item, fn: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fn)
     def call(*args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
+
         def test() -> Any:
             return fn(*args, **kwargs)
 
@@ -113,12 +114,12 @@ def _for_each_count(item: pytest.Item, fn: Callable[..., Any]) -> Callable[..., 
 
 @contextmanager
 def calling(item: pytest.Item) -> Iterator[None]:
-    """The test is about to be called. What pytest calls by itself is wrapped meanwhile: methods of TestCases, and what
-    hypothesis calls for each example, which gets a bubble of its own."""
+    """The test is about to be called. What pytest calls by itself is wrapped meanwhile: methods of TestCases,
+    and what hypothesis calls for each example, which gets a bubble of its own."""
     begins(item)
     item.stash[_known] = frozenset(goroutine.id for goroutine in runtime.goroutines())
     ours = item.get_closest_marker("synctest") or item.get_closest_marker("goroutine")
-    obj = getattr(item, "obj", None)
+    obj: Any = getattr(item, "obj", None)
     cls = getattr(item, "cls", None)
     if cls is not None and issubclass(cls, unittest.TestCase):
         item.obj = _for_each_count(item, _wrapped(item, obj) if ours else obj)  # type: ignore[attr-defined]
@@ -173,7 +174,8 @@ def check_left(item: pytest.Item) -> None:
 
 
 def _stray(goroutine: Goroutine, exc: BaseException) -> bool:
-    """Called for a panic, in the goroutine that has panicked. True: it is told of here, as its test is over."""
+    """Called for a panic, in the goroutine that has panicked. True: it is told of here, as its test is
+    over."""
     item = _test.get(None)
     if item is None or item is _current:
         return False
@@ -216,7 +218,9 @@ def without_pytest(stacks: str) -> str:
 
 def improve(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     text = str(excinfo.value)
-    if isinstance(excinfo.value, Deadlock) or (isinstance(excinfo.value, Panic) and text.startswith("deadlock:")):
+    if isinstance(excinfo.value, Deadlock) or (
+        isinstance(excinfo.value, Panic) and text.startswith("deadlock:")
+    ):
         report.longrepr = f"{type(excinfo.value).__name__}: {without_pytest(text)}"
     elif text.startswith("Timeout"):  # pytest-timeout's, which has no type of its own
         report.sections.append(("goroutines", without_pytest(runtime.stack(all=True))))
