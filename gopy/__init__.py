@@ -55,6 +55,7 @@ from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 if TYPE_CHECKING:
     from gopy import http as http
     from gopy import net as net
+    from gopy import testing as testing
 
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
@@ -65,7 +66,7 @@ _preempt.at_start()
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("http", "net"):  # what they import is not for every program
+    if name in ("http", "net", "testing"):  # what they import is not for every program
         return importlib.import_module(f"gopy.{name}")
     raise AttributeError(f"module 'gopy' has no attribute {name!r}")
 

@@ -52,6 +52,9 @@ class _Goexit(SystemExit):
 PanicHandler = Callable[[Goroutine, BaseException], bool]
 
 _handler: PanicHandler | None = None
+stray: PanicHandler | None = (
+    None  # gopy.testing's: tells of a panic by itself, if the test is over that has started it
+)
 
 
 def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
@@ -84,8 +87,12 @@ def _summary(exc: BaseException) -> str:
 
 def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
     """Called by the core when an exception has left a goroutine's function."""
+    bubble = _core.bubble_of(goroutine)
     if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-        _core.interrupt_main(exc)
+        if bubble is None:
+            _core.interrupt_main(exc)
+        else:
+            bubble.panicked(goroutine, exc)
         return
     handler = _handler
     if handler is not None:
@@ -95,6 +102,11 @@ def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
         except BaseException as second:  # the handler's own failure is a panic too
             second.__context__ = exc
             exc = second
+    if bubble is not None:
+        bubble.panicked(goroutine, exc)
+        return
+    if stray is not None and stray(goroutine, exc):
+        return
     _print_panic(goroutine, exc)
     if handler is None and os.environ.get("GOPY_PANIC") == "print":
         return

@@ -169,7 +169,7 @@ static int start_timer(PyAwait *a)
 {
     if (a->op->deadline == NEVER)
         return 0;
-    int64_t left = a->op->deadline - nanotime();
+    int64_t left = a->op->deadline - nanotime_here();
     PyObject *loop = await_get_loop((PyObject *)a, NULL),
              *expire = PyObject_GetAttrString((PyObject *)a, "_expire");
     if (loop && expire)

@@ -94,6 +94,8 @@ static PyObject *chan_close(PyObject *self, PyObject *noargs)
     preempt_point();
     if (ch->c == NULL)
         PyErr_SetString(hooks.Panic, "close of nil channel");
+    else if (chan_foreign(ch->c, NULL))
+        PyErr_SetString(hooks.Panic, "close of synctest channel from outside bubble");
     else if (closechan(ch->c))
         Py_RETURN_NONE;
     else
@@ -104,7 +106,7 @@ static PyObject *chan_close(PyObject *self, PyObject *noargs)
 /* ---- the rest of the protocol ---- */
 
 /* A timer's channel shows nothing of its buffer: whether it is due is seen when somebody looks. */
-static size_t chan_count(PyChan *ch) { return ch->c && !ch->c->timed ? apeek(&ch->c->count) : 0; }
+static size_t chan_count(PyChan *ch) { return ch->c && !chan_timed(ch->c) ? apeek(&ch->c->count) : 0; }
 
 static Py_ssize_t chan_len(PyObject *self)
 {
@@ -113,7 +115,7 @@ static Py_ssize_t chan_len(PyObject *self)
     return (Py_ssize_t)chan_count(ch);
 }
 
-static size_t chan_size(PyChan *ch) { return ch->c && !ch->c->timed ? ch->c->size : 0; }
+static size_t chan_size(PyChan *ch) { return ch->c && !chan_timed(ch->c) ? ch->c->size : 0; }
 
 static int chan_bool(PyObject *self)
 {
@@ -173,7 +175,7 @@ static PyObject *chan_repr(PyObject *self)
         return PyUnicode_FromString("gopy.nilchan");
     return PyUnicode_FromFormat("<%s %p len=%zd cap=%zd%s>", Py_TYPE(self)->tp_name, ch->owner,
                                 (Py_ssize_t)chan_count(ch), (Py_ssize_t)chan_size(ch),
-                                apeek(&ch->c->closed) ? " closed" : "");
+                                chan_closed(ch->c) ? " closed" : "");
 }
 
 typedef struct {

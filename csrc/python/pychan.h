@@ -25,13 +25,13 @@ PyObject *chan_arecv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
 PyObject *chan_arecv_ok(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *chan_anext(PyObject *ch);
 
-PyObject *time_received(void *elem); /* what a timer has sent, as a float, or NULL: raised */
+PyObject *time_received(struct hchan *c, void *elem); /* what a timer has sent, as a float, or NULL: raised */
 void chan_give_back(struct hchan *c, PyObject *value); /* for an undo: value was received from c; steals it */
 
 /* The object that was received from c as elem; takes over its reference. NULL: raised. */
 static inline PyObject *received(struct hchan *c, void *elem)
 {
-    return likely(!c->timed) ? (PyObject *)elem : time_received(elem);
+    return likely(!chan_timed(c)) ? (PyObject *)elem : time_received(c, elem);
 }
 
 #endif

@@ -13,16 +13,16 @@ static struct hchan *hchan_of(struct op *op) { return ((PyChan *)op->obj)->c; }
 static enum op_result wait_on_nil(struct g *gp, uint8_t reason)
 {
     if (gp)
-        wait_begin(gp, reason);
+        wait_begin(gp, reason | durably_alone(gp));
     return OP_PARK;
 }
 
-PyObject *time_received(void *elem) { return PyFloat_FromDouble(timechan_value(elem)); }
+PyObject *time_received(struct hchan *c, void *elem) { return PyFloat_FromDouble(timechan_value(c, elem)); }
 
 void chan_give_back(struct hchan *c, PyObject *value)
 {
-    struct g *keeper = c->timed ? NULL : value_keeper();
-    if (c->timed)
+    struct g *keeper = chan_timed(c) ? NULL : value_keeper();
+    if (chan_timed(c))
         timechan_unrecv((struct timechan *)c, PyFloat_AS_DOUBLE(value));
     else if (keeper && chanunrecv(c, keeper, value))
         return;
@@ -38,7 +38,10 @@ static enum op_result sent(struct op *op, enum chan_result r)
 {
     if (likely(r == CHAN_OK))
         return op_none(op);
-    PyErr_SetString(hooks.ClosedChannelError, "send on closed channel");
+    if (r == CHAN_BUBBLE)
+        PyErr_SetString(hooks.Panic, "send on synctest channel from outside bubble");
+    else
+        PyErr_SetString(hooks.ClosedChannelError, "send on closed channel");
     return OP_RAISED;
 }
 
@@ -134,6 +137,17 @@ static inline enum op_result recv_result(struct op *op, enum chan_result r, void
     return OP_DONE;
 }
 
+/* A begin has said r, which is not that it waits. */
+static enum op_result began(struct op *op, enum chan_result r, void *elem)
+{
+    if (likely(r != CHAN_NOMEM && r != CHAN_BUBBLE))
+        return recv_result(op, r, elem);
+    if (r == CHAN_NOMEM)
+        return op_failed(WAKE_NOMEM);
+    PyErr_SetString(hooks.Panic, "receive on synctest channel from outside bubble");
+    return OP_RAISED;
+}
+
 static enum op_result recv_begin(struct op *op, struct g *gp)
 {
     struct hchan *c = hchan_of(op);
@@ -143,7 +157,7 @@ static enum op_result recv_begin(struct op *op, struct g *gp)
     enum chan_result r = chanrecv_begin(c, gp, &elem);
     if (r == CHAN_BLOCK || r == CHAN_PARK)
         return OP_PARK;
-    return r == CHAN_NOMEM ? op_failed(WAKE_NOMEM) : recv_result(op, r, elem);
+    return began(op, r, elem);
 }
 
 static enum op_result recv_finish(struct op *op, struct g *gp, enum wake w)
@@ -208,7 +222,7 @@ __attribute__((noinline)) static PyObject *recv_slowly(const struct op_kind *kin
         return op_run(&op);
     if (r == CHAN_PARK)
         return op_wait(&op, gp, OP_PARK);
-    return op_wait(&op, gp, r == CHAN_NOMEM ? op_failed(WAKE_NOMEM) : recv_result(&op, r, elem));
+    return op_wait(&op, gp, began(&op, r, elem));
 }
 
 static inline PyObject *receive(const struct op_kind *kind, PyObject *self, int64_t deadline)

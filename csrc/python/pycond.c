@@ -35,8 +35,10 @@ static PyObject *cond_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Cond", names, &l) || check_locker(l) < 0)
         return NULL;
     SyncCond *cond = (SyncCond *)type->tp_alloc(type, 0);
-    if (cond)
+    if (cond) {
         cond->L = new_ref(l);
+        cond->c.bubble = bubble_tag(bubble_here());
+    }
     return (PyObject *)cond;
 }
 
@@ -253,7 +255,7 @@ static int parse_wait(const char *name, PyObject *const *args, Py_ssize_t nargs,
     if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, name, deadline) < 0)
         return -1;
     if (*deadline == DEADLINE_PAST)
-        *deadline = nanotime();
+        *deadline = nanotime_here();
     return 0;
 }
 

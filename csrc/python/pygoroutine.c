@@ -78,6 +78,17 @@ PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     return go_at(args, nargs, kwnames, group, ANYWHERE);
 }
 
+/* go(fn), in the bubble b. */
+PyObject *goroutine_go_in(struct bubble *b, PyObject *fn)
+{
+    int kind = kind_of(fn, 0, "fn");
+    Goroutine *go = kind < 0 ? NULL : goroutine_new(fn);
+    if (go == NULL)
+        return NULL;
+    go->g.bubble = b;
+    return start(go, kind == FN_PLAIN ? GSTACKFUL : GSTACKLESS, NULL, ANYWHERE);
+}
+
 static PyObject *core_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;

@@ -5,6 +5,7 @@
 #include "pyobject.h"
 
 PyObject *goroutine_go(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *group);
+PyObject *goroutine_go_in(struct bubble *b, PyObject *fn);
 extern PyMethodDef goroutine_functions[];
 
 #endif

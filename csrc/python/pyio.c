@@ -68,6 +68,7 @@ static int parse_wait(const char *name, PyObject *const *args, Py_ssize_t nargs,
     } else if ((nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, name, deadline) < 0) {
         return -1;
     }
+    *deadline = bubble_real(bubble_here(), *deadline);
     return parse_fd(args[0]);
 }
 

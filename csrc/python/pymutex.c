@@ -85,6 +85,14 @@ static PyObject *mutex_repr(PyObject *self)
     return PyUnicode_FromFormat("<%s %p%s>", Py_TYPE(self)->tp_name, self, is_locked(self) ? " locked" : "");
 }
 
+static PyObject *mutex_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = new_without_arguments(type, args, kwargs);
+    if (self)
+        ((SyncMutex *)self)->mu.bubble = bubble_tag(bubble_here());
+    return self;
+}
+
 static PyMethodDef mutex_methods[] = {
     {"lock", FASTKW(mutex_lock),
      "lock($self, *, timeout=None)\n--\n\n"
@@ -114,7 +122,7 @@ PyTypeObject Mutex_Type = {
               "vain; then it is handed from waiter to waiter in the order in which they came.",
     .tp_basicsize = sizeof(SyncMutex),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = new_without_arguments,
+    .tp_new = mutex_new,
     .tp_dealloc = mutex_dealloc,
     .tp_repr = mutex_repr,
     .tp_weaklistoffset = offsetof(SyncMutex, weakrefs),

@@ -283,6 +283,7 @@ static PyObject *set_deadline(NetFD *f, PyObject *seconds, bool read, bool write
     int64_t deadline;
     if (parse_timeout(seconds, "seconds_from_now", &deadline) < 0)
         return NULL;
+    deadline = bubble_real(bubble_here(), deadline);
     if (!f->opened || (read && !iowait_setdeadline(f->fd, f->seq, POLL_READ, deadline)) ||
         (write && !iowait_setdeadline(f->fd, f->seq, POLL_WRITE, deadline)))
         return raise_errno(EBADF);

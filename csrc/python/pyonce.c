@@ -12,6 +12,14 @@ typedef struct {
     PyObject *weakrefs;
 } SyncOnce;
 
+static PyObject *once_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = new_without_arguments(type, args, kwargs);
+    if (self)
+        ((SyncOnce *)self)->mu.bubble = bubble_tag(bubble_here());
+    return self;
+}
+
 static void once_dealloc(PyObject *self)
 {
     if (((SyncOnce *)self)->weakrefs)
@@ -129,7 +137,7 @@ PyTypeObject Once_Type = {
     .tp_doc = "Once()\n--\n\nDoes one thing exactly once, whoever asks for it and however often.",
     .tp_basicsize = sizeof(SyncOnce),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = new_without_arguments,
+    .tp_new = once_new,
     .tp_dealloc = once_dealloc,
     .tp_weaklistoffset = offsetof(SyncOnce, weakrefs),
     .tp_methods = once_methods,

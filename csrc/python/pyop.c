@@ -2,6 +2,7 @@
 #include "pyop.h"
 
 #include "pyattach.h"
+#include "pyerror.h"
 #include "pypanic.h"
 
 struct g *getg_or_raise(void)
@@ -45,6 +46,8 @@ enum op_result op_failed(enum wake w)
         PyErr_SetString(PyExc_TimeoutError, "timed out");
     else if (w == WAKE_INTERRUPT)
         raise_main_exception();
+    else if (w == WAKE_GOEXIT)
+        PyErr_SetNone(hooks.Goexit);
     else if (w != WAKE_CANCEL)
         PyErr_NoMemory();
     return OP_RAISED;

@@ -26,8 +26,10 @@ static inline PyObject *unlock_it(struct rwmutex *rw, bool write)
 static PyObject *rwmutex_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *self = new_without_arguments(type, args, kwargs);
-    if (self)
+    if (self) {
         ((SyncMutex *)self)->mu.state = MUTEX_OTHER;
+        RW(self)->bubble = bubble_tag(bubble_here());
+    }
     return self;
 }
 

@@ -146,7 +146,10 @@ static PyObject *result(Py_ssize_t index, PyObject *value, bool ok) /* steals va
 static uint32_t seed(void)
 {
     struct m *mp = getm();
+    struct bubble *b = bubble_here();
     uint32_t x = mp ? cheaprand(mp) : (uint32_t)nanotime();
+    if (unlikely(b && b->seeded))
+        x = bubble_rand(b);
     /* Murmur's finalizer: select_begin goes on with cheaprand's own steps, which must not lead to the next seed. */
     x ^= x >> 16;
     x *= 0x85ebca6bu;
@@ -196,6 +199,12 @@ static enum op_result selected(struct selecting *k, enum chan_result r)
     return op->value ? OP_DONE : OP_RAISED;
 }
 
+static enum op_result foreign(bool send)
+{
+    PyErr_Format(hooks.Panic, "%s on synctest channel from outside bubble", send ? "send" : "receive");
+    return OP_RAISED;
+}
+
 static enum op_result select_kind_begin(struct op *op, struct g *gp)
 {
     struct selecting *k = OP_OF(struct selecting, op);
@@ -213,6 +222,10 @@ static enum op_result select_kind_begin(struct op *op, struct g *gp)
     }
     if (r == CHAN_PARK)
         return OP_PARK;
+    if (unlikely(r == CHAN_BUBBLE)) {
+        drop_unsent(s, r, 0);
+        return foreign(s->cases[k->casei].send);
+    }
     return r == CHAN_NOMEM ? op_failed(WAKE_NOMEM) : selected(k, r);
 }
 

@@ -10,7 +10,7 @@ static enum op_result sleep_begin(struct op *op, struct g *gp)
     if (op->deadline == DEADLINE_PAST)
         return op_none(op);
     if (gp)
-        wait_begin(gp, WAIT_SLEEP);
+        wait_begin(gp, WAIT_SLEEP | durably_alone(gp));
     return OP_PARK;
 }
 

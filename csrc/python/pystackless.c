@@ -49,15 +49,29 @@ static inline void take_hook_back(PyThreadState *ts, PyObject *had)
     }
 }
 
+/* The wait that gp has begun for a ends before gp is let go of: *did is what finish says to that. false: somebody has woken
+ * gp meanwhile, or it waits again. */
+static bool cancelled(struct g *gp, PyAwait *a, enum wake w, enum op_result *did)
+{
+    if (!wait_claim(gp))
+        return false;
+    timer_del(&gp->wait->timer);
+    *did = await_finish(a, gp, w);
+    return *did != OP_PARK;
+}
+
 /* gp, which runs nothing and is bound to mp, waits for a: a begin or finish has just said *did. Let go of gp. false:
- * the deadline cannot be watched, for want of memory, so the wait has ended, and *did is what finish has said to
- * that. */
+ * the deadline cannot be watched, for want of memory, or gp is to end, so the wait has ended, and *did is what finish has
+ * said to that. */
 static inline bool waits(struct m *mp, struct g *gp, PyAwait *a, enum op_result *did)
 {
     bool yields = *did == OP_YIELD, timed = !yields && a->op->deadline != NEVER;
-    if (unlikely(timed) && !gowait_arm(gp, a->op->deadline) && wait_claim(gp)) {
-        *did = await_finish(a, gp, WAKE_NOMEM);
+    if (unlikely(timed) && !gowait_arm(gp, a->op->deadline) && cancelled(gp, a, WAKE_NOMEM, did))
         return false;
+    if (unlikely(gp->bubble != NULL) && !yields) {
+        if (bubble_cancels(gp->bubble) && cancelled(gp, a, WAKE_GOEXIT, did))
+            return false;
+        bubble_park(gp->bubble, gp);
     }
     goroutine_unbind(mp, gp);
     if (unlikely(yields))

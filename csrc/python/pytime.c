@@ -26,7 +26,8 @@ static PyObject *core_now(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     preempt_point();
-    return PyFloat_FromDouble(timechan_seconds(nanotime()));
+    struct bubble *b = bubble_here();
+    return PyFloat_FromDouble(timechan_seconds(bubble_now(b) - bubble_epoch(b)));
 }
 
 /* ---- the channel ---- */
@@ -113,6 +114,15 @@ static PyObject *ticker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return timer_of(type, ns, ns);
 }
 
+/* May the caller stop or reset the timer? Not one of another bubble. */
+static bool may_change(PyObject *self, const char *what)
+{
+    if (likely(!chan_foreign(((TimeChan *)((Timer *)self)->c)->c, NULL)))
+        return true;
+    PyErr_Format(hooks.Panic, "%s of synctest timer from outside bubble", what);
+    return false;
+}
+
 static struct timechan *timechan_in(PyObject *self) { return &((TimeChan *)((Timer *)self)->c)->tc; }
 
 /* Is it a timer with a function? That has methods of its own, but Timer.stop(t) comes here all the same. */
@@ -124,6 +134,8 @@ static PyObject *timer_stop(PyObject *self, PyObject *noargs)
     if (is_functimer(self))
         return PyObject_CallMethod(self, "stop", NULL);
     preempt_point();
+    if (!may_change(self, "stop"))
+        return NULL;
     return PyBool_FromLong(timechan_stop(timechan_in(self)));
 }
 
@@ -134,7 +146,7 @@ static PyObject *timer_reset(PyObject *self, PyObject *seconds)
     preempt_point();
     int64_t ns;
     bool was;
-    if (parse_duration(seconds, "seconds", &ns) < 0)
+    if (parse_duration(seconds, "seconds", &ns) < 0 || !may_change(self, "reset"))
         return NULL;
     if (!timechan_reset(timechan_in(self), from_now(ns), 0, &was))
         return PyErr_NoMemory();
@@ -145,6 +157,8 @@ static PyObject *ticker_stop(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
     preempt_point();
+    if (!may_change(self, "stop"))
+        return NULL;
     timechan_stop(timechan_in(self));
     Py_RETURN_NONE;
 }
@@ -154,7 +168,8 @@ static PyObject *ticker_reset(PyObject *self, PyObject *seconds)
     preempt_point();
     int64_t ns;
     bool was;
-    if (parse_duration(seconds, "seconds", &ns) < 0 || positive(ns, "Ticker.Reset") < 0)
+    if (parse_duration(seconds, "seconds", &ns) < 0 || positive(ns, "Ticker.Reset") < 0 ||
+        !may_change(self, "reset"))
         return NULL;
     if (!timechan_reset(timechan_in(self), from_now(ns), ns, &was))
         return PyErr_NoMemory();

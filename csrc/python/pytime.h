@@ -10,7 +10,7 @@ typedef struct {
     PyObject *weakrefs;
 } Timer;
 
-static inline int64_t from_now(int64_t ns) { return ns == NEVER ? NEVER : nanotime() + ns; }
+static inline int64_t from_now(int64_t ns) { return ns == NEVER ? NEVER : nanotime_here() + ns; }
 
 int time_init(PyObject *nilchan);
 extern PyObject *nil_recv; /* nilchan's receiving side */

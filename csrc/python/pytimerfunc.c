@@ -15,6 +15,7 @@ typedef struct {
     PyObject *call;    /* a tuple: the function, its arguments */
     PyObject *kwnames; /* names of the last ones of those, or NULL */
     PyObject *context; /* of the caller of after_func, or NULL */
+    uint16_t bubble;   /* the tag of that one's bubble; 0: none */
 } FuncTimer;
 
 static PyTypeObject FuncTimer_Type;
@@ -52,12 +53,17 @@ static PyObject *start_due(PyObject *self, PyObject *noargs)
     PyObject *type = NULL, *exc = NULL, *tb = NULL;
     for (struct timerfunc *tf; (tf = timerfunc_next(&n)) != NULL;)
         for (FuncTimer *ft = (FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)); n > 0; n--) {
+            struct bubble *b = ft->tf.bubble;
+            getm()->curg->bubble = b; /* go() passes it on */
             if (unlikely(start_function(ft) < 0)) {
                 if (type == NULL)
                     PyErr_Fetch(&type, &exc, &tb);
                 PyErr_Clear();
             }
+            getm()->curg->bubble = NULL;
             Py_DECREF(ft);
+            if (unlikely(b != NULL))
+                bubble_release(b);
         }
     if (unlikely(type != NULL)) {
         PyErr_Restore(type, exc, tb);
@@ -85,6 +91,15 @@ static bool functimer_stop(FuncTimer *ft)
     return was;
 }
 
+void functimer_abandon(struct timer *t)
+{
+    struct timerfunc *tf = timerfunc_of(t);
+    if (tf) {
+        t->when = 0;
+        Py_DECREF((FuncTimer *)((char *)tf - offsetof(FuncTimer, tf)));
+    }
+}
+
 static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     (void)self;
@@ -105,6 +120,8 @@ static PyObject *core_after_func(PyObject *self, PyObject *const *args, Py_ssize
     if (ft == NULL)
         return NULL;
     ft->timer.c = new_ref(nil_recv);
+    ft->tf.bubble = bubble_here();
+    ft->bubble = bubble_tag(ft->tf.bubble);
     ft->kwnames = kwnames ? new_ref(kwnames) : NULL;
     if ((ft->call = PyTuple_New(all - 1)) == NULL)
         goto fail;
@@ -168,6 +185,11 @@ static PyObject *functimer_reset_method(PyObject *self, PyObject *seconds)
     bool was, ok;
     if (parse_duration(seconds, "seconds", &ns) < 0)
         return NULL;
+    uint16_t bubble = ((FuncTimer *)self)->bubble;
+    if (unlikely(bubble != 0) && bubble != bubble_tag(bubble_here())) {
+        PyErr_SetString(hooks.Panic, "reset of synctest timer from outside bubble");
+        return NULL;
+    }
     BEGIN_EXCLUSIVE(self);
     was = functimer_stop((FuncTimer *)self);
     ok = functimer_start((FuncTimer *)self, from_now(ns));

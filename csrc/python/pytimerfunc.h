@@ -5,6 +5,7 @@
 #include "pyobject.h"
 
 int timerfunc_init(void);
+void functimer_abandon(struct timer *t); /* t, in no heap any more, never fires: drop what it holds */
 extern PyMethodDef timerfunc_functions[];
 
 #endif

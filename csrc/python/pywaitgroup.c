@@ -14,6 +14,14 @@ typedef struct {
     PyObject *weakrefs;
 } SyncWaitGroup;
 
+static PyObject *group_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = new_without_arguments(type, args, kwargs);
+    if (self)
+        ((SyncWaitGroup *)self)->wg.bubble = bubble_tag(bubble_here());
+    return self;
+}
+
 static void group_dealloc(PyObject *self)
 {
     if (((SyncWaitGroup *)self)->weakrefs)
@@ -173,7 +181,7 @@ PyTypeObject WaitGroup_Type = {
     .tp_doc = "WaitGroup()\n--\n\nWaits for a number of goroutines to finish, as in Go.",
     .tp_basicsize = sizeof(SyncWaitGroup),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = new_without_arguments,
+    .tp_new = group_new,
     .tp_dealloc = group_dealloc,
     .tp_repr = waitgroup_repr,
     .tp_weaklistoffset = offsetof(SyncWaitGroup, weakrefs),

@@ -15,19 +15,25 @@
 
 bool chaninit(struct hchan *c, size_t size)
 {
-    *c = (struct hchan){.size = size};
+    uint16_t bubble = bubble_tag(bubble_here());
+    *c = (struct hchan){.size = size, .bubble = bubble, .flags = bubble ? CHAN_BUBBLED : 0};
     lock_init(&c->lock, RANK_HCHAN);
     return size == 0 || (c->buf = calloc(size, sizeof(void *))) != NULL;
 }
 
 void chanfree(struct hchan *c) { free(c->buf); }
 
-static inline void wait_on(struct waitq *q, struct g *gp, uint8_t reason, void *elem)
+bool chan_foreign(struct hchan *c, struct g *gp)
+{
+    return unlikely(apeek(&c->flags) & CHAN_BUBBLED) && c->bubble != bubble_tag(bubble_calling(gp));
+}
+
+static inline void wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason, void *elem)
 {
     struct sudog *sg = &gp->wait->sg;
     sg->elem = elem;
     sg->success = false;
-    wait_begin(gp, reason);
+    wait_begin(gp, reason | durably(gp, c->bubble));
     enqueue(q, sg);
 }
 
@@ -35,9 +41,14 @@ enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
 {
     struct g *woken = NULL;
     lock(&c->lock);
+    /* Both at once, so that the test for the second is not one more than try_send_locked's own. */
+    if (unlikely(apeek(&c->flags) & (CHAN_IS_CLOSED | CHAN_BUBBLED)) && chan_foreign(c, gp)) {
+        unlock(&c->lock);
+        return CHAN_BUBBLE;
+    }
     enum chan_result r = try_send_locked(c, elem, &woken);
     if (r == CHAN_BLOCK && gp) {
-        wait_on(&c->sendq, gp, WAIT_CHAN_SEND, elem);
+        wait_on(c, &c->sendq, gp, WAIT_CHAN_SEND, elem);
         r = CHAN_PARK;
     }
     unlock(&c->lock);
@@ -62,7 +73,7 @@ static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **
     lock(&c->lock);
     enum chan_result r = try_recv_locked(c, elem, &woken);
     if (r == CHAN_BLOCK && gp) {
-        wait_on(&c->recvq, gp, WAIT_CHAN_RECEIVE, NULL);
+        wait_on(c, &c->recvq, gp, WAIT_CHAN_RECEIVE, NULL);
         r = CHAN_PARK;
     }
     unlock(&c->lock);
@@ -74,7 +85,7 @@ static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **
 /* gp may run elsewhere as soon as it is queued, so its timer is armed before that. */
 static enum chan_result timed_recv_begin(struct hchan *c, struct g *gp, void **elem)
 {
-    timechan_poll(c);
+    timechan_poll(c, gp);
     enum chan_result r = recv_begin(c, NULL, elem);
     if (r != CHAN_BLOCK || gp == NULL)
         return r;
@@ -88,7 +99,11 @@ static enum chan_result timed_recv_begin(struct hchan *c, struct g *gp, void **e
 
 enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
 {
-    return unlikely(c->timed) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
+    if (likely(!(apeek(&c->flags) & (CHAN_TIMED | CHAN_BUBBLED))))
+        return recv_begin(c, gp, elem);
+    if (chan_foreign(c, gp))
+        return CHAN_BUBBLE;
+    return chan_timed(c) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
 }
 
 static enum chan_result finish(struct hchan *c, struct waitq *q, struct g *gp, enum wake w)
@@ -108,7 +123,7 @@ enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w)
 
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem)
 {
-    if (unlikely(c->timed))
+    if (chan_timed(c))
         timechan_unblock(c);
     enum chan_result r = finish(c, &c->recvq, gp, w);
     *elem = r == CHAN_OK ? gp->wait->sg.elem : NULL;
@@ -174,8 +189,8 @@ bool closechan(struct hchan *c)
     struct gqueue woken = {0};
     struct sudog *sg;
     lock(&c->lock);
-    bool was_open = !c->closed;
-    c->closed = true;
+    bool was_open = !chan_closed(c);
+    apoke(&c->flags, c->flags | CHAN_IS_CLOSED);
     struct sudog *given_back = NULL; /* to be received still, and first of all */
     while (was_open && ((sg = dequeue(&c->recvq)) != NULL || (sg = dequeue(&c->sendq)) != NULL)) {
         if (sg->given_back) {

@@ -10,31 +10,42 @@
 
 struct hchan {
     struct lock lock; /* guards everything here and the sudogs on both queues */
-    bool closed;
-    bool timed;         /* a timer sends on it: it is the first member of a struct timechan */
+    uint8_t flags;   /* enum chan_flag */
+    uint16_t bubble; /* the tag of the bubble that it was made in; 0: none */
     size_t count, size; /* values in the buffer, its capacity */
     size_t sendx, recvx;
     struct waitq recvq, sendq;
     void **buf;
 };
 
+enum chan_flag {
+    CHAN_IS_CLOSED = 1,
+    CHAN_TIMED = 2,   /* a timer sends on it: it is the first member of a struct timechan */
+    CHAN_BUBBLED = 4, /* `bubble` is not 0 */
+};
+
+static inline bool chan_closed(const struct hchan *c) { return apeek(&c->flags) & CHAN_IS_CLOSED; }
+static inline bool chan_timed(const struct hchan *c) { return unlikely(apeek(&c->flags) & CHAN_TIMED); }
+
 enum chan_result {
     CHAN_OK,
     CHAN_CLOSED,
     CHAN_BLOCK, /* would have to wait */
     CHAN_PARK,  /* begin: queued, now gowait() and finish */
+    CHAN_BUBBLE, /* begin: it is of another bubble than the caller, and nothing has happened */
     CHAN_NOMEM, /* begin: out of memory, and not queued */
     CHAN_ENDED, /* finish: nothing has happened but that the wait has ended, as its enum wake says */
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
+bool chan_foreign(struct hchan *c, struct g *gp); /* is it of another bubble than the caller, or than gp? */
 void *chandrop(struct hchan *c); /* when nobody refers to it: a value that is left in it, or NULL */
 void chanfree(struct hchan *c);
 bool closechan(struct hchan *c); /* false: it was closed already */
 
-/* What timechan.c does for a channel that is `timed`, outside its lock: before an operation looks at it, before a
+/* What timechan.c does for a channel that is timed, outside its lock: before an operation looks at it, before a
  * receiver queues itself (false: out of memory), and when that one waits no more. */
-void timechan_poll(struct hchan *c);
+void timechan_poll(struct hchan *c, struct g *gp);
 bool timechan_block(struct hchan *c, struct g *gp);
 void timechan_unblock(struct hchan *c);
 
@@ -75,7 +86,7 @@ static inline void chanbuf_put(struct hchan *c, void *elem)
 static inline enum chan_result try_send_locked(struct hchan *c, void *elem, struct g **woken)
 {
     assert_held(&c->lock);
-    if (unlikely(c->closed))
+    if (unlikely(chan_closed(c)))
         return CHAN_CLOSED;
     struct sudog *sg;
     if (c->recvq.first && (sg = dequeue(&c->recvq)) != NULL) {
@@ -110,7 +121,7 @@ static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, str
         *woken = sg->g;
         return CHAN_OK;
     }
-    return c->closed ? CHAN_CLOSED : CHAN_BLOCK;
+    return chan_closed(c) ? CHAN_CLOSED : CHAN_BLOCK;
 }
 
 #endif

@@ -39,6 +39,7 @@ struct m;
 struct p;
 struct hchan;
 struct timerfunc;
+struct bubble;
 
 enum gstatus { Gidle, Grunnable, Grunning, Gwaiting, Gdead };
 
@@ -61,10 +62,15 @@ enum waitreason {
     WAIT_SYNC_COND_WAIT,
     WAIT_BLOCKING,
     WAIT_IO,
+    WAIT_SYNCTEST_RUN,
+    WAIT_SYNCTEST_WAIT,
+    /* Put to a reason: gp is in a bubble, and only what is in that bubble too can wake it (synctest.h). */
+    WAIT_DURABLE = 0x80,
 };
 
-/* How a wait ended. WAKE_CANCEL: whoever waits gives up, and finish only leaves the queue. */
-enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM, WAKE_CANCEL };
+/* How a wait ended. WAKE_CANCEL: whoever waits gives up, and finish only leaves the queue. WAKE_GOEXIT: whoever waits is to
+ * end, as by goexit. */
+enum wake { WAKE_OP, WAKE_TIMEOUT, WAKE_INTERRUPT, WAKE_NOMEM, WAKE_CANCEL, WAKE_GOEXIT };
 
 enum gkind {
     GSTACKFUL,
@@ -110,7 +116,10 @@ struct g {
     struct waitq joiners;
     int64_t waitsince; /* nanotime_coarse() */
     uint64_t id;
-    struct note *note; /* GFOREIGN */
+    union {
+        struct note *note;     /* GFOREIGN */
+        struct bubble *bubble; /* all others: the bubble that it is in, or NULL */
+    };
     struct g *allnext, **allprev;
 };
 
@@ -228,6 +237,7 @@ struct sched {
     uint32_t due_starting;
     uint32_t nexternal;       /* things beside timers and threads that can still ready a goroutine */
     uint32_t nforeign_parked; /* plain threads that wait for ever */
+    uint32_t nbubbles;        /* see synctest.h */
     uint32_t nbegun, nended;  /* threads of gopy's own, the main one included: see own_thread_begins */
     struct m m0;              /* the main thread's */
     struct g *g1;             /* the main goroutine */

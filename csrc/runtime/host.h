@@ -67,6 +67,9 @@ bool host_is_main_thread(void);
 /* The G that stands for this thread, on which gopy does not run. NULL: out of memory. */
 struct g *host_foreign_g(void);
 
+/* A bubble of that tag has made no progress for a while: say what it waits for. Called by sysmon, attached. */
+void host_bubble_stuck(uint32_t tag);
+
 /* Stop this thread for good: the process is about to end. Called attached or not. */
 void host_hang(void) __attribute__((noreturn));
 

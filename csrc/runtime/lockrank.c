@@ -25,6 +25,7 @@ static const struct {
     [RANK_OFFLOAD] = {"pool.lock", 0},
     [RANK_ALLG] = {"allg.lock", 0},
     [RANK_SCHED] = {"sched.lock", 0},
+    [RANK_BUBBLES] = {"bubbles.lock", 0},
 };
 
 static __thread struct lock *held;

@@ -27,6 +27,7 @@ enum lockrank {
     RANK_OFFLOAD,
     RANK_ALLG,
     RANK_SCHED,
+    RANK_BUBBLES,
     NLOCKRANKS
 };
 

@@ -5,7 +5,8 @@
  * begins with preempt_point(), which reads one word, sched.attention; if that is 0 no flag is up anywhere, and nothing
  * else is looked at. The M lowers its own flag, when it schedules or when its goroutine has come to a preempt_point.
  *
- * Invariant: sched.attention is the number of Ms whose flag is up, and one more once the program ends; sched.nhogs is
+ * Invariant: sched.attention is the number of Ms whose flag is up, and of seeded bubbles, and one
+ * more once the program ends; sched.nhogs is
  * the number of those whose flag says PREEMPT_HANDED. Whoever changes a flag counts, by what it was before.
  *
  * Once the program ends nobody is made to yield, whatever flag is up: sysmon has stopped, so what would run then might
@@ -80,10 +81,12 @@ static bool yields(struct m *mp)
 void preempt_here(void)
 {
     struct m *mp = getm();
-    if (mp == NULL || real_peek(&mp->preempt) == PREEMPT_NOT)
-        return;
-    struct g *gp = mp->curg;
+    struct g *gp = mp ? mp->curg : NULL;
     if (gp == NULL || gp->kind == GSYSTEM || mp->locks || real_load(&sched.exiting))
+        return;
+    if (unlikely(gp->bubble != NULL) && bubble_preempts(gp->bubble))
+        gosched(mp, gp);
+    if (real_peek(&mp->preempt) == PREEMPT_NOT)
         return;
     preempt_heard(mp);
     if (yields(mp)) {

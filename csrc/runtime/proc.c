@@ -24,9 +24,11 @@ static const char *const reasons[] = {
     [WAIT_SYNC_COND_WAIT] = "sync.Cond.Wait",
     [WAIT_BLOCKING] = "blocking",
     [WAIT_IO] = "IO wait",
+    [WAIT_SYNCTEST_RUN] = "synctest.Run",
+    [WAIT_SYNCTEST_WAIT] = "synctest.Wait",
 };
 
-const char *waitreason_name(uint8_t reason) { return reasons[reason]; }
+const char *waitreason_name(uint8_t reason) { return reasons[reason & ~WAIT_DURABLE]; }
 
 static struct allg *shard(struct g *gp) { return &sched.allg[gp->id % ALLG_SHARDS]; }
 
@@ -66,8 +68,8 @@ uint64_t num_goroutine(void)
     return n;
 }
 
-/* gp becomes runnable, and is seen from here on. */
-static void born(struct g *gp, uint8_t kind)
+/* gp becomes runnable, and is seen from here on. -> whether its bubble keeps it until it is its turn. */
+static bool born(struct g *gp, uint8_t kind)
 {
     gp->kind = kind;
     gp->epoch = sched.epoch;
@@ -76,11 +78,14 @@ static void born(struct g *gp, uint8_t kind)
         gp->id = aadd(&sched.goidgen, 1);
         allg_add(gp);
     }
+    struct bubble *b = likely(gp->bubble == NULL) ? bubble_here() : gp->bubble;
+    return unlikely(b != NULL) && bubble_born(b, gp);
 }
 
 void newproc(struct g *gp, uint8_t kind)
 {
-    born(gp, kind);
+    if (unlikely(born(gp, kind)))
+        return;
     struct m *mp = getm();
     struct p *pp = mp && takes_new(mp) ? takep(mp) : NULL;
     if (unlikely(pp == NULL) && mp != NULL && takes_new(mp) && mp->loopfd == 0)
@@ -108,13 +113,17 @@ bool newproc_locked(struct g *gp, uint8_t kind)
     gp->boundm = mp;
     gp->lockcount = 1;
     mp->nlocked = mp->nbound = 1;
-    born(gp, kind);
-    gq_push(&mp->lockq, gp);
+    bool kept = born(gp, kind);
+    if (!kept)
+        gq_push(&mp->lockq, gp);
     if (host_newthread(mp)) {
         aadd(&sched.nspawned, 1);
         return true;
     }
-    gq_pop(&mp->lockq);
+    if (!kept)
+        gq_pop(&mp->lockq);
+    if (gp->bubble)
+        bubble_unborn(gp->bubble, gp);
     mp->nlocked = mp->nbound = 0;
     m_exit(mp);
     allg_del(gp, NULL);
@@ -176,6 +185,7 @@ void goroutine_end(struct m *mp, struct g *gp)
         casgstatus(gp, GS(Grunning), Gdead);
         return;
     }
+    struct bubble *b = gp->bubble;
     struct waitq woken = {0};
     allg_del(gp, &woken);
     while (woken.first) {
@@ -185,6 +195,8 @@ void goroutine_end(struct m *mp, struct g *gp)
         sg->q = NULL;
         goready(sg->g);
     }
+    if (unlikely(b != NULL))
+        bubble_exit(b);
 }
 
 bool goroutine_join_begin(struct g *self, struct g *gp)
@@ -193,7 +205,7 @@ bool goroutine_join_begin(struct g *self, struct g *gp)
     lock(&s->lock);
     bool alive = aload(&gp->status) != Gdead;
     if (alive && self) {
-        wait_begin(self, WAIT_JOIN);
+        wait_begin(self, WAIT_JOIN | durably(self, bubble_tag(bubble_of(gp))));
         enqueue(&gp->joiners, &self->wait->sg);
     }
     unlock(&s->lock);

@@ -34,6 +34,7 @@ void rt_fork_child(struct g *self)
     netpollfork();
     sched.epoch = epoch;
     rt_start(n);
+    bubble_fork_child(self);
     if (self == NULL)
         return;
     struct m *m0 = &sched.m0;

@@ -11,6 +11,7 @@
 #include "runtime/sigqueue.h"
 #include "runtime/sudog.h"
 #include "runtime/sync.h"
+#include "runtime/synctest.h"
 #include "runtime/timechan.h"
 #include "runtime/wait.h"
 

@@ -188,7 +188,9 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
     bool free_work = false;
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
         struct m *home = aload(&gp->boundm);
-        if (mp && gp->kind < GFOREIGN && home == mp) {
+        if (gp->kind < GFOREIGN && gp->bubble) {
+            goready_when(gp, false);
+        } else if (mp && gp->kind < GFOREIGN && home == mp) {
             casgstatus(gp, GS(Gwaiting), Grunnable);
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && home == NULL) {
@@ -451,23 +453,10 @@ void gopark(struct m *mp, struct g *gp)
         loop_resumed(mp);
 }
 
-/* Make gp, whose wait the caller has claimed, runnable: next on this P if it can run here, or behind the
- * others if it can wait. */
-void goready_when(struct g *gp, bool next)
+/* Queue gp, which is runnable. */
+static void queue_ready(struct g *gp, bool next)
 {
-    assert_none_held("goready");
-    rt_assert(!apeek(&gp->armed)); /* else nobody has claimed its wait */
-    if (unlikely(gp->kind >= GFOREIGN)) {
-        if (gp->kind == GFOREIGN) {
-            aadd(&sched.nexternal, 1); /* until it has come back from foreign_wait */
-            note_wakeup(gp->note);
-        } else {
-            host_wake_task(gp);
-        }
-        return;
-    }
     struct m *mp = getm(), *home = aload(&gp->boundm);
-    casgstatus(gp, GS(Gwaiting), Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
         readyremote(gp, home);
@@ -497,11 +486,36 @@ void goready_when(struct g *gp, bool next)
     wakep_if(free_work);
 }
 
+/* Make gp, whose wait the caller has claimed, runnable: next on this P if it can run here, or behind the
+ * others if it can wait. */
+void goready_when(struct g *gp, bool next)
+{
+    assert_none_held("goready");
+    rt_assert(!apeek(&gp->armed)); /* else nobody has claimed its wait */
+    if (unlikely(gp->kind >= GFOREIGN)) {
+        if (gp->kind == GFOREIGN) {
+            aadd(&sched.nexternal, 1); /* until it has come back from foreign_wait */
+            note_wakeup(gp->note);
+        } else {
+            host_wake_task(gp);
+        }
+        return;
+    }
+    if (likely(gp->bubble == NULL))
+        casgstatus(gp, GS(Gwaiting), Grunnable);
+    else if (bubble_ready(gp->bubble, gp))
+        return;
+    queue_ready(gp, next);
+}
+
+void goready_kept(struct g *gp) { queue_ready(gp, true); }
+
 /* Let others run; gp, the running goroutine, goes behind them. */
 void gosched(struct m *mp, struct g *gp)
 {
     casgstatus(gp, GS(Grunning), Grunnable);
-    gq_push(&mp->yieldq, gp);
+    if (likely(gp->bubble == NULL) || !bubble_yields(gp->bubble, gp))
+        gq_push(&mp->yieldq, gp);
     gopark(mp, gp);
 }
 
@@ -509,6 +523,8 @@ void gosched_begin(struct g *gp)
 {
     gp->wake = WAKE_OP;
     casgstatus(gp, GS(Grunning), Grunnable);
+    if (unlikely(gp->bubble != NULL) && bubble_yields(gp->bubble, gp))
+        return;
     /* With a GIL any goroutine may go to this M's yieldq: should the M be stuck, sysmon sheds what others may run. */
     struct m *mp = GOPY_THREADED ? gp->boundm : getm();
     if (mp)

@@ -2,7 +2,7 @@
 #ifndef GOPY_SCHED_H
 #define GOPY_SCHED_H
 
-#include "runtime/gmp.h"
+#include "runtime/synctest.h"
 
 /* proc.c: birth and death */
 void newproc(struct g *gp, uint8_t kind);                             /* gp becomes runnable */
@@ -23,6 +23,7 @@ void allg_add(struct g *gp);
 struct g *findrunnable(struct m *mp); /* blocks; NULL: this M must end */
 void gopark(struct m *mp, struct g *gp);
 void goready_when(struct g *gp, bool next);
+void goready_kept(struct g *gp); /* its bubble has kept it until now */
 void gosched(struct m *mp, struct g *gp);
 void globrunqput(struct g *gp);
 #if !GOPY_THREADED
@@ -77,11 +78,13 @@ static inline void preempt_point(void)
 struct timerfunc {
     struct timer timer;
     struct timerfunc *next; /* in sched.due */
+    struct bubble *bubble;  /* on whose clock it is, and in which its function runs; NULL: none */
     uint32_t ndue;          /* how often it has fired without having been taken off sched.due */
     uint32_t epoch;
 };
 
 bool timerfunc_start(struct timerfunc *tf, int64_t when); /* it must not be pending; false: out of memory */
+struct timerfunc *timerfunc_of(struct timer *t);          /* or NULL: it is something else's */
 bool timerfunc_stop(struct timerfunc *tf);                /* true: it was pending, and will not fire */
 struct timerfunc *timerfunc_next(uint32_t *n);            /* for SYSTEM_TIMERS: one that is due, n times */
 void runtimers(struct timers *ts, int64_t now);           /* timers_run, and what it leaves in sched.due */

@@ -54,7 +54,7 @@ static uint32_t next_rand(uint32_t x)
     return x ^ x << 5;
 }
 
-static inline bool is_timed(struct scase *k) { return k->c && unlikely(k->c->timed); }
+static inline bool is_timed(struct scase *k) { return k->c && chan_timed(k->c); }
 
 /* Whoever selects no longer waits for the timers of the first n cases. */
 static void unblock_timed(struct selectstate *s, uint32_t n)
@@ -74,6 +74,15 @@ static bool block_timed(struct selectstate *s, struct g *gp)
     return true;
 }
 
+static uint8_t select_reason(struct selectstate *s, struct g *gp)
+{
+    uint8_t durable = durably_alone(gp);
+    for (uint32_t i = 0; i < s->n && unlikely(durable != 0); i++)
+        if (s->cases[i].c)
+            durable = durably(gp, s->cases[i].c->bubble);
+    return (s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES) | durable;
+}
+
 static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_t *casei)
 {
     struct g *woken = NULL;
@@ -85,7 +94,7 @@ static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_
             r = k->send ? try_send_locked(k->c, k->elem, &woken) : try_recv_locked(k->c, &k->elem, &woken);
     }
     if (r == CHAN_BLOCK && gp) {
-        wait_begin(gp, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES);
+        wait_begin(gp, select_reason(s, gp));
         /* In poll order, so that of several cases on one channel none is preferred. */
         for (uint32_t i = 0; i < s->n; i++) {
             uint32_t o = s->pollorder[i];
@@ -106,14 +115,22 @@ static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_
 enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei)
 {
     bool timed = false;
+    *casei = 0;
     for (uint32_t i = 0; i < s->n; i++) {
         uint32_t j = (uint32_t)(((uint64_t)rand * (i + 1)) >> 32);
         rand = next_rand(rand);
         s->pollorder[i] = s->pollorder[j];
         s->pollorder[j] = (uint16_t)i;
-        if (is_timed(&s->cases[i])) {
+        struct hchan *c = s->cases[i].c;
+        if (likely(c == NULL || !(apeek(&c->flags) & (CHAN_TIMED | CHAN_BUBBLED))))
+            continue;
+        if (chan_foreign(c, gp)) {
+            *casei = i;
+            return CHAN_BUBBLE;
+        }
+        if (chan_timed(c)) {
             timed = true;
-            timechan_poll(s->cases[i].c);
+            timechan_poll(c, gp);
         }
     }
     if (GOPY_LOCKS)

@@ -18,7 +18,8 @@ struct selectstate {
     struct sudog *sudogs; /* needed only to wait; begin() with gp NULL does without */
 };
 
-/* *casei: the case that ran, with CHAN_OK or CHAN_CLOSED (a receive got no value, a send must raise). */
+/* *casei: the case that ran, with CHAN_OK or CHAN_CLOSED (a receive got no value, a send must raise), or the one that is
+ * wrong, with CHAN_BUBBLE. */
 enum chan_result select_begin(struct selectstate *s, struct g *gp, uint32_t rand, uint32_t *casei);
 enum chan_result select_finish(struct selectstate *s, struct g *gp, enum wake w, uint32_t *casei);
 

@@ -34,6 +34,7 @@ struct mutex {
     uint32_t handoffs;    /* since STARVING was set */
     uint32_t woken_epoch; /* sched.epoch when WOKEN was set: a fork leaves the woken one behind */
     int spins;            /* how many looks spin() has lately needed until the holder unlocked; a hint */
+    uint16_t bubble;      /* the tag of the bubble that it was made in; 0: none; as in all of these */
     struct waitq q;
 };
 
@@ -57,6 +58,7 @@ enum {
 struct rwmutex {
     uint32_t state;
     struct lock lock; /* guards the queues and the sudogs on them */
+    uint16_t bubble;
     struct waitq readers, writers;
 };
 
@@ -86,6 +88,7 @@ bool rwunlock(struct rwmutex *rw, bool write); /* false: it was not locked so */
 struct waitgroup {
     uint64_t state;   /* the counter << 32 | how many wait; the latter changes under the lock */
     struct lock lock; /* guards q and the sudogs on it */
+    uint16_t bubble;
     struct waitq q;
 };
 
@@ -108,6 +111,7 @@ enum sync_result wgwait_finish(struct waitgroup *wg, struct g *gp, enum wake w);
 
 struct cond {
     struct lock lock; /* guards q and the sudogs on it */
+    uint16_t bubble;
     struct waitq q;
 };
 

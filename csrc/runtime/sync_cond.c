@@ -69,7 +69,7 @@ enum sync_result condwait_begin(struct cond *c, struct g *gp, struct sudog *sg)
     enum sync_result r = SYNC_OK;
     lock(&c->lock);
     if (!sg->success) {
-        wait_begin(gp, WAIT_SYNC_COND_WAIT);
+        wait_begin(gp, WAIT_SYNC_COND_WAIT | durably(gp, c->bubble));
         sg->casei = 1;
         r = SYNC_PARK;
     }

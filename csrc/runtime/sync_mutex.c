@@ -63,7 +63,7 @@ static void wait_locked(struct mutex *mu, struct g *gp, bool again)
     assert_held(&mu->lock);
     struct sudog *sg = &gp->wait->sg;
     sg->success = false;
-    wait_begin(gp, WAIT_SYNC_MUTEX_LOCK);
+    wait_begin(gp, WAIT_SYNC_MUTEX_LOCK | durably(gp, mu->bubble));
     if (again)
         enqueue_front(&mu->q, sg);
     else

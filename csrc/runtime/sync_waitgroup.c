@@ -41,7 +41,7 @@ enum sync_result wgwait_begin(struct waitgroup *wg, struct g *gp)
     lock(&wg->lock);
     for (uint64_t s; WG_COUNT(s = aload(&wg->state)) != 0;)
         if (acas(&wg->state, s, s + 1)) {
-            wait_begin(gp, WAIT_SYNC_WAITGROUP_WAIT);
+            wait_begin(gp, WAIT_SYNC_WAITGROUP_WAIT | durably(gp, wg->bubble));
             enqueue(&wg->q, &gp->wait->sg);
             r = SYNC_PARK;
             break;

@@ -183,6 +183,18 @@ static bool look_for_ms_without_p(void)
     return busy;
 }
 
+/* A bubble may wait for something that does not come, while the thread of whoever waits for the bubble is stuck. */
+static void look_at_bubbles(int64_t now)
+{
+    static int64_t looked;
+    if (likely(real_load(&sched.nbubbles) == 0) || now - looked < 1000000000)
+        return;
+    looked = now;
+    host_sysmon_enter();
+    bubbles_look(now);
+    host_sysmon_leave();
+}
+
 void sysmon(void)
 {
     static struct m *waited;
@@ -191,7 +203,8 @@ void sysmon(void)
         if (quiet >= QUIET_TICKS) {
             note_clear(&sched.sysmon_note);
             real_xchg(&sched.sysmon_asleep, 1);
-            bool all_idle = real_load(&sched.npidle) >= real_load(&sched.gomaxprocs);
+            bool all_idle = real_load(&sched.npidle) >= real_load(&sched.gomaxprocs) &&
+                            real_load(&sched.nbubbles) == 0;
             note_sleep(&sched.sysmon_note, nanotime() + (all_idle ? 60000000000 : 250000000));
             real_xchg(&sched.sysmon_asleep, 0);
             quiet = 0;
@@ -206,6 +219,7 @@ void sysmon(void)
         poll_overdue();
         busy |= look(now) || pwait;
         busy |= look_for_ms_without_p();
+        look_at_bubbles(now);
         if (pwait && pwait == waited)
             real_store(&sched.yieldp, 1);
         waited = pwait;

@@ -16,9 +16,9 @@ static void fire(struct timer *t, int64_t now, struct gqueue *ready)
 void timechan_init(struct timechan *tc, int64_t when, int64_t period)
 {
     *tc = (struct timechan){.period = period, .epoch = sched.epoch};
-    lock_init(&tc->c.lock, RANK_HCHAN);
     lock_init(&tc->lock, RANK_TIMECHAN);
-    tc->c.timed = true;
+    chaninit(&tc->c, 0);
+    tc->c.flags |= CHAN_TIMED;
     tc->c.size = 1;
     tc->c.buf = &tc->slot;
     tc->timer.fn = fire;
@@ -52,22 +52,26 @@ void timechan_end(struct timechan *tc)
 }
 
 /* If somebody waits it must be in a heap, unless it is stopped. false: out of memory. */
-static bool arm_locked(struct timechan *tc)
+static bool arm_locked(struct timechan *tc, struct g *gp)
 {
     assert_held(&tc->lock);
     if (tc->blocked == 0 || aload(&tc->timer.heap) != NULL)
         return true;
     int64_t when = tc->timer.when; /* not before: in a heap, it is the heap's */
-    return when == 0 || when == NEVER || timer_add_here(&tc->timer, when);
+    struct bubble *b = likely(tc->c.bubble == 0) ? NULL : bubble_calling(gp);
+    tc->timer.periodic = tc->period != 0;
+    if (unlikely(b != NULL) && tc->period && b->done) /* its ticks are over */
+        return true;
+    return when == 0 || when == NEVER || timer_add_here(&tc->timer, when, b);
 }
 
-void timechan_poll(struct hchan *c)
+void timechan_poll(struct hchan *c, struct g *gp)
 {
     struct timechan *tc = timechan_of(c);
     struct gqueue ready = {0};
     lock_timer(tc);
     if (aload(&tc->timer.heap) == NULL && tc->timer.when != 0) {
-        int64_t now = nanotime();
+        int64_t now = bubble_now(likely(c->bubble == 0) ? NULL : bubble_calling(gp));
         if (tc->timer.when <= now)
             fire(&tc->timer, now, &ready);
     }
@@ -81,7 +85,7 @@ bool timechan_block(struct hchan *c, struct g *gp)
     struct m *mp = getm();
     lock_timer(tc);
     tc->blocked++;
-    bool ok = arm_locked(tc);
+    bool ok = arm_locked(tc, gp);
     if (!ok)
         tc->blocked--;
     unlock(&tc->lock);
@@ -120,7 +124,7 @@ void timechan_unrecv(struct timechan *tc, double seconds)
 {
     struct gqueue ready = {0};
     lock_timer(tc);
-    if (tc->sent != 0 && timechan_seconds(tc->sent) == seconds)
+    if (tc->sent != 0 && timechan_value(&tc->c, (void *)(uintptr_t)tc->sent) == seconds)
         chansend_due(&tc->c, (void *)(uintptr_t)tc->sent, &ready);
     unlock(&tc->lock);
     goready_due(&ready);
@@ -140,7 +144,7 @@ bool timechan_reset(struct timechan *tc, int64_t when, int64_t period, bool *was
     *was = disarm_locked(tc);
     tc->timer.when = when;
     tc->period = period;
-    bool ok = arm_locked(tc), waits = tc->blocked > 0;
+    bool ok = arm_locked(tc, NULL), waits = tc->blocked > 0;
     if (!ok)
         tc->timer.when = 0;
     unlock(&tc->lock);

@@ -18,7 +18,7 @@
 
 struct timechan {
     struct hchan c;     /* first, see hchan.timed */
-    struct timer timer; /* `when`: 0 if it is stopped or has fired, NEVER if it does not fire */
+    struct timer timer; /* on the clock of c's bubble, if any. `when`: 0 if it is stopped or has fired, NEVER if it does not fire */
     struct lock lock;
     uint32_t blocked; /* how many receivers wait */
     uint32_t epoch;   /* the fork generation that `timer.heap`, `lock` and `blocked` belong to */
@@ -39,8 +39,11 @@ _Static_assert(sizeof(void *) >= sizeof(int64_t), "a time must fit into an elem"
 
 static inline double timechan_seconds(int64_t time) { return (double)time / 1e9; }
 
-/* What was received as elem, in seconds on the clock of nanotime(). */
-static inline double timechan_value(void *elem) { return timechan_seconds((int64_t)(uintptr_t)elem); }
+/* What was received from c as elem, in seconds on the clock of nanotime(), or of c's bubble. */
+static inline double timechan_value(struct hchan *c, void *elem)
+{
+    return timechan_seconds((int64_t)(uintptr_t)elem - (c->bubble ? BUBBLE_START : 0));
+}
 
 /* A receiver was cancelled before it could take this value: send it again, unless it is stale. */
 void timechan_unrecv(struct timechan *tc, double seconds);

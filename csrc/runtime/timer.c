@@ -157,6 +157,27 @@ int timers_run(struct timers *ts, int64_t now, struct gqueue *ready)
     return n;
 }
 
+void timers_free(struct timers *ts)
+{
+    free(ts->slots);
+    ts->slots = NULL;
+    ts->cap = 0;
+}
+
+void timers_drop_periodic(struct timers *ts)
+{
+    lock(&ts->lock);
+    for (uint32_t i = 0; i < ts->len;)
+        if (ts->slots[i].t->periodic) {
+            remove_locked(ts, i);
+            i = 0; /* the others have moved */
+        } else {
+            i++;
+        }
+    publish_first(ts);
+    unlock(&ts->lock);
+}
+
 bool timers_move(struct timers *to, struct timers *from)
 {
     /* Only a retired P's heap is ever `from`, so there is no cycle. */

@@ -20,6 +20,7 @@ struct timer {
     int64_t when;        /* on the clock of nanotime() */
     struct timers *heap; /* NULL: in none */
     uint32_t index;
+    bool periodic; /* a bubble's clock does not go on for it alone, see synctest.h */
     void (*fn)(struct timer *t, int64_t now, struct gqueue *ready);
 };
 
@@ -39,6 +40,8 @@ bool timer_add(struct timers *ts, struct timer *t, int64_t when);     /* false: 
 bool timer_del(struct timer *t);                                      /* true: it was pending */
 int timers_run(struct timers *ts, int64_t now, struct gqueue *ready); /* run what is due; how many */
 bool timers_move(struct timers *to, struct timers *from);             /* when a P is retired */
+void timers_drop_periodic(struct timers *ts);                         /* take all those out */
+void timers_free(struct timers *ts);                                  /* an empty one's memory */
 void timers_forget(void);                                             /* in the child of a fork */
 
 #endif

@@ -11,6 +11,8 @@ static void due(struct timer *t, int64_t now, struct gqueue *ready)
 {
     struct timerfunc *tf = (struct timerfunc *)t; /* its first member */
     (void)now, (void)ready;
+    if (unlikely(tf->bubble != NULL))
+        bubble_hold(tf->bubble); /* until the function has a goroutine */
     lock(&sched.duelock);
     if (tf->ndue++ == 0) {
         tf->next = NULL;
@@ -21,45 +23,6 @@ static void due(struct timer *t, int64_t now, struct gqueue *ready)
         sched.due_last = tf;
     }
     unlock(&sched.duelock);
-}
-
-bool timerfunc_start(struct timerfunc *tf, int64_t when)
-{
-    /* In the child of a fork, the queue that tf may have been in is the parent's. */
-    if (unlikely(tf->epoch != sched.epoch)) {
-        tf->ndue = 0;
-        tf->epoch = sched.epoch;
-    }
-    tf->timer.fn = due;
-    tf->timer.when = when;
-    if (when == NEVER)
-        return true;
-    if (!timer_add_here(&tf->timer, when))
-        return false;
-    timer_watch();
-    return true;
-}
-
-bool timerfunc_stop(struct timerfunc *tf)
-{
-    bool was = timer_del(&tf->timer) || tf->timer.when == NEVER;
-    tf->timer.when = 0;
-    return was;
-}
-
-struct timerfunc *timerfunc_next(uint32_t *n)
-{
-    lock(&sched.duelock);
-    struct timerfunc *tf = sched.due;
-    if (tf) {
-        astore(&sched.due, tf->next);
-        *n = tf->ndue;
-        tf->ndue = 0;
-    } else {
-        sched.due_starting = 0; /* whoever queues one after this starts another goroutine */
-    }
-    unlock(&sched.duelock);
-    return tf;
 }
 
 /* If there is no memory for the goroutine, the next timer that is due tries again. */
@@ -84,6 +47,53 @@ static void start_due(void)
     gp->status = Grunnable;
     globrunqput(gp);
     wake_anyone();
+}
+
+bool timerfunc_start(struct timerfunc *tf, int64_t when)
+{
+    /* In the child of a fork, the queue that tf may have been in is the parent's. */
+    if (unlikely(tf->epoch != sched.epoch)) {
+        tf->ndue = 0;
+        tf->epoch = sched.epoch;
+    }
+    tf->timer.fn = due;
+    tf->timer.when = when;
+    if (when == NEVER)
+        return true;
+    /* A bubble's timers fire when nothing in it can run, but this one need not wait. */
+    if (unlikely(tf->bubble != NULL) && when <= tf->bubble->now) {
+        due(&tf->timer, when, NULL);
+        start_due();
+        return true;
+    }
+    if (!timer_add_here(&tf->timer, when, tf->bubble))
+        return false;
+    timer_watch();
+    return true;
+}
+
+struct timerfunc *timerfunc_of(struct timer *t) { return t->fn == due ? (struct timerfunc *)t : NULL; }
+
+bool timerfunc_stop(struct timerfunc *tf)
+{
+    bool was = timer_del(&tf->timer) || tf->timer.when == NEVER;
+    tf->timer.when = 0;
+    return was;
+}
+
+struct timerfunc *timerfunc_next(uint32_t *n)
+{
+    lock(&sched.duelock);
+    struct timerfunc *tf = sched.due;
+    if (tf) {
+        astore(&sched.due, tf->next);
+        *n = tf->ndue;
+        tf->ndue = 0;
+    } else {
+        sched.due_starting = 0; /* whoever queues one after this starts another goroutine */
+    }
+    unlock(&sched.duelock);
+    return tf;
 }
 
 void runtimers(struct timers *ts, int64_t now)

@@ -2,11 +2,14 @@
 #include "runtime/wait.h"
 
 #include "runtime/host.h"
+#include "runtime/synctest.h"
 
-/* Add t to the heap of this thread's P, or, if it has none, of the first P. The caller calls sysmon_watch() once it
+/* Add t to the heap of b, or, if that is NULL, of this thread's P, or, if it has none, of the first P. The caller calls sysmon_watch() once it
  * holds no lock. false: out of memory. */
-bool timer_add_here(struct timer *t, int64_t when)
+bool timer_add_here(struct timer *t, int64_t when, struct bubble *b)
 {
+    if (unlikely(b != NULL))
+        return timer_add(&b->timers, t, when);
     struct m *mp = getm();
     struct p *pp = mp ? takep(mp) : NULL;
     bool ok = timer_add(ptimers(pp ? pp : sched.allp[0]), t, when);
@@ -27,8 +30,15 @@ static void wait_timeout(struct timer *t, int64_t now, struct gqueue *ready)
 
 bool gowait_arm(struct g *gp, int64_t deadline)
 {
+    struct bubble *b = bubble_of(gp);
     gp->wait->timer.fn = wait_timeout;
-    bool ok = timer_add_here(&gp->wait->timer, deadline);
+    gp->wait->timer.periodic = false;
+    if (unlikely(b != NULL) && !(gp->reason & WAIT_DURABLE)) {
+        if (gp->reason != WAIT_IO) /* a descriptor's deadlines are real ones */
+            deadline = bubble_real(b, deadline);
+        b = NULL;
+    }
+    bool ok = timer_add_here(&gp->wait->timer, deadline, b);
     sysmon_watch();
     return ok;
 }
@@ -53,6 +63,14 @@ enum wake gowait(struct g *gp, int64_t deadline)
     if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))
         return cancel_wait(gp, WAKE_NOMEM);
     gp->waitsince = nanotime_coarse();
+    if (unlikely(gp->bubble != NULL)) {
+        if (bubble_cancels(gp->bubble) && wait_claim(gp)) {
+            if (deadline != NEVER)
+                timer_del(&gp->wait->timer);
+            return cancel_wait(gp, WAKE_GOEXIT);
+        }
+        bubble_park(gp->bubble, gp);
+    }
     gopark(mp, gp);
     if (deadline != NEVER)
         timer_del(&gp->wait->timer);

@@ -36,9 +36,9 @@ static inline bool wait_claim(struct g *gp)
 /* Park gp, which has begun a wait and is on the queues that it wants to be on. -> how the wait ended */
 enum wake gowait(struct g *gp, int64_t deadline);
 bool gointerrupt(struct g *gp); /* end its wait with WAKE_INTERRUPT; false: it is not waiting */
-/* End the wait that gp has begun at the deadline, for a gp that does not park by gowait(). timer_del() undoes it. false:
+/* End the wait that gp has begun at the deadline (on its bubble's clock if the wait is durable, else on the real one), for a gp that does not park by gowait(). timer_del() undoes it. false:
  * out of memory. */
 bool gowait_arm(struct g *gp, int64_t deadline);
-bool timer_add_here(struct timer *t, int64_t when); /* to this P's heap; false: out of memory */
+bool timer_add_here(struct timer *t, int64_t when, struct bubble *b); /* false: out of memory */
 
 #endif

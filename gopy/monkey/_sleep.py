@@ -1,4 +1,4 @@
-"""The part `time`: time.sleep()."""
+"""The part `time`: time.sleep(), and in a bubble of gopy.testing also its clocks."""
 
 import functools
 import time
@@ -7,7 +7,7 @@ from gopy import _core
 from gopy.monkey import _registry
 
 _original = time.sleep
-_clock = time.monotonic
+_clock = time.monotonic  # the real one
 
 
 @functools.wraps(_original)
@@ -24,6 +24,9 @@ def sleep(seconds: float, /) -> None:
 
 def patch() -> None:
     _registry.replace(time, "sleep", sleep)
+    # Not what others have imported by name: threading's waits are real ones, so their clock must be, too.
+    for name in ("time", "time_ns", "monotonic", "monotonic_ns"):
+        _registry.replace(time, name, getattr(_core, name), everywhere=False)
 
 
 class Deadline:

@@ -12,6 +12,7 @@ from gopy.net._listener import listen as listen
 from gopy.net._packet import PacketConn as PacketConn
 from gopy.net._packet import alisten_packet as alisten_packet
 from gopy.net._packet import listen_packet as listen_packet
+from gopy.net._pipe import pipe as pipe
 
 __all__ = [
     "Addr",
@@ -26,4 +27,5 @@ __all__ = [
     "listen",
     "listen_packet",
     "lookup_host",
+    "pipe",
 ]

@@ -18,7 +18,10 @@ class _RawFile(io.RawIOBase):
         self._conn = conn
         self._reads = "r" in mode
         self._writes = "w" in mode
-        self.name = conn.fileno()
+        try:
+            self.name: object = conn.fileno()
+        except io.UnsupportedOperation:
+            self.name = "pipe"
         self.mode = mode
 
     def readable(self) -> bool:

@@ -58,6 +58,7 @@ bool host_interrupt_pending(void) { return false; }
 bool host_adopt_main(void) { return false; }
 void host_wake_task(struct g *gp) { real_add(&gp->id, 1); }
 bool host_is_main_thread(void) { return false; }
+void host_bubble_stuck(uint32_t tag) { (void)tag; }
 void host_preempt(struct m *mp) { (void)mp; }
 void host_hang(void)
 {

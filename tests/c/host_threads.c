@@ -227,6 +227,7 @@ void host_offload_forked(struct offload *o)
     (void)o;
     abort();
 }
+void host_bubble_stuck(uint32_t tag) { (void)tag; }
 void host_preempt(struct m *mp) { (void)mp; }
 void host_hang(void)
 {

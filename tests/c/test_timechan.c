@@ -54,7 +54,7 @@ static void test_once(void)
     CHECK(timechan_stop(&tc)); /* due, but never received: stopped */
     CHECK(!poll_time(&tc, &t) && !timechan_stop(&tc));
     CHECK(timechan_reset(&tc, when, 0, &was) && !was);
-    timechan_poll(&tc.c);
+    timechan_poll(&tc.c, NULL);
     CHECK(tc.c.count == 1);                                        /* in the buffer by now */
     CHECK(timechan_reset(&tc, nanotime() + HOUR, 0, &was) && was); /* and out of it */
     CHECK(!poll_time(&tc, &t));
