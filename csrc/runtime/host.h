@@ -67,6 +67,10 @@ bool host_is_main_thread(void);
 /* The G that stands for this thread, on which gopy does not run. NULL: out of memory. */
 struct g *host_foreign_g(void);
 
+/* For traces: the number of where gp was started and of what it runs, and of where this thread is. 0: unknown. */
+uint32_t host_trace_made(struct g *gp);
+uint32_t host_trace_here(void);
+
 /* Stop this thread for good: the process is about to end. Called attached or not. */
 void host_hang(void) __attribute__((noreturn));
 

@@ -8,6 +8,7 @@
 #include "runtime/sched.h"
 #include "runtime/host.h"
 #include "runtime/netpoll.h"
+#include "runtime/trace.h"
 
 static inline struct g *unbound(uintptr_t next) { return (struct g *)(next & ~RUNNEXT_BOUND); }
 
@@ -184,9 +185,11 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
         struct m *home = aload(&gp->boundm);
         if (mp && gp->kind < GFOREIGN && home == mp) {
+            trace_event(mp, TRACE_READY, gp->id, 0);
             casgstatus(gp, GS(Gwaiting), Grunnable);
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && home == NULL) {
+            trace_event(mp, TRACE_READY, gp->id, 0);
             casgstatus(gp, GS(Gwaiting), Grunnable);
             free_work = runqput_tail(mp, pp, (uintptr_t)gp);
         } else {
@@ -435,12 +438,14 @@ struct g *findrunnable(struct m *mp)
 void gopark(struct m *mp, struct g *gp)
 {
     rt_assert(mp == getm());
+    trace_stops(mp, gp);
     mp->curg = NULL;
     struct g *next = findrunnable(mp);
     if (next != gp)
         host_resume(mp, gp, next);
     mp->curg = gp;
     casgstatus(gp, GS(Grunnable), Grunning);
+    trace_runs(mp, gp);
     if (unlikely(mp->loopfd))
         loop_resumed(mp);
 }
@@ -461,6 +466,7 @@ void goready_when(struct g *gp, bool next)
         return;
     }
     struct m *mp = getm(), *home = aload(&gp->boundm);
+    trace_event(mp, TRACE_READY, gp->id, mp && mp->curg ? mp->curg->id : 0);
     casgstatus(gp, GS(Gwaiting), Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {

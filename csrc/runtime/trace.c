@@ -1,0 +1,149 @@
+/* trace.c: what the scheduler did, as events in memory.
+ *
+ * Every M writes to a ring of its own, without a lock; a full ring overwrites its oldest events. Threads without an M
+ * share one ring and a lock. Whether events are recorded is one word, sched.tracing, which is looked at where something
+ * happens. It changes, and the rings come, are read and go, only while no other thread runs (the embedding sees to that), so
+ * nobody is ever in the midst of writing an event then. An M gets its ring with its first event.
+ *
+ * Events have the time of the CPU's counter where there is one, as asking the kernel's clock takes thrice as long. The
+ * counter is compared with the clock at the beginning and at the end. */
+#include "runtime/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/host.h"
+
+struct tracering {
+    uint64_t n;    /* events ever written */
+    uint64_t mask; /* the ring's size - 1, a power of two less one */
+    struct tracering *next;
+    struct traceevent events[];
+};
+
+static struct {
+    struct lock lock; /* guards what follows, and the ring of those without an M */
+    struct tracering *all;
+    struct tracering *outside;
+    uint64_t size;
+    uint64_t lost; /* events that there was no memory for */
+    int64_t ticks, when;
+} tracer;
+
+static inline int64_t ticks_now(void)
+{
+#if defined(__x86_64__)
+    return (int64_t)__builtin_ia32_rdtsc();
+#else
+    return nanotime();
+#endif
+}
+
+static struct tracering *new_ring_locked(void)
+{
+    assert_held(&tracer.lock);
+    struct tracering *ring = malloc(sizeof(*ring) + tracer.size * sizeof(struct traceevent));
+    if (ring == NULL) {
+        tracer.lost++;
+        return NULL;
+    }
+    ring->n = 0;
+    ring->mask = tracer.size - 1;
+    ring->next = tracer.all;
+    return tracer.all = ring;
+}
+
+static void ring_add(struct tracering *ring, enum tracekind kind, uint64_t id, uint64_t more)
+{
+    ring->events[ring->n++ & ring->mask] = (struct traceevent){ticks_now(), id << 8 | (uint64_t)kind, more};
+}
+
+__attribute__((noinline)) static void add_slowly(struct m *mp, enum tracekind kind, uint64_t id,
+                                                 uint64_t more)
+{
+    lock(&tracer.lock);
+    struct tracering **at = mp ? &mp->trace : &tracer.outside;
+    if (*at == NULL)
+        *at = new_ring_locked();
+    if (*at)
+        ring_add(*at, kind, id, more);
+    unlock(&tracer.lock);
+}
+
+__attribute__((noinline)) void trace_add(struct m *mp, enum tracekind kind, uint64_t id, uint64_t more)
+{
+    if (likely(mp && mp->trace))
+        ring_add(mp->trace, kind, id, more);
+    else
+        add_slowly(mp, kind, id, more);
+}
+
+/* gp has been made. */
+void trace_new(struct g *gp)
+{
+    struct m *mp = getm();
+    uint64_t by = mp && mp->curg ? mp->curg->id : 0;
+    trace_add(mp, TRACE_NEW, gp->id, by | (uint64_t)host_trace_made(gp) << TRACE_ID_BITS);
+}
+
+void trace_park(struct m *mp, struct g *gp, uint64_t reason)
+{
+    trace_add(mp, TRACE_PARK, gp->id, reason | (uint64_t)host_trace_here() << TRACE_ID_BITS);
+}
+
+void trace_begin(size_t bytes)
+{
+    uint64_t each = bytes / sizeof(struct traceevent) / (uint64_t)sched.gomaxprocs;
+    tracer.size = 64;
+    while (tracer.size * 2 <= each)
+        tracer.size *= 2;
+    tracer.lost = 0;
+    tracer.ticks = ticks_now();
+    tracer.when = nanotime();
+    real_store(&sched.tracing, 1);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct traceevent *x = a, *y = b;
+    return x->when < y->when ? -1 : x->when > y->when;
+}
+
+bool trace_collect(struct tracelog *log)
+{
+    *log = (struct tracelog){.dropped = tracer.lost};
+    for (struct tracering *ring = tracer.all; ring; ring = ring->next)
+        log->n += ring->n <= ring->mask ? ring->n : ring->mask + 1;
+    log->events = malloc((log->n + 1) * sizeof(*log->events));
+    if (log->events == NULL)
+        return false;
+    struct traceevent *to = log->events;
+    for (struct tracering *ring = tracer.all; ring; ring = ring->next) {
+        uint64_t first = ring->n <= ring->mask ? 0 : ring->n - ring->mask - 1;
+        log->dropped += first;
+        for (uint64_t i = first; i < ring->n; i++)
+            *to++ = ring->events[i & ring->mask];
+    }
+    int64_t ticks = ticks_now() - tracer.ticks, ns = nanotime() - tracer.when;
+    double rate = ticks > 0 ? (double)ns / (double)ticks : 1;
+    for (size_t i = 0; i < log->n; i++)
+        log->events[i].when = tracer.when + (int64_t)((double)(log->events[i].when - tracer.ticks) * rate);
+    qsort(log->events, log->n, sizeof(*log->events), by_time);
+    return true;
+}
+
+/* In the child of a fork: no other thread is left that might hold the lock, and no ring of the parent's is touched. */
+void trace_forget(void) { memset(&tracer, 0, sizeof(tracer)); }
+
+void trace_end(void)
+{
+    real_store(&sched.tracing, 0);
+    for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
+        mp->trace = NULL;
+    while (tracer.all) {
+        struct tracering *ring = tracer.all;
+        tracer.all = ring->next;
+        free(ring);
+    }
+    tracer.outside = NULL;
+}
