@@ -21,16 +21,24 @@
     20 /* of Goroutine.creator: the instruction's offset in code units; the rest is the creator's id */
 #define UNIT_MOST (((uint64_t)1 << UNIT_BITS) - 1)
 
-static const char *own_folder; /* gopy's, with a slash at the end */
+#define TAIL 8
+
+/* The folder of gopy's own Python code, with a slash at the end, if it is ASCII. Its last bytes are compared first. */
+static const char *own_folder;
 static size_t own_length;
+static uint64_t own_tail;
 
 /* Does code belong to gopy's own Python code? */
-static bool is_own(PyCodeObject *code)
+static inline bool is_own(PyCodeObject *code)
 {
     PyObject *name = code->co_filename;
-    return own_folder && PyUnicode_KIND(name) == PyUnicode_1BYTE_KIND &&
-           (size_t)PyUnicode_GET_LENGTH(name) > own_length &&
-           memcmp(PyUnicode_1BYTE_DATA(name), own_folder, own_length) == 0;
+    if (unlikely(own_folder == NULL) || !PyUnicode_IS_COMPACT_ASCII(name) ||
+        (size_t)PyUnicode_GET_LENGTH(name) <= own_length)
+        return false;
+    const char *text = (const char *)((PyASCIIObject *)name + 1);
+    uint64_t tail;
+    memcpy(&tail, text + own_length - TAIL, TAIL);
+    return unlikely(tail == own_tail) && memcmp(text, own_folder, own_length) == 0;
 }
 
 /* The code that runs on this thread, a new reference, and the offset of its instruction in bytes. NULL: there is none. */
@@ -128,9 +136,14 @@ static PyObject *core_own_folder(PyObject *self, PyObject *path)
         type_error("path", "a str", path);
         return NULL;
     }
-    if (PyUnicode_KIND(path) == PyUnicode_1BYTE_KIND && PyUnicode_IS_ASCII(path)) {
-        own_folder = PyUnicode_AsUTF8AndSize(new_ref(path), &length);
+    const char *text = PyUnicode_AsUTF8AndSize(path, &length);
+    if (text == NULL)
+        return NULL;
+    if (PyUnicode_IS_ASCII(path) && length > TAIL) {
+        Py_INCREF(path);
         own_length = (size_t)length;
+        memcpy(&own_tail, text + length - TAIL, TAIL);
+        own_folder = text;
     }
     Py_RETURN_NONE;
 }

@@ -452,7 +452,7 @@ void gopark(struct m *mp, struct g *gp)
 
 /* Make gp, whose wait the caller has claimed, runnable: next on this P if it can run here, or behind the
  * others if it can wait. */
-void goready_when(struct g *gp, bool next)
+__attribute__((always_inline)) static inline void ready(struct g *gp, bool next)
 {
     assert_none_held("goready");
     rt_assert(!apeek(&gp->armed)); /* else nobody has claimed its wait */
@@ -466,7 +466,6 @@ void goready_when(struct g *gp, bool next)
         return;
     }
     struct m *mp = getm(), *home = aload(&gp->boundm);
-    trace_event(mp, TRACE_READY, gp->id, mp && mp->curg ? mp->curg->id : 0);
     casgstatus(gp, GS(Gwaiting), Grunnable);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
@@ -495,6 +494,23 @@ void goready_when(struct g *gp, bool next)
                           : runqput_tail(mp, pp, (uintptr_t)gp);
     givep(mp, pp);
     wakep_if(free_work);
+}
+
+/* Apart, so that a program that is not traced does not save registers for it. */
+__attribute__((noinline)) static void ready_traced(struct g *gp, bool next)
+{
+    struct m *mp = getm();
+    if (gp->kind < GFOREIGN)
+        trace_add(mp, TRACE_READY, gp->id, mp && mp->curg ? mp->curg->id : 0);
+    ready(gp, next);
+}
+
+void goready_when(struct g *gp, bool next)
+{
+    if (unlikely(real_peek(&sched.tracing)))
+        ready_traced(gp, next);
+    else
+        ready(gp, next);
 }
 
 /* Let others run; gp, the running goroutine, goes behind them. */

@@ -11,8 +11,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "runtime/host.h"
+
+#define LARGE_PAGE ((size_t)2 << 20)
 
 struct tracering {
     uint64_t n;    /* events ever written */
@@ -42,7 +45,14 @@ static inline int64_t ticks_now(void)
 static struct tracering *new_ring_locked(void)
 {
     assert_held(&tracer.lock);
-    struct tracering *ring = malloc(sizeof(*ring) + tracer.size * sizeof(struct traceevent));
+    /* In large pages, as a page fault for every 170 events would cost as much as recording them. */
+    size_t bytes = sizeof(struct tracering) + tracer.size * sizeof(struct traceevent);
+    void *mem = NULL;
+    struct tracering *ring = posix_memalign(&mem, bytes < LARGE_PAGE ? 64 : LARGE_PAGE, bytes) == 0 ? mem : NULL;
+#ifdef MADV_HUGEPAGE
+    if (ring && bytes >= LARGE_PAGE)
+        (void)madvise(mem, bytes, MADV_HUGEPAGE);
+#endif
     if (ring == NULL) {
         tracer.lost++;
         return NULL;

@@ -129,7 +129,7 @@ def _owner(pid: int) -> int:
     if sys.platform == "linux":
         uid = os.stat(f"/proc/{pid}").st_uid
     else:
-        import psutil
+        import psutil  # type: ignore[import-untyped,unused-ignore]
 
         uid = psutil.Process(pid).uids().effective
     if os.geteuid() not in (0, uid):
