@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gopy import Chan, go, runtime, sync, time, trace
+from gopy import Chan, go, runtime, time, trace
 from gopy.trace import _command, _file, _page
 from gopy.trace._file import END, FINISH, NEW, PARK, READY, RUN, TraceError
 from gopy.trace._summary import Analysis, summary
@@ -69,26 +69,22 @@ def test_the_events_of_a_goroutine():
 def test_every_turn_ends(kind, procs, gomaxprocs):
     """Of each goroutine: made, then turns that each end by a wait or by the goroutine's end."""
     gomaxprocs(procs)
-    wg = sync.WaitGroup()
 
     def plain(ch):
         for _ in range(5):
             ch.recv()
-        wg.done()
 
     async def coroutine(ch):
         for _ in range(5):
             await ch.arecv()
-        wg.done()
 
     def body():
         ch = Chan()
-        for _ in range(50):
-            wg.add()
-            go(locals_[kind], ch)
+        goroutines = [go(locals_[kind], ch) for _ in range(50)]
         for i in range(250):
             ch.send(i)
-        wg.wait()
+        for goroutine in goroutines:
+            goroutine.join()
 
     locals_ = {"plain": plain, "coroutine": coroutine}
     data = recorded(body)

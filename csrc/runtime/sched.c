@@ -299,6 +299,7 @@ static struct g *stealwork(struct m *mp, struct p *pp)
     struct g *gp = NULL;
     if (n == 1)
         return NULL;
+    trace_looks(mp);
     if (!mp->spinning) {
         if (2 * aload(&sched.nmspinning) >= n - aload(&sched.npidle))
             return NULL;

@@ -21,6 +21,8 @@ struct tracering {
     uint64_t n;    /* events ever written */
     uint64_t mask; /* the ring's size - 1, a power of two less one */
     struct tracering *next;
+    uint64_t read; /* while events are collected: the next one */
+    int64_t ticks; /* when its M has parked a goroutine, unless it has done more since; else 0 */
     struct traceevent events[];
 };
 
@@ -48,7 +50,8 @@ static struct tracering *new_ring_locked(void)
     /* In large pages, as a page fault for every 170 events would cost as much as recording them. */
     size_t bytes = sizeof(struct tracering) + tracer.size * sizeof(struct traceevent);
     void *mem = NULL;
-    struct tracering *ring = posix_memalign(&mem, bytes < LARGE_PAGE ? 64 : LARGE_PAGE, bytes) == 0 ? mem : NULL;
+    struct tracering *ring =
+        posix_memalign(&mem, bytes < LARGE_PAGE ? 64 : LARGE_PAGE, bytes) == 0 ? mem : NULL;
 #ifdef MADV_HUGEPAGE
     if (ring && bytes >= LARGE_PAGE)
         (void)madvise(mem, bytes, MADV_HUGEPAGE);
@@ -57,15 +60,19 @@ static struct tracering *new_ring_locked(void)
         tracer.lost++;
         return NULL;
     }
-    ring->n = 0;
+    ring->n = ring->read = 0;
+    ring->ticks = 0;
     ring->mask = tracer.size - 1;
     ring->next = tracer.all;
     return tracer.all = ring;
 }
 
+/* The next goroutine runs a moment after one has parked: to read the counter again would cost as much as all the rest. */
 static void ring_add(struct tracering *ring, enum tracekind kind, uint64_t id, uint64_t more)
 {
-    ring->events[ring->n++ & ring->mask] = (struct traceevent){ticks_now(), id << 8 | (uint64_t)kind, more};
+    int64_t ticks = kind == TRACE_RUN && ring->ticks ? ring->ticks : ticks_now();
+    ring->ticks = kind == TRACE_PARK ? ticks : 0;
+    ring->events[ring->n++ & ring->mask] = (struct traceevent){ticks, id << 8 | (uint64_t)kind, more};
 }
 
 __attribute__((noinline)) static void add_slowly(struct m *mp, enum tracekind kind, uint64_t id,
@@ -101,6 +108,13 @@ void trace_park(struct m *mp, struct g *gp, uint64_t reason)
     trace_add(mp, TRACE_PARK, gp->id, reason | (uint64_t)host_trace_here() << TRACE_ID_BITS);
 }
 
+/* mp looks for work for longer than a moment. */
+void trace_looks(struct m *mp)
+{
+    if (mp->trace)
+        mp->trace->ticks = 0;
+}
+
 void trace_begin(size_t bytes)
 {
     uint64_t each = bytes / sizeof(struct traceevent) / (uint64_t)sched.gomaxprocs;
@@ -113,32 +127,35 @@ void trace_begin(size_t bytes)
     real_store(&sched.tracing, 1);
 }
 
-static int by_time(const void *a, const void *b)
+/* The ring whose next event is the oldest; NULL: all have been read. Each ring is in the order of time. */
+static struct tracering *oldest(void)
 {
-    const struct traceevent *x = a, *y = b;
-    return x->when < y->when ? -1 : x->when > y->when;
+    struct tracering *first = NULL;
+    for (struct tracering *ring = tracer.all; ring; ring = ring->next)
+        if (ring->read < ring->n && (first == NULL || ring->events[ring->read & ring->mask].when <
+                                                          first->events[first->read & first->mask].when))
+            first = ring;
+    return first;
 }
 
 bool trace_collect(struct tracelog *log)
 {
     *log = (struct tracelog){.dropped = tracer.lost};
-    for (struct tracering *ring = tracer.all; ring; ring = ring->next)
-        log->n += ring->n <= ring->mask ? ring->n : ring->mask + 1;
+    for (struct tracering *ring = tracer.all; ring; ring = ring->next) {
+        ring->read = ring->n <= ring->mask ? 0 : ring->n - ring->mask - 1;
+        log->n += ring->n - ring->read;
+        log->dropped += ring->read;
+    }
     log->events = malloc((log->n + 1) * sizeof(*log->events));
     if (log->events == NULL)
         return false;
-    struct traceevent *to = log->events;
-    for (struct tracering *ring = tracer.all; ring; ring = ring->next) {
-        uint64_t first = ring->n <= ring->mask ? 0 : ring->n - ring->mask - 1;
-        log->dropped += first;
-        for (uint64_t i = first; i < ring->n; i++)
-            *to++ = ring->events[i & ring->mask];
-    }
     int64_t ticks = ticks_now() - tracer.ticks, ns = nanotime() - tracer.when;
     double rate = ticks > 0 ? (double)ns / (double)ticks : 1;
-    for (size_t i = 0; i < log->n; i++)
+    for (size_t i = 0; i < log->n; i++) {
+        struct tracering *ring = oldest();
+        log->events[i] = ring->events[ring->read++ & ring->mask];
         log->events[i].when = tracer.when + (int64_t)((double)(log->events[i].when - tracer.ticks) * rate);
-    qsort(log->events, log->n, sizeof(*log->events), by_time);
+    }
     return true;
 }
 

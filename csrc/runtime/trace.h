@@ -40,6 +40,7 @@ static inline uint64_t trace_site(const struct traceevent *e) { return e->more >
 void trace_add(struct m *mp, enum tracekind kind, uint64_t id, uint64_t more);
 
 void trace_new(struct g *gp);
+void trace_looks(struct m *mp);
 void trace_park(struct m *mp, struct g *gp, uint64_t reason);
 
 /* mp is this thread's M, or NULL. Called attached. */
