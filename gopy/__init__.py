@@ -53,9 +53,11 @@ from gopy._defer import Defer, deferring, panic
 from gopy._panic import ClosedChannelError, Deadlock, GoroutinePanic, Panic
 
 if TYPE_CHECKING:
+    from gopy import debug as debug
     from gopy import http as http
     from gopy import net as net
     from gopy import testing as testing
+    from gopy import trace as trace
 
 _free_threading.start()
 _panic._start(runtime._gomaxprocs_at_start())
@@ -63,10 +65,11 @@ _import.start()
 _core.limit_blocking(runtime._max_blocking_at_start())
 runtime._choose_netpoller()
 _preempt.at_start()
+runtime._dump_at_start()
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("http", "net", "testing"):  # what they import is not for every program
+    if name in ("debug", "http", "net", "testing", "trace"):  # what they import is not for every program
         return importlib.import_module(f"gopy.{name}")
     raise AttributeError(f"module 'gopy' has no attribute {name!r}")
 

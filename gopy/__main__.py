@@ -4,6 +4,10 @@
         run a program, patched (see gopy.monkey)
     python -m gopy wsgi ...
         serve a WSGI application
+    python -m gopy (ps | stacks | profile) PID ...
+        look into a running process
+    python -m gopy trace (FILE | PID) ...
+        show a trace
 
 NAME is a flag of gopy.monkey.patch_all(), as in --no-subprocess. What follows the program is its own.
 """
@@ -86,6 +90,14 @@ def main(arguments: list[str]) -> int:
     """Run a command or a program; its exit status."""
     if arguments[:1] == ["wsgi"]:
         return _wsgi(arguments)
+    if arguments[:1] and arguments[0] in ("ps", "stacks", "profile"):
+        from gopy.debug import _command
+
+        return _command.main(arguments)
+    if arguments[:1] == ["trace"]:
+        from gopy.trace import _command as trace_command
+
+        return trace_command.main(arguments[1:])
     from gopy.monkey import patch_all
 
     flags = {}

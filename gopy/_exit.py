@@ -5,7 +5,6 @@ import contextlib
 import os
 import sys
 import threading
-import traceback
 from typing import NoReturn
 
 from gopy import _core
@@ -111,7 +110,9 @@ def _status(exc: BaseException | None) -> int:
         if isinstance(exc, SystemExit):
             print(exc.code, file=sys.stderr)
         else:
-            traceback.print_exception(exc)
+            from gopy._panic import last_words
+
+            print(last_words(exc), end="", file=sys.stderr)
     return 1
 
 

@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import NoReturn
 
-from gopy import _asyncio, _core, _exit, _preempt
+from gopy import _asyncio, _core, _exit, _preempt, _stacks
 from gopy._arguments import check_callable
 from gopy._core import Goroutine
 
@@ -36,6 +36,7 @@ class GoroutinePanic(Panic):
     __module__ = "gopy"
 
     goroutine: Goroutine
+    _told = False  # its cause has been printed
 
 
 class Deadlock(Panic):
@@ -68,14 +69,30 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
     return was
 
 
-def _print_panic(goroutine: Goroutine, exc: BaseException) -> None:
+def _print_panic(goroutine: Goroutine, exc: BaseException) -> bool:
+    """-> whether it is told."""
     try:
-        text = "".join(traceback.format_exception(exc))
+        text = _stacks.exception_text(exc) + _stacks.created_by(goroutine)
         if sys.stderr is not None:
             print(f"panic in goroutine {goroutine.id} [{goroutine.name}]:\n{text}", end="", file=sys.stderr)
             sys.stderr.flush()
+            return True
     except Exception:  # nobody left to tell; the panic itself must still reach the main goroutine
         pass
+    return False
+
+
+def last_words(exc: BaseException) -> str:
+    """What is printed when the program ends with exc: a panic's cause is not told twice."""
+    return _stacks.exception_text(exc, chain=not (isinstance(exc, GoroutinePanic) and exc._told))
+
+
+def _on_end(cls: type[BaseException], exc: BaseException, tb: TracebackType | None) -> None:
+    """sys.excepthook once there was a panic, unless the program has set one of its own."""
+    if isinstance(exc, GoroutinePanic) and exc._told:
+        print(last_words(exc), end="", file=sys.stderr, flush=True)
+    else:
+        sys.__excepthook__(cls, exc, tb)
 
 
 def _summary(exc: BaseException) -> str:
@@ -107,12 +124,15 @@ def _on_panic(goroutine: Goroutine, exc: BaseException) -> None:
         return
     if stray is not None and stray(goroutine, exc):
         return
-    _print_panic(goroutine, exc)
+    told = _print_panic(goroutine, exc)
     if handler is None and os.environ.get("GOPY_PANIC") == "print":
         return
     panic = GoroutinePanic(f"goroutine {goroutine.id} [{goroutine.name}]: {_summary(exc)}")
     panic.goroutine = goroutine
     panic.__cause__ = exc
+    panic._told = told
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _on_end
     _core.interrupt_main(panic)
 
 
@@ -166,16 +186,28 @@ def _on_idle() -> None:
         _core.interrupt_main(deadlock)
 
 
+def _debug_at_adoption() -> None:
+    from gopy import runtime
+
+    runtime._dump_at_start()
+    if sys.flags.dev_mode or "hogs" in os.environ.get("GOPY_DEBUG", "").split(","):
+        from gopy import debug
+
+        debug.hogs()
+
+
 def _on_adopt() -> None:
     """Called by the core when the main thread first uses gopy: Ctrl-C is the main goroutine's from now on."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _core.sigint)
         _core.signal_retake()  # gopy.signal may have been notifying of it already
     _preempt.at_adoption()
+    _debug_at_adoption()
     _asyncio.watch_loops()
 
 
 def _start(gomaxprocs: int) -> None:
+    _stacks.start()
     main = threading.main_thread().ident
     hooks = (_on_panic, _on_idle, _on_adopt, _exit.on_forked_exit)
     asyncio_hooks = (_asyncio.loop_queue, _asyncio.once_ado, _asyncio.close_asyncgen)

@@ -4,12 +4,13 @@ import math
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import TextIO, TypedDict
 
-from gopy import _core
+from gopy import _core, _stacks
 from gopy._arguments import check_bool, check_signum, wrong_type
 from gopy._core import GOMAXPROCS as GOMAXPROCS
 from gopy._core import Goroutine
@@ -92,8 +93,7 @@ def _dump(wanted: list[Goroutine], here: FrameType) -> str:
         header = (
             f"goroutine {goroutine.id} [{state}{_ago(waited)}{', locked to thread' if locked else ''}]:\n"
         )
-        lines = traceback.format_list(traceback.StackSummary.extract(iter(frames)))
-        texts.append("".join([header, *lines]))
+        texts.append(header + _stacks.frames_text(frames) + _stacks.created_by(goroutine))
     return "\n".join(texts)
 
 
@@ -130,6 +130,10 @@ class _DumpHandler:
         self.file = file
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
+        from gopy.debug import _remote
+
+        if _remote.answer():  # `python -m gopy ps PID` has sent it
+            return
         file = sys.stderr if self.file is None else self.file
         if file is not None:
             _write(file, f"{signal.Signals(signum).name}: goroutine dump\n\n{stack(all=True)}\n")
@@ -150,6 +154,8 @@ def _write(file: TextIO, text: str) -> None:
 
 def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     """Write stack(all=True) to `file` (sys.stderr if None) whenever the signal comes, and go on.
+    GOPY_DUMP=SIGQUIT in the environment does so from the start. `python -m gopy ps PID` and its like use
+    the signal to ask questions.
 
     Must be called on the main thread, which also does the writing: between two bytecodes, or when it is
     parked, but not while it is stuck in a C call. What cannot be written is dropped. TypeError, ValueError:
@@ -159,6 +165,22 @@ def dump_on(signum: int, *, file: TextIO | None = None) -> None:
     if file is not None and not hasattr(file, "write"):
         raise wrong_type("file", "a text file or None", file)
     signal.signal(signum, _DumpHandler(file))
+
+
+def _dump_at_start() -> None:
+    """Called when gopy is imported, and again when the main thread first uses it: only that can set a
+    handler."""
+    name = os.environ.get("GOPY_DUMP", "")
+    if name in ("", "0") or threading.current_thread() is not threading.main_thread():
+        return
+    try:
+        signum = signal.Signals[name] if name.startswith("SIG") else int(name)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"the environment variable GOPY_DUMP must be a signal, such as SIGQUIT, got {name!r}"
+        ) from None
+    if signal.getsignal(signum) in (signal.SIG_DFL, signal.SIG_IGN):  # else the program's own
+        dump_on(signum)
 
 
 def _positive_setting(name: str, default: Callable[[], int], most: int) -> int:

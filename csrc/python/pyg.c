@@ -82,5 +82,6 @@ void goroutine_dealloc(PyObject *self)
         PyObject_ClearWeakRefs(self);
     goroutine_clear(go);
     Py_XDECREF(go->name);
+    Py_XDECREF(go->creator_code);
     PyObject_Free(self);
 }

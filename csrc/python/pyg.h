@@ -21,8 +21,10 @@ typedef struct {
     /* NULL: args is the only argument itself. Else args is a tuple of all arguments, and ends with those of these
      * names. */
     PyObject *kwnames;
-    PyObject *group; /* a WaitGroup that is told of its end, or NULL */
-    PyObject *name;  /* NULL: fn's __qualname__ */
+    PyObject *group;            /* a WaitGroup that is told of its end, or NULL */
+    PyObject *name;             /* NULL: fn's __qualname__ */
+    PyCodeObject *creator_code; /* the code that has started it, or NULL */
+    uint64_t creator;           /* and which goroutine, at which instruction: see pycreator.c */
     PyObject *weakrefs;
 } Goroutine;
 

@@ -6,6 +6,7 @@
 
 #include "pyawait.h"
 #include "pycoroutine.h"
+#include "pycreator.h"
 #include "pyerror.h"
 #include "pyg.h"
 
@@ -26,6 +27,7 @@ static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group, enum place 
         PyErr_NoMemory();
         goto fail;
     }
+    creator_note(go, getm());
     go->group = group;
     Py_XINCREF(group);
     /* The scheduler's reference: the goroutine may have ended before newproc returns. */

@@ -113,7 +113,7 @@ static void unwind_again(void *none) { (void)none; }
 #endif
 
 /* The life of a thread of gopy's that runs Python. */
-static void own_thread(void (*run)(void *), void *arg)
+void own_thread(void (*run)(void *), void *arg)
 {
     own_thread_begins();
     void *buffer = never_unwind();

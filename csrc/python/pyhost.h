@@ -11,6 +11,7 @@ void pyhost_wait_for_threads(void);
 /* For a thread that attaches only now and then: its state, detached, which it keeps. NULL: the program ends. */
 PyThreadState *own_state(void);
 void pyhost_fork_child(void);
-extern PyObject *start_due_functions; /* the work of SYSTEM_TIMERS */
+void own_thread(void (*run)(void *), void *arg); /* on a thread of gopy's own: its life, attached in run() */
+extern PyObject *start_due_functions;            /* the work of SYSTEM_TIMERS */
 
 #endif

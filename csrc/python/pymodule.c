@@ -7,11 +7,13 @@
 #include "pychan.h"
 #include "pycond.h"
 #include "pycoroutine.h"
+#include "pycreator.h"
 #include "pydump.h"
 #include "pyeventloop.h"
 #include "pyframes.h"
 #include "pyg.h"
 #include "pygoroutine.h"
+#include "pyhogs.h"
 #include "pyident.h"
 #include "pyio.h"
 #include "pylocals.h"
@@ -22,6 +24,7 @@
 #include "pyonce.h"
 #include "pypanic.h"
 #include "pypreempt.h"
+#include "pyprofile.h"
 #include "pyruntime.h"
 #include "pyselect.h"
 #include "pysignal.h"
@@ -32,6 +35,7 @@
 #include "pythreadlock.h"
 #include "pytime.h"
 #include "pytimerfunc.h"
+#include "pytrace.h"
 #include "pywaitgroup.h"
 
 static int add_type(PyObject *module, const char *name, PyTypeObject *type)
@@ -83,12 +87,17 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions,    time_functions,
-                            timerfunc_functions, coroutine_functions, sleep_functions,
-                            runtime_functions,   offload_functions,   io_functions,
-                            signal_functions,    preempt_functions,   eventloop_functions,
-                            dump_functions,      ident_functions,     locals_functions,
-                            socket_functions,    synctest_functions,  sigint};
+    PyMethodDef *lists[] = {goroutine_functions, select_functions,
+                            time_functions,      timerfunc_functions,
+                            coroutine_functions, sleep_functions,
+                            runtime_functions,   offload_functions,
+                            io_functions,        signal_functions,
+                            preempt_functions,   eventloop_functions,
+                            dump_functions,      ident_functions,
+                            locals_functions,    socket_functions,
+                            synctest_functions,  creator_functions,
+                            hogs_functions,      profile_functions,
+                            trace_functions,     sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

@@ -6,6 +6,7 @@
 #include "pyattach.h"
 #include "pyerror.h"
 #include "pyg.h"
+#include "pyhogs.h"
 #include "pyhost.h"
 #include "pyop.h"
 #include "pypanic.h"
@@ -263,6 +264,7 @@ static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
     (void)self, (void)noargs;
     pyhost_fork_child();
     signals_fork_child();
+    hogs_fork_child();
     Py_RETURN_NONE;
 }
 

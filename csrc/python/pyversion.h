@@ -22,6 +22,19 @@ static inline int recursion_limit(PyThreadState *ts)
 #endif
 }
 
+/* From 3.12 on there are functions that read an interpreter's frame; up to 3.11 its structure is read. */
+#define FRAMES_ARE_OPAQUE (PY_VERSION_HEX >= 0x030C0000)
+
+/* The newest frame of the thread of ts, which is this one; or NULL. */
+static inline struct _PyInterpreterFrame *running_frame(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return ts->current_frame;
+#else
+    return ts->cframe->current_frame;
+#endif
+}
+
 /* Is the thread of ts attached? */
 static inline bool is_attached(PyThreadState *ts)
 {
@@ -77,6 +90,28 @@ static inline int dict_get(PyObject *dict, PyObject *key, PyObject **value)
 
 /* Up to 3.11 a thread can be traced by another that holds the GIL. */
 #define TRACES_OTHERS (PY_VERSION_HEX < 0x030C0000)
+
+/* No other thread runs Python code between world_stop() and world_start(): with a GIL it is so anyway. Before 3.14 there
+ * may be no function for that. */
+#if GOPY_THREADED
+extern void _PyEval_StopTheWorld(PyInterpreterState *interp) __attribute__((weak));
+extern void _PyEval_StartTheWorld(PyInterpreterState *interp) __attribute__((weak));
+
+static inline void world_stop(void)
+{
+    if (_PyEval_StopTheWorld)
+        _PyEval_StopTheWorld(PyInterpreterState_Get());
+}
+
+static inline void world_start(void)
+{
+    if (_PyEval_StartTheWorld)
+        _PyEval_StartTheWorld(PyInterpreterState_Get());
+}
+#else
+static inline void world_stop(void) {}
+static inline void world_start(void) {}
+#endif
 
 /* Is this an interpreter that can run without a GIL? */
 #ifdef Py_GIL_DISABLED

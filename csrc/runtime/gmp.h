@@ -38,6 +38,7 @@
 struct m;
 struct p;
 struct hchan;
+struct tracering;
 struct timerfunc;
 struct bubble;
 
@@ -157,11 +158,12 @@ struct m {
     uint32_t nbound;      /* live goroutines bound to it */
     uint32_t state;       /* enum mstate */
     uint32_t rand;
-    bool listed;           /* is in sched.midle; idle ones that take no new goroutines are not */
-    bool spinning, ending; /* ending: takes no new goroutines, ends with its last bound one */
-    bool entering;         /* between leave and enter on the runtime's own behalf; sysmon reads it */
-    uint8_t without_p;     /* sysmon's: how often it was seen to run without a P */
-    struct p *nextp;       /* comes with the wake-up */
+    bool listed;             /* is in sched.midle; idle ones that take no new goroutines are not */
+    bool spinning, ending;   /* ending: takes no new goroutines, ends with its last bound one */
+    bool entering;           /* between leave and enter on the runtime's own behalf; sysmon reads it */
+    uint8_t without_p;       /* sysmon's: how often it was seen to run without a P */
+    struct p *nextp;         /* comes with the wake-up */
+    struct tracering *trace; /* its events, see trace.c; NULL: none yet */
     struct note park;
     struct m *idlenext; /* in sched.midle or sched.pwait */
     struct m *allnext;
@@ -221,6 +223,7 @@ struct sched {
     /* On a cache line that is seldom written: every call into gopy reads `attention`, see preempt.c. */
     uint32_t attention __attribute__((aligned(64)));
     uint32_t exiting, epoch, main_adopted, sysmon_running, sysmon_asleep;
+    uint32_t tracing; /* events are recorded: see trace.h */
     int gomaxprocs;
     uint32_t nhogs __attribute__((aligned(64))); /* Ms that compute without the P that was taken from them */
     uint32_t npreempted;

@@ -69,6 +69,9 @@ struct g *host_foreign_g(void);
 
 /* A bubble of that tag has made no progress for a while: say what it waits for. Called by sysmon, attached. */
 void host_bubble_stuck(uint32_t tag);
+/* For traces: the number of where gp was started and of what it runs, and of where this thread is. 0: unknown. */
+uint32_t host_trace_made(struct g *gp);
+uint32_t host_trace_here(void);
 
 /* Stop this thread for good: the process is about to end. Called attached or not. */
 void host_hang(void) __attribute__((noreturn));

@@ -10,6 +10,7 @@
 #include "runtime/host.h"
 #include "runtime/netpoll.h"
 #include "runtime/sleepers.h"
+#include "runtime/trace.h"
 
 /* Does mp have a ready goroutine that only it can run? */
 bool has_bound_work(struct m *mp)
@@ -155,6 +156,7 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
 struct p *idle(struct m *mp, struct p *pp)
 {
     assert_none_held("idle");
+    trace_looks(mp);
     int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
     /* pp is back in its slot meanwhile: host_tidy() ends workers, which may let go of the GIL, and then sysmon may hand pp to
      * another M. */

@@ -5,6 +5,7 @@
 #include "runtime/host.h"
 #include "runtime/sched.h"
 #include "runtime/sudog.h"
+#include "runtime/trace.h"
 
 static const char *const reasons[] = {
     [WAIT_NONE] = "waiting",
@@ -77,6 +78,8 @@ static bool born(struct g *gp, uint8_t kind)
     if (kind != GSYSTEM) {
         gp->id = aadd(&sched.goidgen, 1);
         allg_add(gp);
+        if (unlikely(real_peek(&sched.tracing)))
+            trace_new(gp);
     }
     struct bubble *b = likely(gp->bubble == NULL) ? bubble_here() : gp->bubble;
     return unlikely(b != NULL) && bubble_born(b, gp);
@@ -149,6 +152,7 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
     goroutine_bind(mp, gp);
     mp->curg = gp;
     casgstatus(gp, GS(Grunnable) | GS(Grunning), Grunning); /* the main goroutine runs already */
+    trace_runs(mp, gp);
 }
 
 /* gp, which starts or is stackless and between two steps, is mp's until goroutine_unbind. */
@@ -164,6 +168,7 @@ void goroutine_bind(struct m *mp, struct g *gp)
  * thing that mp does with gp. */
 void goroutine_unbind(struct m *mp, struct g *gp)
 {
+    trace_yields(mp, gp);
     if (likely(gp->lockcount == 0 && gp != sched.g1)) {
         mp->nbound--;
         astore(&gp->boundm, (struct m *)NULL);
@@ -179,6 +184,7 @@ void goroutine_end(struct m *mp, struct g *gp)
         if (mp != &sched.m0)
             mp->ending = true;
     }
+    trace_event(mp, TRACE_END, gp->id, 0);
     mp->nbound--;
     mp->curg = NULL;
     if (gp->kind == GSYSTEM) {

@@ -4,6 +4,7 @@
 #include "runtime/host.h"
 #include "runtime/netpoll.h"
 #include "runtime/sched.h"
+#include "runtime/trace.h"
 
 void rt_start(int gomaxprocs)
 {
@@ -31,6 +32,7 @@ void rt_fork_child(struct g *self)
     void *host = self ? mp->host : NULL;
     memset(&sched, 0, sizeof(sched));
     timers_forget();
+    trace_forget();
     netpollfork();
     sched.epoch = epoch;
     rt_start(n);

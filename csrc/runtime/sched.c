@@ -8,6 +8,7 @@
 #include "runtime/sched.h"
 #include "runtime/host.h"
 #include "runtime/netpoll.h"
+#include "runtime/trace.h"
 
 static inline struct g *unbound(uintptr_t next) { return (struct g *)(next & ~RUNNEXT_BOUND); }
 
@@ -191,9 +192,11 @@ void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
         if (gp->kind < GFOREIGN && gp->bubble) {
             goready_when(gp, false);
         } else if (mp && gp->kind < GFOREIGN && home == mp) {
+            trace_event(mp, TRACE_READY, gp->id, 0);
             casgstatus(gp, GS(Gwaiting), Grunnable);
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && home == NULL) {
+            trace_event(mp, TRACE_READY, gp->id, 0);
             casgstatus(gp, GS(Gwaiting), Grunnable);
             free_work = runqput_tail(mp, pp, (uintptr_t)gp);
         } else {
@@ -303,6 +306,7 @@ static struct g *stealwork(struct m *mp, struct p *pp)
     struct g *gp = NULL;
     if (n == 1)
         return NULL;
+    trace_looks(mp);
     if (!mp->spinning) {
         if (2 * aload(&sched.nmspinning) >= n - aload(&sched.npidle))
             return NULL;
@@ -443,12 +447,14 @@ struct g *findrunnable(struct m *mp)
 void gopark(struct m *mp, struct g *gp)
 {
     rt_assert(mp == getm());
+    trace_stops(mp, gp);
     mp->curg = NULL;
     struct g *next = findrunnable(mp);
     if (next != gp)
         host_resume(mp, gp, next);
     mp->curg = gp;
     casgstatus(gp, GS(Grunnable), Grunning);
+    trace_runs(mp, gp);
     if (unlikely(mp->loopfd))
         loop_resumed(mp);
 }
@@ -488,7 +494,7 @@ static void queue_ready(struct g *gp, bool next)
 
 /* Make gp, whose wait the caller has claimed, runnable: next on this P if it can run here, or behind the
  * others if it can wait. */
-void goready_when(struct g *gp, bool next)
+__attribute__((always_inline)) static inline void ready(struct g *gp, bool next)
 {
     assert_none_held("goready");
     rt_assert(!apeek(&gp->armed)); /* else nobody has claimed its wait */
@@ -509,6 +515,23 @@ void goready_when(struct g *gp, bool next)
 }
 
 void goready_kept(struct g *gp) { queue_ready(gp, true); }
+
+/* Apart, so that a program that is not traced does not save registers for it. */
+__attribute__((noinline)) static void ready_traced(struct g *gp, bool next)
+{
+    struct m *mp = getm();
+    if (gp->kind < GFOREIGN)
+        trace_add(mp, TRACE_READY, gp->id, mp && mp->curg ? mp->curg->id : 0);
+    ready(gp, next);
+}
+
+void goready_when(struct g *gp, bool next)
+{
+    if (unlikely(real_peek(&sched.tracing)))
+        ready_traced(gp, next);
+    else
+        ready(gp, next);
+}
 
 /* Let others run; gp, the running goroutine, goes behind them. */
 void gosched(struct m *mp, struct g *gp)

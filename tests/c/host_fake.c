@@ -60,6 +60,14 @@ void host_wake_task(struct g *gp) { real_add(&gp->id, 1); }
 bool host_is_main_thread(void) { return false; }
 void host_bubble_stuck(uint32_t tag) { (void)tag; }
 void host_preempt(struct m *mp) { (void)mp; }
+uint32_t host_trace_made(struct g *gp)
+{
+    (void)gp;
+    return 0;
+}
+
+uint32_t host_trace_here(void) { return 0; }
+
 void host_hang(void)
 {
     for (;;)

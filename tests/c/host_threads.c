@@ -229,6 +229,14 @@ void host_offload_forked(struct offload *o)
 }
 void host_bubble_stuck(uint32_t tag) { (void)tag; }
 void host_preempt(struct m *mp) { (void)mp; }
+uint32_t host_trace_made(struct g *gp)
+{
+    (void)gp;
+    return 0;
+}
+
+uint32_t host_trace_here(void) { return 0; }
+
 void host_hang(void)
 {
     for (;;)

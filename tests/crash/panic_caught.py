@@ -4,7 +4,7 @@ exit: 0
 stdout: GoroutinePanic KeyError('k') renamed dead
 stdout: the program goes on: 42
 stderr: panic in goroutine 2 \[renamed\]:
-stderr: KeyError: 'k'\n\Z
+stderr: KeyError: 'k'\ncreated by <module> in goroutine 1:\n  File ".*", line \d+, in <module>\n.*\n\Z
 """
 
 from gopy import Chan, GoroutinePanic, go, runtime, time

@@ -3,9 +3,10 @@ r"""An exception that leaves a goroutine's function ends the program, with its t
 exit: 1
 stderr: panic in goroutine 2 \[frobnicate\]:
 stderr: in frobnicate
-stderr: ValueError: the cause
-stderr: direct cause
+stderr: ValueError: the cause\ncreated by <module> in goroutine 1:\n  File ".*", line \d+, in <module>\n    go\(frobnicate\)\n
+stderr: in <module>\n    Chan\(\).recv\(\)\n
 stderr: GoroutinePanic: goroutine 2 \[frobnicate\]: ValueError: the cause\n\Z
+never: (?s)in frobnicate.*in frobnicate
 within: 5
 """
 

@@ -3,7 +3,7 @@ r"""Goroutines that wait are not disturbed by another one's panic that main reco
 exit: 0
 stdout: 100 of 100
 stderr: panic in goroutine 102 \[boom\]:
-stderr: ValueError: boom\n\Z
+stderr: ValueError: boom\ncreated by <module> in goroutine 1:\n.*\n.*\n\Z
 """
 
 from gopy import Chan, GoroutinePanic, go

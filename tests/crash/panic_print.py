@@ -4,7 +4,7 @@ exit: 0
 env: GOPY_PANIC=print
 stdout: main goes on
 stderr: panic in goroutine 2 \[boom\]:
-stderr: ValueError: boom\n\Z
+stderr: ValueError: boom\ncreated by <module> in goroutine 1:\n.*\n.*\n\Z
 """
 
 from gopy import go, time

@@ -1,0 +1,118 @@
+/* pyhogs.c: the thread that reports who hogs an M (runtime/hogs.h).
+ *
+ * There is one while a program wants to know, and none otherwise. It is a thread of gopy's own, so that it does not
+ * count among those that may wake a goroutine, and it does not report from the watchdog's, which must not wait for
+ * whoever reads the report. It looks detached, and attaches only to report. */
+#include "pyhogs.h"
+
+#include "pyargs.h"
+#include "pyattach.h"
+#include "pyerror.h"
+#include "pyg.h"
+#include "pyhost.h"
+#include "pyversion.h"
+
+#define LOOKS 4 /* in the time of the threshold */
+#define LEAST_PERIOD 1000000
+#define MOST_PERIOD 50000000
+
+static PyObject *reporter; /* what is called; never dropped */
+static int64_t threshold;  /* 0: nobody wants to know */
+
+static enum { NONE, STARTING, WATCHES } state;
+
+/* The goroutine that still hogs, a new reference; NULL: it does not any more, or is the runtime's own. */
+static PyObject *culprit(struct hog *hog)
+{
+    PyObject *go = NULL;
+    world_stop();
+    if (hog_is_current(hog) && hog->gp->kind != GSYSTEM)
+        go = new_ref((PyObject *)goroutine_of(hog->gp));
+    world_start();
+    return go;
+}
+
+static void report(struct hog *hog)
+{
+    PyObject *go = culprit(hog), *fn = go ? aload(&reporter) : NULL;
+    PyObject *r =
+        fn ? PyObject_CallFunction(fn, "OdIOO", go, (double)hog->ran * 1e-9, hog->waiting,
+                                   hog->others ? Py_True : Py_False, hog->computes ? Py_True : Py_False)
+           : NULL;
+    if (r == NULL && PyErr_Occurred())
+        PyErr_WriteUnraisable(fn);
+    Py_XDECREF(r);
+    Py_XDECREF(go);
+}
+
+static void watch(void *none)
+{
+    (void)none;
+    real_store(&state, WATCHES);
+    void *left = host_leave();
+    for (int64_t most; (most = real_load(&threshold)) != 0;) {
+        int64_t period = most / LOOKS;
+        period = period < LEAST_PERIOD ? LEAST_PERIOD : period > MOST_PERIOD ? MOST_PERIOD : period;
+        struct timespec ts = {0, period};
+        nanosleep(&ts, NULL);
+        if (real_load(&sched.exiting))
+            host_hang();
+        struct hog hog;
+        if (hog_look(nanotime(), most, &hog)) {
+            host_enter(left);
+            report(&hog);
+            left = host_leave();
+        }
+    }
+    host_enter(left);
+    real_store(&state, NONE);
+}
+
+static void thread(void *arg) { own_thread(watch, arg); }
+
+/* hogs(threshold in seconds or None, reporter): reporter(goroutine, seconds, how many wait, whether there are more of
+ * them, whether it computes) is called for each, on a thread of gopy's. */
+static PyObject *core_hogs(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    int64_t ns = 0;
+    if (!check_nargs("hogs", nargs, 2))
+        return NULL;
+    if (args[0] != Py_None) {
+        if (parse_duration(args[0], "threshold", &ns) < 0)
+            return NULL;
+        if (ns <= 0)
+            return PyErr_Format(PyExc_ValueError, "`threshold` must be positive or None, got %R", args[0]);
+    }
+    /* A thread that is about to end goes on if it sees this in time; else wait for its end. */
+    astore(&reporter, new_ref(args[1]));
+    real_store(&threshold, ns);
+    for (int i = 0; ns == 0 && real_load(&state) != NONE; i++)
+        nap(i);
+    if (ns == 0 || real_load(&state) != NONE)
+        Py_RETURN_NONE;
+    real_store(&state, STARTING);
+    if (PyThread_start_new_thread(thread, NULL) == PYTHREAD_INVALID_THREAD_ID) {
+        real_store(&state, NONE);
+        real_store(&threshold, 0);
+        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+        return NULL;
+    }
+    /* None forks, or ends the program, while a thread attaches for the first time. */
+    for (int i = 0; real_load(&state) == STARTING; i++)
+        nap(i);
+    Py_RETURN_NONE;
+}
+
+/* The thread is the parent's. What the program wants to know it may ask for again. */
+void hogs_fork_child(void)
+{
+    state = NONE;
+    threshold = 0;
+    hogs_forget();
+}
+
+PyMethodDef hogs_functions[] = {
+    {"hogs", FAST(core_hogs), NULL},
+    {0},
+};

@@ -1,0 +1,179 @@
+"""Starting and ending a trace, and what a program adds to one."""
+
+import contextlib
+import contextvars
+import gc
+import io
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from gopy import _core
+from gopy._arguments import check_int, check_seconds, check_str, wrong_type
+from gopy.trace import _file
+
+BEGIN, FINISH, LOG = 8, 9, 10  # enum tracekind
+
+_lock = threading.Lock()
+_texts: dict[
+    str, int
+] = {}  # what regions and logs say, by what events say for it; of the trace that is recorded
+_where: Any = None  # what start() was given, or the FlightRecorder
+_task: contextvars.ContextVar[str] = contextvars.ContextVar("gopy.trace.task", default="")
+
+
+def _number(text: str) -> int:
+    number = _texts.get(text)
+    if number is None:
+        with _lock:
+            number = _texts.setdefault(text, len(_texts))
+    return number
+
+
+def _on_gc(phase: str, info: dict[str, int]) -> None:
+    if info["generation"] == 2:  # the young ones take microseconds
+        if phase == "start":
+            _core.trace_mark(BEGIN, _number("garbage collection"))
+        else:
+            _core.trace_mark(FINISH, 0)
+
+
+def _begin(where: Any, buffer: int) -> None:
+    global _where
+    with _lock:
+        _core.trace_start(buffer)
+        _texts.clear()
+        _where = where
+    gc.callbacks.append(_on_gc)
+
+
+def _collect() -> bytes:
+    names = {goroutine.id: goroutine.name for goroutine in _core.goroutines()}
+    events, dropped, sites = _core.trace_collect()
+    return _file.encode(events, dropped, sites, list(_texts), names)
+
+
+def _end() -> None:
+    global _where
+    _core.trace_stop()
+    _where = None
+    with contextlib.suppress(ValueError):
+        gc.callbacks.remove(_on_gc)
+
+
+def _write(file: BinaryIO | str, data: bytes) -> int:
+    if isinstance(file, str):
+        with open(file, "wb") as opened:
+            opened.write(data)
+    else:
+        file.write(data)
+    return len(data)
+
+
+def _check_file(file: Any) -> None:
+    if not isinstance(file, str) and (not hasattr(file, "write") or isinstance(file, io.TextIOBase)):
+        raise wrong_type("file", "a str or a binary file", file)
+
+
+def start(file: BinaryIO | str, *, buffer: int = 64 << 20) -> None:
+    """Record what goroutines do until stop(), which writes it to `file`.
+
+    At most `buffer` bytes of events are kept, 24 bytes each: when they are full the oldest ones go, and the
+    trace says how many. RuntimeError: a trace is being recorded. OSError: the file cannot be made.
+    """
+    _check_file(file)
+    check_int("buffer", buffer, 1 << 16)
+    if isinstance(file, str):
+        open(file, "wb").close()  # whether it can be written is to be known now
+    _begin(file, buffer)
+
+
+def stop() -> None:
+    """End the trace that start() has begun, and write it. RuntimeError: there is none."""
+    if _where is None or isinstance(_where, FlightRecorder):
+        raise RuntimeError("no trace is being recorded")
+    file = _where
+    try:
+        data = _collect()
+    finally:
+        _end()
+    _write(file, data)
+
+
+class FlightRecorder:
+    """Keeps the last seconds of what goroutines did in memory, to be written when something has gone
+    wrong."""
+
+    def __init__(self, seconds: float, buffer: int) -> None:
+        self._seconds = seconds
+        self._buffer = buffer
+
+    def start(self) -> None:
+        """RuntimeError: a trace is being recorded."""
+        _begin(self, self._buffer)
+
+    def stop(self) -> None:
+        """Forget it all. RuntimeError: it is not started."""
+        self._check()
+        _end()
+
+    def write_to(self, file: BinaryIO | str) -> int:
+        """Write the last seconds, and go on recording. -> how many bytes. RuntimeError: it is not started."""
+        _check_file(file)
+        self._check()
+        since = time.monotonic_ns() - int(self._seconds * 1e9)
+        names = {goroutine.id: goroutine.name for goroutine in _core.goroutines()}
+        events, dropped, sites = _core.trace_collect()
+        kept = _file.since(events, since)
+        return _write(file, _file.encode(kept, dropped, sites, list(_texts), names))
+
+    def _check(self) -> None:
+        if _where is not self:
+            raise RuntimeError("the flight recorder is not started")
+
+
+def recorder(*, seconds: float = 10, buffer: int = 16 << 20) -> FlightRecorder:
+    """A FlightRecorder for the last `seconds`, in at most `buffer` bytes."""
+    if check_seconds("seconds", seconds) <= 0:
+        raise ValueError(f"`seconds` must be positive, got {seconds}")
+    return FlightRecorder(seconds, check_int("buffer", buffer, 1 << 16))
+
+
+@contextlib.contextmanager
+def _marked(text: str) -> Iterator[None]:
+    if _where is None:
+        yield
+        return
+    _core.trace_mark(BEGIN, _number(text))
+    try:
+        yield
+    finally:
+        _core.trace_mark(FINISH, 0)
+
+
+def region(name: str) -> contextlib.AbstractContextManager[None]:
+    """Show in the trace, on this goroutine's track, how long the body takes. Within a task() its name comes
+    first."""
+    return _marked(f"{_task.get()}{check_str('name', name)}")
+
+
+@contextlib.contextmanager
+def task(name: str) -> Iterator[None]:
+    """A region that groups others: its name stands before those of the regions within it, also of those in
+    goroutines that are started within it, as they inherit it with their contextvars."""
+    inherited = _task.get()
+    token = _task.set(f"{inherited}{check_str('name', name)}: ")
+    try:
+        with _marked(f"{inherited}{name}"):
+            yield
+    finally:
+        _task.reset(token)
+
+
+def log(category: str, message: str) -> None:
+    """Put a mark with a text into the trace, on this goroutine's track."""
+    check_str("category", category)
+    check_str("message", message)
+    if _where is not None:
+        _core.trace_mark(LOG, _number(f"{category}: {message}"))

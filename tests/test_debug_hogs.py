@@ -1,0 +1,165 @@
+"""debug.hogs(): who keeps a thread to itself while others wait for it."""
+
+import re
+
+import pytest
+
+from gopy import debug
+
+PROLOGUE = """
+import io, queue, sys, threading, time as clock
+from gopy import Chan, debug, go, runtime, time
+
+class Told(io.StringIO):
+    lock = threading.Lock()
+    def write(self, text):
+        super().write(text)
+        if self.lock.locked():
+            self.lock.release()
+
+told = Told()
+told.lock.acquire()
+
+def other(where):
+    where.send(threading.get_ident())
+    while True:
+        time.sleep(0.001)
+
+def share_this_thread():
+    where = Chan()
+    while True:
+        go(other, where)
+        if where.recv() == threading.get_ident():
+            return
+
+def until_told():
+    end = clock.monotonic() + 20
+    while "hog:" not in told.getvalue() and clock.monotonic() < end:
+        pass  # computes
+
+"""
+COMPUTES = "share_this_thread()\nuntil_told()\n"
+BLOCKS = "share_this_thread()\ntold.lock.acquire(timeout=20)\n"
+BODY = """
+def hog():
+    share_this_thread()
+    until_told()
+
+def blocked():
+    share_this_thread()
+    told.lock.acquire(timeout=20)  # here
+
+def does_not_share():
+    runtime.gosched()
+    end = clock.monotonic() + 0.3
+    while clock.monotonic() < end:
+        pass
+
+debug.hogs(0.05, file=told)
+"""
+END = "print(told.getvalue(), flush=True)\nimport os; os._exit(0)\n"
+
+
+@pytest.mark.parametrize("gomaxprocs", "128")
+def test_one_that_computes(gomaxprocs, run_program):
+    done = run_program(PROLOGUE + BODY + "hog()\n" + END, env={"GOMAXPROCS": gomaxprocs})
+    assert done.returncode == 0, done.stderr
+    assert re.match(
+        r"hog: goroutine 1 \[main\] has kept its thread for \d+\.\d\d s; (at least )?\d+ goroutines? that only "
+        r"this thread may run waits?:\n",
+        done.stdout,
+    ), done.stdout
+    assert "in until_told\n" in done.stdout
+    assert "It computes. runtime.gosched()" in done.stdout
+    assert "blocking(f, ...)" in done.stdout
+    assert "runtime.preempt(" in done.stdout
+
+
+@pytest.mark.parametrize("gomaxprocs", "128")
+def test_one_that_is_blocked_in_c(gomaxprocs, run_program):
+    source = PROLOGUE + BODY + "go(blocked).join(timeout=25)\n" + END
+    done = run_program(source, env={"GOMAXPROCS": gomaxprocs})
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"hog: goroutine \d+ \[blocked\] has kept", done.stdout), done.stdout
+    assert (
+        "It is blocked in `told.lock.acquire(timeout=20)`, which waits with its whole thread." in done.stdout
+    )
+    assert "created by <module> in goroutine 1:\n" in done.stdout
+
+
+def test_a_place_is_told_once(run_program):
+    """Whoever hogs there: the second report is another place's."""
+    source = (
+        PROLOGUE
+        + BODY
+        + """
+share_this_thread()
+def spin():
+    end = clock.monotonic() + 0.2
+    while clock.monotonic() < end: pass
+for _ in range(3):
+    spin()
+    runtime.gosched()
+"""
+        + END
+    )
+    done = run_program(source, env={"GOMAXPROCS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("hog: goroutine 1") == 1
+
+
+def test_nobody_waits(run_program):
+    """Who computes while nobody waits for the thread is no hog."""
+    done = run_program(PROLOGUE + BODY + "does_not_share()\n" + END, env={"GOMAXPROCS": "1"})
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "env"), [(["-X", "dev"], {}), ([], {"GOPY_DEBUG": "hogs"}), ([], {"GOPY_DEBUG": "x,hogs"})]
+)
+def test_on_from_the_start(flags, env, run_program):
+    source = PROLOGUE + "sys.stderr = told\n" + COMPUTES + END
+    done = run_program(source, env={"GOMAXPROCS": "1"} | env, flags=flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("hog: goroutine 1 [main]")
+
+
+def test_off(run_program):
+    source = PROLOGUE + "debug.hogs(0.01, file=told)\ndebug.hogs(None)\nshare_this_thread()\n"
+    source += "end = clock.monotonic() + 0.3\nwhile clock.monotonic() < end: pass\n"
+    done = run_program(source + END, env={"GOMAXPROCS": "1"})
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
+def test_it_does_not_hide_a_deadlock(run_program):
+    """The thread that looks counts among those that wake nobody."""
+    done = run_program("from gopy import Chan, debug\ndebug.hogs()\nChan().recv()")
+    assert done.returncode == 1
+    assert "all goroutines are asleep - deadlock!" in done.stderr
+
+
+def test_after_a_fork(run_program):
+    source = (
+        PROLOGUE
+        + BODY
+        + """
+import os
+time.sleep(0.001)
+if os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+hog()
+"""
+        + END
+    )
+    done = run_program(source, env={"GOMAXPROCS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("hog: goroutine 1 ")
+
+
+def test_arguments():
+    with pytest.raises(TypeError, match="`threshold`"):
+        debug.hogs("soon")
+    with pytest.raises(ValueError, match="`threshold` must be positive or None, got 0"):
+        debug.hogs(0)
+    with pytest.raises(TypeError, match="`file` must be a text file or None, got int"):
+        debug.hogs(1, file=1)

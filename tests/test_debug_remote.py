@@ -1,0 +1,168 @@
+"""python -m gopy ps|stacks|profile PID, and GOPY_DUMP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from gopy.debug import _command, _remote
+
+PARKED = """
+from gopy import Chan, go
+ch = Chan()
+def worker():
+    ch.recv()
+for _ in range(5):
+    go(worker)
+while not all(g.state == "chan receive" for g in __import__("gopy").runtime.goroutines()[1:]):
+    __import__("gopy").runtime.gosched()
+print("ready", flush=True)
+"""
+ENDS = {
+    "parked": "import gopy; gopy.time.sleep(60)",
+    "computes": "while True: pass",
+    "in_c": "import time\nwhile True: time.sleep(0.01)",
+}
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def ask(capsys):
+    """python -m gopy, without a process of its own."""
+
+    def ask(*arguments):
+        try:
+            status = _command.main([str(argument) for argument in arguments])
+        except SystemExit as exc:
+            status = exc.code
+        return Done(status, *capsys.readouterr())
+
+    return ask
+
+
+def run_module(*arguments):
+    command = [sys.executable, "-m", "gopy", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def started(start_program):
+    def started(source, **options):
+        program = start_program(source, **options)
+        program.wait_for(lambda: "ready" in program.stdout)
+        return program
+
+    return started
+
+
+by_exec = pytest.param(
+    {},
+    marks=pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec is 3.14's"),
+    id="exec",
+)
+
+
+@pytest.mark.parametrize("env", [pytest.param({"GOPY_DUMP": "SIGQUIT"}, id="signal"), by_exec])
+@pytest.mark.parametrize("end", ENDS)
+def test_the_goroutines_of_a_process(env, end, ask, started):
+    program = started(PARKED + ENDS[end], env=env)
+    done = run_module("ps", program.pid) if end == "parked" else ask("ps", program.pid)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["ID", "STATE", "WAITED", "BY", "NAME", "WHERE"]
+    assert sum("chan receive" in line and "in worker" in line for line in lines) == 5
+    done = ask("stacks", program.pid)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5 @ chan receive" in done.stdout
+    done = ask("stacks", program.pid, "--tree")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "└─ 5 x worker (2, 3, 4, 5, 6) [chan receive" in done.stdout
+    found = json.loads(ask("ps", program.pid, "--json").stdout)
+    assert [one["name"] for one in found] == ["main"] + ["worker"] * 5
+    assert program.stderr == ""
+    assert not [
+        name for name in os.listdir(_remote.FOLDER.format(uid=os.geteuid())) if str(program.pid) in name
+    ]
+    program.kill()
+
+
+def test_gopy_dump_writes_stacks(started):
+    """A signal that nobody asks a question by."""
+    program = started(PARKED + ENDS["parked"], env={"GOPY_DUMP": "SIGQUIT"})
+    os.kill(program.pid, signal.SIGQUIT)
+    program.wait_for(lambda: "created by" in program.stderr)
+    assert "SIGQUIT: goroutine dump" in program.stderr
+    program.kill()
+
+
+def test_a_signal_of_dump_on(ask, started):
+    source = "import signal\nfrom gopy import runtime\nruntime.dump_on(signal.SIGUSR2)\n" + PARKED
+    program = started(source + ENDS["parked"])
+    done = ask("ps", program.pid, "--signal", "USR2")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = ask("ps", program.pid, "--signal", "USR1")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"python -m gopy ps: process {program.pid} has no handler for SIGUSR1, which would end it\n"
+    )
+    program.kill()
+
+
+def test_a_profile(ask, started):
+    source = "from gopy import go\ndef burns():\n  while True: pass\nprint('ready', flush=True)\nburns()"
+    program = started(source, env={"GOPY_DUMP": "SIGUSR1"})
+    done = ask("profile", program.pid, "--seconds", "0.3", "--format", "collapsed")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "burns (" in done.stdout
+    program.kill()
+
+
+def test_what_cannot_be_asked(ask, started):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    done = ask("ps", gone.pid)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"python -m gopy ps: there is no process {gone.pid}\n"
+    for wrong in ("x", "-1"):
+        assert ask("ps", wrong).returncode != 0
+    program = started("print('ready', flush=True)\nimport time\nwhile True: time.sleep(0.01)")
+    done = ask("ps", program.pid)
+    assert done.returncode == 1
+    if hasattr(sys, "remote_exec"):
+        assert done.stderr.startswith(f"python -m gopy ps: process {program.pid} ")
+    else:
+        assert "must have been started with GOPY_DUMP=SIGQUIT" in done.stderr
+    program.kill()
+
+
+def test_another_users_process(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 65533)
+    with pytest.raises(_remote.RemoteError, match=r"process \d+ is user \d+'s: only that user and root"):
+        _remote.ask(os.getpid(), "snapshot")
+
+
+def test_a_folder_that_others_may_use(monkeypatch, tmp_path):
+    """Whoever could put files there could make us write elsewhere."""
+    monkeypatch.setattr(_remote, "FOLDER", str(tmp_path / "{uid}"))
+    os.mkdir(tmp_path / str(os.geteuid()), 0o700)
+    os.chmod(tmp_path / str(os.geteuid()), 0o755)
+    with pytest.raises(_remote.RemoteError, match="must be a folder that only user"):
+        _remote.ask(os.getpid(), "snapshot")
+    assert not _remote.answer()
+
+
+def test_a_bad_setting(run_program):
+    done = run_program("import gopy", env={"GOPY_DUMP": "SIGNONE"})
+    assert done.returncode == 1
+    assert (
+        "the environment variable GOPY_DUMP must be a signal, such as SIGQUIT, got 'SIGNONE'" in done.stderr
+    )
