@@ -3,7 +3,7 @@
 from collections import abc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from types import CodeType, FrameType, GenericAlias
-from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, final, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
 
 from _typeshed import FileDescriptorLike
 

@@ -6,7 +6,8 @@
 
 #define PATIENCE 10000000000 /* ns of the real clock without progress until a bubble says so */
 #define DAY 86400000000000
-#define MOST_KILLED 10000 /* how many waits are cancelled in a bubble that is killed; then it is left as it is */
+#define MOST_KILLED                                                                                          \
+    10000 /* how many waits are cancelled in a bubble that is killed; then it is left as it is */
 
 static struct {
     struct lock lock; /* guards the list */

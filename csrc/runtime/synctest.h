@@ -21,12 +21,14 @@
 
 #include "runtime/gmp.h"
 
-#define BUBBLE_START 1000000000 /* what a bubble's clock begins with, for it to differ from 0; programs see 0 */
+#define BUBBLE_START                                                                                         \
+    1000000000 /* what a bubble's clock begins with, for it to differ from 0; programs see 0 */
 
 struct bubble {
     struct lock lock; /* guards what follows, but for `now` and the timers; a leaf */
     uint16_t tag;
-    bool done;    /* its function has returned: tickers stand still, and the clock goes no further than `until` */
+    bool
+        done; /* its function has returned: tickers stand still, and the clock goes no further than `until` */
     bool stopped; /* the clock stands still for good */
     bool killed;  /* its goroutines are to end: see bubble_kill */
     bool seeded;
@@ -40,9 +42,9 @@ struct bubble {
     struct g *root;    /* who waits for its end, or NULL */
     struct g *waiter;  /* who is in wait(), or NULL */
     bool waiting;
-    int64_t now;               /* changes only while all wait durably */
-    struct timers timers;      /* has a lock of its own */
-    void *host;                /* the embedding's */
+    int64_t now;          /* changes only while all wait durably */
+    struct timers timers; /* has a lock of its own */
+    void *host;           /* the embedding's */
     struct bubble *next, **prev;
     uint64_t seen; /* sysmon's: `progress` at its last look, and since when that has been so */
     int64_t seen_when;
@@ -93,7 +95,8 @@ void bubble_end(struct bubble *b);                              /* no goroutine 
 bool bubble_over(struct bubble *b);                             /* no goroutine of it is left */
 void bubble_returned(struct bubble *b);                         /* its function has returned */
 struct timer *bubble_take_timer(struct bubble *b);              /* at its end: one that is left, or NULL */
-void bubble_kill(struct bubble *b); /* stop its clock, and end all that wait, and, for long, all that begin to */
+void bubble_kill(
+    struct bubble *b); /* stop its clock, and end all that wait, and, for long, all that begin to */
 bool bubble_cancels(struct bubble *b); /* is a wait that begins to be cancelled for that? */
 void bubble_fork_child(struct g *self);
 
