@@ -72,7 +72,9 @@ def test_an_archive_of_the_sources_installs_and_passes_its_fast_tests(archive, u
     assert version == archive.name.removesuffix(".tar.gz").removeprefix("gopy-")
     licence = "from importlib.metadata import metadata; print(metadata('gopy')['License-Expression'])"
     assert run(fresh, "-c", licence, cwd=tmp_path) == "MIT\n"
-    assert " passed" in pytest_of(fresh, unpacked, "-n", "auto", "-m", "fast", unpacked / "tests")
+    # The benchmarks' children import gopy from the folder that they start in, where it is not built.
+    apart = ["--ignore", unpacked / "tests" / "test_benchmarks.py"]
+    assert " passed" in pytest_of(fresh, unpacked, "-n", "auto", "-m", "fast", *apart, unpacked / "tests")
 
 
 @pytest.mark.skipif(
