@@ -14,6 +14,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RIGHT, WRONG = (REPOSITORY / "tests" / "typing" / name for name in ("right.py", "wrong.py"))
 MARKED = {i for i, line in enumerate(WRONG.read_text().splitlines(), 1) if line.endswith("  # error")}
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a checker reads all of gopy
+
 
 def needs(name):
     missing = importlib.util.find_spec(name) is None
@@ -22,7 +24,8 @@ def needs(name):
 
 def mypy(path, tmp_path):
     """{line: message} of its errors."""
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, "--no-pretty", path]
+    cache = tmp_path.parent / "mypy"  # of all tests
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, "--no-pretty", path]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return {int(line): text for line, text in re.findall(r":(\d+): error: (.*)", done.stdout)}
