@@ -171,6 +171,7 @@ class Connection(Reader):
         body = self._body
         if body is not None:
             self._undrained = self._undrained or r.content_length - body.received > DRAINED
+            body.abandon()  # before the answer is out, which tells others that the request is over
         try:
             out = w.finish()
             if out and self._unsent is None:
@@ -178,7 +179,6 @@ class Connection(Reader):
         finally:
             await self._over(w, r)
         if body is not None:
-            body.abandon()
             self._undrained = self._undrained or body.reading  # a goroutine that the handler has left behind
         goes_on = self._failure is self._unsent is None and not w.ends_connection and not self._undrained
         if goes_on and (body is None or await self._drain()):
