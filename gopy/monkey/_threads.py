@@ -8,14 +8,13 @@ thread.
 import _frozen_importlib
 import _thread
 import functools
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from gopy import _core
-from gopy.monkey import _registry
+from gopy.monkey import _registry, _signals
 from gopy.monkey._sleep import Deadline
 
 _thread_module: Any = _thread
@@ -113,17 +112,6 @@ def _making_delete(original: Callable[..., None]) -> Callable[..., None]:
     return _delete
 
 
-_original_pthread_kill = signal.pthread_kill
-
-
-@functools.wraps(_original_pthread_kill)
-def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
-    _original_pthread_kill(_core.native_ident(thread_id), signalnum)
-
-
-_pthread_kill.__module__ = "signal"
-
-
 def patch() -> None:
     _core.own_locals()
     _core.get_ident.__module__ = "_thread"
@@ -142,7 +130,7 @@ def patch() -> None:
     ):  # from 3.13 on, for who has forked and is the main thread then
         _registry.replace(_threading, "_get_main_thread_ident", _core.get_ident)
     _registry.replace(_threading, "current_thread", current_thread)
-    _registry.replace(signal, "pthread_kill", _pthread_kill)
+    _signals.patch()
     _registry.replace_method(threading.Thread, "join", _making_join)
     _registry.replace_method(threading.Thread, "_delete", _making_delete)
     importlib: Any = _frozen_importlib

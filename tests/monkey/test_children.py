@@ -189,7 +189,9 @@ print(order)
 
 
 @PROCS
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method", ["fork", *(pytest.param(name, marks=pytest.mark.soak) for name in ("spawn", "forkserver"))]
+)
 def test_multiprocessing(ok, procs, method):
     ok(
         f"""

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def serve(tmp_path_factory):
                 process = subprocess.Popen(command(port), stdout=log, stderr=log, **options)
                 running.append(process)
                 while process.poll() is None and not ready(port):
-                    pass
+                    time.sleep(0.01)
                 if process.poll() is None:
                     return port
                 log.seek(0)

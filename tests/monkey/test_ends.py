@@ -184,3 +184,38 @@ print(right.count(True))
         procs,
         "20",
     )
+
+
+@pytest.mark.parametrize("main", ["goroutine", "thread"])
+def test_ctrl_c_cancels_what_asyncio_runs(start_program, head, main):
+    """And the next one is a KeyboardInterrupt again."""
+    program = start_program(
+        head
+        + f"""
+import asyncio
+{"gopy.runtime.gosched()" if main == "goroutine" else ""}
+async def task():
+    try:
+        print("waits", flush=True)
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        print("cancelled")
+        raise
+try:
+    asyncio.run(task())
+except KeyboardInterrupt:
+    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+gopy.runtime.gosched()
+try:
+    print("again", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    )
+    for line in ("waits\n", "again\n"):
+        program.wait_for(lambda line=line: line in program.stdout)
+        program.process.send_signal(signal.SIGINT)
+    done = program.finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["waits", "cancelled", "True", "again", "interrupted"]
