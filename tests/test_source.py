@@ -86,6 +86,7 @@ API = [
     "pytime",
     "pytimerfunc",
     "pysynctest",
+    "pyleaked",
     "pyio",
     "pynetop",
     "pynetfd",

@@ -31,7 +31,10 @@ int parse_duration(PyObject *o, const char *name, int64_t *ns)
     return 0;
 }
 
-int64_t deadline_after(int64_t ns) { return ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime_here() + ns; }
+int64_t deadline_after(int64_t ns)
+{
+    return ns == 0 ? DEADLINE_PAST : ns == NEVER ? NEVER : nanotime_here() + ns;
+}
 
 /* NEVER for None and infinity, DEADLINE_PAST for zero and less. */
 int parse_timeout(PyObject *o, const char *name, int64_t *deadline)

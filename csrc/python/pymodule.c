@@ -14,6 +14,7 @@
 #include "pygoroutine.h"
 #include "pyident.h"
 #include "pyio.h"
+#include "pyleaked.h"
 #include "pylocals.h"
 #include "pylock.h"
 #include "pymap.h"
@@ -58,7 +59,8 @@ static int add_all(PyObject *module)
         add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
         add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
         add_type(module, "LoopQueue", &LoopQueue_Type) < 0 || add_type(module, "Lock", &Lock_Type) < 0 ||
-        add_type(module, "RLock", &RLock_Type) < 0 || add_type(module, "NetFD", &NetFD_Type) < 0 || add_type(module, "Bubble", &Bubble_Type) < 0)
+        add_type(module, "RLock", &RLock_Type) < 0 || add_type(module, "NetFD", &NetFD_Type) < 0 ||
+        add_type(module, "Bubble", &Bubble_Type) < 0)
         return -1;
     PyTypeObject *const *types[] = {sync_types, atomic_types};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
@@ -81,10 +83,23 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions, time_functions,    timerfunc_functions,
-                            coroutine_functions, sleep_functions,  runtime_functions, offload_functions,
-                            io_functions,        signal_functions, preempt_functions, eventloop_functions,
-                            dump_functions,      ident_functions,  locals_functions,  synctest_functions, sigint};
+    PyMethodDef *lists[] = {goroutine_functions,
+                            select_functions,
+                            time_functions,
+                            timerfunc_functions,
+                            coroutine_functions,
+                            sleep_functions,
+                            runtime_functions,
+                            offload_functions,
+                            io_functions,
+                            signal_functions,
+                            preempt_functions,
+                            eventloop_functions,
+                            dump_functions,
+                            ident_functions,
+                            locals_functions,
+                            synctest_functions, leaked_functions,
+                            sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

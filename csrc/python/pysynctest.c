@@ -157,8 +157,7 @@ static PyObject *goroutines_of(uint16_t tag)
         bool in = !dead && bubble_tag(bubble_of(gp)) == tag;
         bool durable = in && apeek(&gp->status) == Gwaiting && (gp->reason & WAIT_DURABLE);
         unlock(&s->lock);
-        PyObject *pair =
-            in ? PyTuple_Pack(2, PyList_GET_ITEM(all, i), durable ? Py_True : Py_False) : NULL;
+        PyObject *pair = in ? PyTuple_Pack(2, PyList_GET_ITEM(all, i), durable ? Py_True : Py_False) : NULL;
         if (in && (pair == NULL || PyList_Append(found, pair) < 0))
             Py_CLEAR(found);
         Py_XDECREF(pair);

@@ -23,9 +23,9 @@ bool chaninit(struct hchan *c, size_t size)
 
 void chanfree(struct hchan *c) { free(c->buf); }
 
-bool chan_foreign(struct hchan *c, struct g *gp)
+bool chan_bubbled_foreign(struct hchan *c, struct g *gp)
 {
-    return unlikely(apeek(&c->flags) & CHAN_BUBBLED) && c->bubble != bubble_tag(bubble_calling(gp));
+    return c->bubble != bubble_tag(bubble_calling(gp));
 }
 
 static inline void wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason, void *elem)
@@ -97,13 +97,20 @@ static enum chan_result timed_recv_begin(struct hchan *c, struct g *gp, void **e
     return r;
 }
 
+/* From a channel that is a timer's, or a bubble's. */
+__attribute__((noinline)) static enum chan_result special_recv_begin(struct hchan *c, struct g *gp,
+                                                                     void **elem)
+{
+    if (chan_foreign(c, gp))
+        return CHAN_BUBBLE;
+    return chan_timed(c) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
+}
+
 enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
 {
     if (likely(!(apeek(&c->flags) & (CHAN_TIMED | CHAN_BUBBLED))))
         return recv_begin(c, gp, elem);
-    if (chan_foreign(c, gp))
-        return CHAN_BUBBLE;
-    return chan_timed(c) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
+    return special_recv_begin(c, gp, elem);
 }
 
 static enum chan_result finish(struct hchan *c, struct waitq *q, struct g *gp, enum wake w)

@@ -9,9 +9,9 @@
 #include "runtime/sudog.h"
 
 struct hchan {
-    struct lock lock; /* guards everything here and the sudogs on both queues */
-    uint8_t flags;   /* enum chan_flag */
-    uint16_t bubble; /* the tag of the bubble that it was made in; 0: none */
+    struct lock lock;   /* guards everything here and the sudogs on both queues */
+    uint8_t flags;      /* enum chan_flag */
+    uint16_t bubble;    /* the tag of the bubble that it was made in; 0: none */
     size_t count, size; /* values in the buffer, its capacity */
     size_t sendx, recvx;
     struct waitq recvq, sendq;
@@ -27,18 +27,26 @@ enum chan_flag {
 static inline bool chan_closed(const struct hchan *c) { return apeek(&c->flags) & CHAN_IS_CLOSED; }
 static inline bool chan_timed(const struct hchan *c) { return unlikely(apeek(&c->flags) & CHAN_TIMED); }
 
+COLD bool chan_bubbled_foreign(struct hchan *c, struct g *gp);
+
+/* Is it of another bubble than gp, or, if that stands for no goroutine, than the one that calls? */
+static inline bool chan_foreign(struct hchan *c, struct g *gp)
+{
+    return unlikely(apeek(&c->flags) & CHAN_BUBBLED) && chan_bubbled_foreign(c, gp);
+}
+
 enum chan_result {
     CHAN_OK,
     CHAN_CLOSED,
-    CHAN_BLOCK, /* would have to wait */
-    CHAN_PARK,  /* begin: queued, now gowait() and finish */
+    CHAN_BLOCK,  /* would have to wait */
+    CHAN_PARK,   /* begin: queued, now gowait() and finish */
     CHAN_BUBBLE, /* begin: it is of another bubble than the caller, and nothing has happened */
-    CHAN_NOMEM, /* begin: out of memory, and not queued */
-    CHAN_ENDED, /* finish: nothing has happened but that the wait has ended, as its enum wake says */
+    CHAN_NOMEM,  /* begin: out of memory, and not queued */
+    CHAN_ENDED,  /* finish: nothing has happened but that the wait has ended, as its enum wake says */
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
-bool chan_foreign(struct hchan *c, struct g *gp); /* is it of another bubble than the caller, or than gp? */
+
 void *chandrop(struct hchan *c); /* when nobody refers to it: a value that is left in it, or NULL */
 void chanfree(struct hchan *c);
 bool closechan(struct hchan *c); /* false: it was closed already */

@@ -6,7 +6,8 @@
 
 #define PATIENCE 10000000000 /* ns of the real clock without progress until a bubble says so */
 #define DAY 86400000000000
-#define MOST_KILLED 10000 /* how many waits are cancelled in a bubble that is killed; then it is left as it is */
+#define MOST_KILLED                                                                                          \
+    10000 /* how many waits are cancelled in a bubble that is killed; then it is left as it is */
 
 static struct {
     struct lock lock; /* guards the list */
@@ -160,6 +161,12 @@ static void settle_locked(struct bubble *b)
 
 /* ---- for the scheduler ---- */
 
+uint8_t durably_in_bubble(struct g *gp, uint16_t tag)
+{
+    struct bubble *b = bubble_of(gp);
+    return b && b->tag == tag ? WAIT_DURABLE : 0;
+}
+
 /* splitmix64 */
 uint32_t bubble_rand(struct bubble *b)
 {
@@ -186,7 +193,6 @@ static bool keep_locked(struct bubble *b, struct g *gp)
 bool bubble_born(struct bubble *b, struct g *gp)
 {
     lock(&b->lock);
-    gp->bubble = b;
     b->total++;
     b->running++;
     bool kept = keep_locked(b, gp);

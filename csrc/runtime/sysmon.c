@@ -203,8 +203,8 @@ void sysmon(void)
         if (quiet >= QUIET_TICKS) {
             note_clear(&sched.sysmon_note);
             real_xchg(&sched.sysmon_asleep, 1);
-            bool all_idle = real_load(&sched.npidle) >= real_load(&sched.gomaxprocs) &&
-                            real_load(&sched.nbubbles) == 0;
+            bool all_idle =
+                real_load(&sched.npidle) >= real_load(&sched.gomaxprocs) && real_load(&sched.nbubbles) == 0;
             note_sleep(&sched.sysmon_note, nanotime() + (all_idle ? 60000000000 : 250000000));
             real_xchg(&sched.sysmon_asleep, 0);
             quiet = 0;

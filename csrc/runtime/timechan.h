@@ -17,8 +17,9 @@
 #include "runtime/chan.h"
 
 struct timechan {
-    struct hchan c;     /* first, see hchan.timed */
-    struct timer timer; /* on the clock of c's bubble, if any. `when`: 0 if it is stopped or has fired, NEVER if it does not fire */
+    struct hchan c; /* first, see hchan.timed */
+    struct timer
+        timer; /* on the clock of c's bubble, if any. `when`: 0 if it is stopped or has fired, NEVER if it does not fire */
     struct lock lock;
     uint32_t blocked; /* how many receivers wait */
     uint32_t epoch;   /* the fork generation that `timer.heap`, `lock` and `blocked` belong to */
