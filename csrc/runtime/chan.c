@@ -28,7 +28,9 @@ bool chan_bubbled_foreign(struct hchan *c, struct g *gp)
     return c->bubble != bubble_tag(bubble_calling(gp));
 }
 
-static inline void wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason, void *elem)
+/* Out of line, to leave what need not wait small enough for its callers to take it in. */
+__attribute__((noinline)) static void wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason,
+                                              void *elem)
 {
     struct sudog *sg = &gp->wait->sg;
     sg->elem = elem;
