@@ -28,35 +28,13 @@ bool chan_bubbled_foreign(struct hchan *c, struct g *gp)
     return c->bubble != bubble_tag(bubble_calling(gp));
 }
 
-/* Out of line, to leave what need not wait small enough for its callers to take it in. */
-__attribute__((noinline)) static void wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason,
-                                              void *elem)
+void chan_wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason, void *elem)
 {
     struct sudog *sg = &gp->wait->sg;
     sg->elem = elem;
     sg->success = false;
     wait_begin(gp, reason | durably(gp, c->bubble));
     enqueue(q, sg);
-}
-
-enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
-{
-    struct g *woken = NULL;
-    lock(&c->lock);
-    /* Both at once, so that the test for the second is not one more than try_send_locked's own. */
-    if (unlikely(apeek(&c->flags) & (CHAN_IS_CLOSED | CHAN_BUBBLED)) && chan_foreign(c, gp)) {
-        unlock(&c->lock);
-        return CHAN_BUBBLE;
-    }
-    enum chan_result r = try_send_locked(c, elem, &woken);
-    if (r == CHAN_BLOCK && gp) {
-        wait_on(c, &c->sendq, gp, WAIT_CHAN_SEND, elem);
-        r = CHAN_PARK;
-    }
-    unlock(&c->lock);
-    if (woken)
-        goready_when(woken, c->size == 0);
-    return r;
 }
 
 void chansend_due(struct hchan *c, void *elem, struct gqueue *ready)
@@ -75,7 +53,7 @@ static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **
     lock(&c->lock);
     enum chan_result r = try_recv_locked(c, elem, &woken);
     if (r == CHAN_BLOCK && gp) {
-        wait_on(c, &c->recvq, gp, WAIT_CHAN_RECEIVE, NULL);
+        chan_wait_on(c, &c->recvq, gp, WAIT_CHAN_RECEIVE, NULL);
         r = CHAN_PARK;
     }
     unlock(&c->lock);
