@@ -28,6 +28,7 @@ from gopy._core import unlock_os_thread as unlock_os_thread
 from gopy._core import wait_read as wait_read
 from gopy._core import wait_write as wait_write
 from gopy._cpu import num_cpu as num_cpu
+from gopy._leaked import leaked as leaked
 from gopy._panic import PanicHandler as PanicHandler
 from gopy._panic import goexit as goexit
 from gopy._panic import set_panic_handler as set_panic_handler
@@ -46,6 +47,7 @@ __all__ = [
     "goexit",
     "goroutines",
     "gosched",
+    "leaked",
     "lock_os_thread",
     "num_cpu",
     "num_goroutine",

@@ -92,6 +92,7 @@ API = [
     "pytime",
     "pytimerfunc",
     "pysynctest",
+    "pyleaked",
     "pyio",
     "pynetop",
     "pynetfd",

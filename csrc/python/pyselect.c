@@ -66,6 +66,12 @@ static void case_dealloc(PyObject *self)
     Py_TRASHCAN_END
 }
 
+PyObject *case_channel(PyObject *o)
+{
+    bool is_case = Py_TYPE(o) == &RecvCase_Type || Py_TYPE(o) == &SendCase_Type;
+    return is_case ? (PyObject *)((Case *)o)->ch : NULL;
+}
+
 static PyObject *case_repr(PyObject *self)
 {
     Case *k = (Case *)self;

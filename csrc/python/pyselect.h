@@ -4,6 +4,7 @@
 
 #include "pyobject.h"
 
+PyObject *case_channel(PyObject *o); /* borrowed; NULL: o is no case of a channel */
 extern PyTypeObject RecvCase_Type, SendCase_Type, Default_Type;
 extern PyObject *default_case;
 extern PyMethodDef select_functions[];

@@ -23,38 +23,18 @@ bool chaninit(struct hchan *c, size_t size)
 
 void chanfree(struct hchan *c) { free(c->buf); }
 
-bool chan_foreign(struct hchan *c, struct g *gp)
+bool chan_bubbled_foreign(struct hchan *c, struct g *gp)
 {
-    return unlikely(apeek(&c->flags) & CHAN_BUBBLED) && c->bubble != bubble_tag(bubble_calling(gp));
+    return c->bubble != bubble_tag(bubble_calling(gp));
 }
 
-static inline void wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason, void *elem)
+void chan_wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason, void *elem)
 {
     struct sudog *sg = &gp->wait->sg;
     sg->elem = elem;
     sg->success = false;
     wait_begin(gp, reason | durably(gp, c->bubble));
     enqueue(q, sg);
-}
-
-enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
-{
-    struct g *woken = NULL;
-    lock(&c->lock);
-    /* Both at once, so that the test for the second is not one more than try_send_locked's own. */
-    if (unlikely(apeek(&c->flags) & (CHAN_IS_CLOSED | CHAN_BUBBLED)) && chan_foreign(c, gp)) {
-        unlock(&c->lock);
-        return CHAN_BUBBLE;
-    }
-    enum chan_result r = try_send_locked(c, elem, &woken);
-    if (r == CHAN_BLOCK && gp) {
-        wait_on(c, &c->sendq, gp, WAIT_CHAN_SEND, elem);
-        r = CHAN_PARK;
-    }
-    unlock(&c->lock);
-    if (woken)
-        goready_when(woken, c->size == 0);
-    return r;
 }
 
 void chansend_due(struct hchan *c, void *elem, struct gqueue *ready)
@@ -73,7 +53,7 @@ static inline enum chan_result recv_begin(struct hchan *c, struct g *gp, void **
     lock(&c->lock);
     enum chan_result r = try_recv_locked(c, elem, &woken);
     if (r == CHAN_BLOCK && gp) {
-        wait_on(c, &c->recvq, gp, WAIT_CHAN_RECEIVE, NULL);
+        chan_wait_on(c, &c->recvq, gp, WAIT_CHAN_RECEIVE, NULL);
         r = CHAN_PARK;
     }
     unlock(&c->lock);
@@ -97,13 +77,20 @@ static enum chan_result timed_recv_begin(struct hchan *c, struct g *gp, void **e
     return r;
 }
 
+/* From a channel that is a timer's, or a bubble's. */
+__attribute__((noinline)) static enum chan_result special_recv_begin(struct hchan *c, struct g *gp,
+                                                                     void **elem)
+{
+    if (chan_foreign(c, gp))
+        return CHAN_BUBBLE;
+    return chan_timed(c) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
+}
+
 enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem)
 {
     if (likely(!(apeek(&c->flags) & (CHAN_TIMED | CHAN_BUBBLED))))
         return recv_begin(c, gp, elem);
-    if (chan_foreign(c, gp))
-        return CHAN_BUBBLE;
-    return chan_timed(c) ? timed_recv_begin(c, gp, elem) : recv_begin(c, gp, elem);
+    return special_recv_begin(c, gp, elem);
 }
 
 static enum chan_result finish(struct hchan *c, struct waitq *q, struct g *gp, enum wake w)

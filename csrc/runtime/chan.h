@@ -27,6 +27,14 @@ enum chan_flag {
 static inline bool chan_closed(const struct hchan *c) { return apeek(&c->flags) & CHAN_IS_CLOSED; }
 static inline bool chan_timed(const struct hchan *c) { return unlikely(apeek(&c->flags) & CHAN_TIMED); }
 
+COLD bool chan_bubbled_foreign(struct hchan *c, struct g *gp);
+
+/* Is it of another bubble than gp, or, if that stands for no goroutine, than the one that calls? */
+static inline bool chan_foreign(struct hchan *c, struct g *gp)
+{
+    return unlikely(apeek(&c->flags) & CHAN_BUBBLED) && chan_bubbled_foreign(c, gp);
+}
+
 enum chan_result {
     CHAN_OK,
     CHAN_CLOSED,
@@ -37,8 +45,8 @@ enum chan_result {
     CHAN_ENDED,  /* finish: nothing has happened but that the wait has ended, as its enum wake says */
 };
 
-bool chaninit(struct hchan *c, size_t size);      /* false: out of memory */
-bool chan_foreign(struct hchan *c, struct g *gp); /* is it of another bubble than the caller, or than gp? */
+bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
+
 void *chandrop(struct hchan *c); /* when nobody refers to it: a value that is left in it, or NULL */
 void chanfree(struct hchan *c);
 bool closechan(struct hchan *c); /* false: it was closed already */
@@ -55,7 +63,7 @@ void timechan_unblock(struct hchan *c);
 bool chanunrecv(struct hchan *c, struct g *gp, void *elem);
 
 /* gp NULL: do not wait. */
-enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem);
+static inline enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem);
 enum chan_result chansend_finish(struct hchan *c, struct g *gp, enum wake w);
 enum chan_result chanrecv_begin(struct hchan *c, struct g *gp, void **elem); /* CHAN_CLOSED: and drained */
 enum chan_result chanrecv_finish(struct hchan *c, struct g *gp, enum wake w, void **elem);
@@ -122,6 +130,30 @@ static inline enum chan_result try_recv_locked(struct hchan *c, void **elem, str
         return CHAN_OK;
     }
     return chan_closed(c) ? CHAN_CLOSED : CHAN_BLOCK;
+}
+
+/* gp begins to wait on q, which is one of c's. Out of line: what need not wait is to be small. */
+__attribute__((noinline)) void chan_wait_on(struct hchan *c, struct waitq *q, struct g *gp, uint8_t reason,
+                                            void *elem);
+
+static inline enum chan_result chansend_begin(struct hchan *c, struct g *gp, void *elem)
+{
+    struct g *woken = NULL;
+    lock(&c->lock);
+    /* Both at once, so that the test for the second is not one more than try_send_locked's own. */
+    if (unlikely(apeek(&c->flags) & (CHAN_IS_CLOSED | CHAN_BUBBLED)) && chan_foreign(c, gp)) {
+        unlock(&c->lock);
+        return CHAN_BUBBLE;
+    }
+    enum chan_result r = try_send_locked(c, elem, &woken);
+    if (r == CHAN_BLOCK && gp) {
+        chan_wait_on(c, &c->sendq, gp, WAIT_CHAN_SEND, elem);
+        r = CHAN_PARK;
+    }
+    unlock(&c->lock);
+    if (woken)
+        goready_when(woken, c->size == 0);
+    return r;
 }
 
 #endif

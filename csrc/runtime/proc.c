@@ -70,7 +70,7 @@ uint64_t num_goroutine(void)
 }
 
 /* gp becomes runnable, and is seen from here on. -> whether its bubble keeps it until it is its turn. */
-static bool born(struct g *gp, uint8_t kind)
+static inline bool born(struct m *mp, struct g *gp, uint8_t kind)
 {
     gp->kind = kind;
     gp->epoch = sched.epoch;
@@ -81,15 +81,19 @@ static bool born(struct g *gp, uint8_t kind)
         if (unlikely(real_peek(&sched.tracing)))
             trace_new(gp);
     }
-    struct bubble *b = likely(gp->bubble == NULL) ? bubble_here() : gp->bubble;
-    return unlikely(b != NULL) && bubble_born(b, gp);
+    if (likely(gp->bubble == NULL)) {
+        if (likely(mp == NULL || mp->curg == NULL || mp->curg->bubble == NULL))
+            return false;
+        gp->bubble = mp->curg->bubble;
+    }
+    return bubble_born(gp->bubble, gp);
 }
 
 void newproc(struct g *gp, uint8_t kind)
 {
-    if (unlikely(born(gp, kind)))
-        return;
     struct m *mp = getm();
+    if (unlikely(born(mp, gp, kind)))
+        return;
     struct p *pp = mp && takes_new(mp) ? takep(mp) : NULL;
     if (unlikely(pp == NULL) && mp != NULL && takes_new(mp) && mp->loopfd == 0)
         pp = pidleget();
@@ -116,7 +120,7 @@ bool newproc_locked(struct g *gp, uint8_t kind)
     gp->boundm = mp;
     gp->lockcount = 1;
     mp->nlocked = mp->nbound = 1;
-    bool kept = born(gp, kind);
+    bool kept = born(getm(), gp, kind);
     if (!kept)
         gq_push(&mp->lockq, gp);
     if (host_newthread(mp)) {

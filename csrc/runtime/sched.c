@@ -460,7 +460,7 @@ void gopark(struct m *mp, struct g *gp)
 }
 
 /* Queue gp, which is runnable. */
-static void queue_ready(struct g *gp, bool next)
+__attribute__((always_inline)) static inline void queue_ready(struct g *gp, bool next)
 {
     struct m *mp = getm(), *home = aload(&gp->boundm);
     sysmon_watch(); /* whoever runs here may go on for long */

@@ -161,6 +161,12 @@ static void settle_locked(struct bubble *b)
 
 /* ---- for the scheduler ---- */
 
+uint8_t durably_in_bubble(struct g *gp, uint16_t tag)
+{
+    struct bubble *b = bubble_of(gp);
+    return b && b->tag == tag ? WAIT_DURABLE : 0;
+}
+
 /* splitmix64 */
 uint32_t bubble_rand(struct bubble *b)
 {
@@ -187,7 +193,6 @@ static bool keep_locked(struct bubble *b, struct g *gp)
 bool bubble_born(struct bubble *b, struct g *gp)
 {
     lock(&b->lock);
-    gp->bubble = b;
     b->total++;
     b->running++;
     bool kept = keep_locked(b, gp);

@@ -21,6 +21,9 @@
 
 #include "runtime/gmp.h"
 
+/* Out of line, so that those outside of bubbles do not pay for what it needs. */
+#define COLD __attribute__((noinline, cold))
+
 #define BUBBLE_START                                                                                         \
     1000000000 /* what a bubble's clock begins with, for it to differ from 0; programs see 0 */
 
@@ -73,10 +76,10 @@ static inline struct bubble *bubble_calling(struct g *gp)
 static inline uint16_t bubble_tag(struct bubble *b) { return likely(b == NULL) ? 0 : b->tag; }
 
 /* For the reason of a wait of gp's for what was made with that tag. */
+COLD uint8_t durably_in_bubble(struct g *gp, uint16_t tag);
 static inline uint8_t durably(struct g *gp, uint16_t tag)
 {
-    struct bubble *b = bubble_of(gp);
-    return likely(b == NULL) || b->tag != tag ? 0 : WAIT_DURABLE;
+    return likely(gp->bubble == NULL) ? 0 : durably_in_bubble(gp, tag);
 }
 
 /* Likewise, for a wait that the clock ends, or nobody. */
@@ -97,7 +100,7 @@ void bubble_returned(struct bubble *b);                         /* its function 
 struct timer *bubble_take_timer(struct bubble *b);              /* at its end: one that is left, or NULL */
 void bubble_kill(
     struct bubble *b); /* stop its clock, and end all that wait, and, for long, all that begin to */
-bool bubble_cancels(struct bubble *b); /* is a wait that begins to be cancelled for that? */
+COLD bool bubble_cancels(struct bubble *b); /* is a wait that begins to be cancelled for that? */
 void bubble_fork_child(struct g *self);
 
 /* For those who wait: begin (true: gp is queued, now gowait() and finish; gp NULL: only ask). */
@@ -107,16 +110,16 @@ bool bubble_wait_begin(struct bubble *b, struct g *gp); /* false: somebody else 
 void bubble_wait_finish(struct bubble *b, struct g *gp);
 
 /* For the scheduler. */
-bool bubble_born(struct bubble *b, struct g *gp);  /* true: kept until it is its turn */
-bool bubble_ready(struct bubble *b, struct g *gp); /* likewise; gp's wait has been claimed */
-void bubble_park(struct bubble *b, struct g *gp);  /* the last thing before gp parks */
-void bubble_exit(struct bubble *b);
-void bubble_unborn(struct bubble *b, struct g *gp); /* gp cannot be started after all */
-bool bubble_yields(struct bubble *b, struct g *gp); /* true: gp, which yields, is kept likewise */
-bool bubble_preempts(struct bubble *b);             /* is the goroutine that runs to yield? */
-uint32_t bubble_rand(struct bubble *b);
-void bubble_hold(struct bubble *b); /* something is about to start a goroutine in b */
-void bubble_release(struct bubble *b);
+COLD bool bubble_born(struct bubble *b, struct g *gp);  /* true: kept until it is its turn */
+COLD bool bubble_ready(struct bubble *b, struct g *gp); /* likewise; gp's wait has been claimed */
+COLD void bubble_park(struct bubble *b, struct g *gp);  /* the last thing before gp parks */
+COLD void bubble_exit(struct bubble *b);
+COLD void bubble_unborn(struct bubble *b, struct g *gp); /* gp cannot be started after all */
+COLD bool bubble_yields(struct bubble *b, struct g *gp); /* true: gp, which yields, is kept likewise */
+COLD bool bubble_preempts(struct bubble *b);             /* is the goroutine that runs to yield? */
+COLD uint32_t bubble_rand(struct bubble *b);
+COLD void bubble_hold(struct bubble *b); /* something is about to start a goroutine in b */
+COLD void bubble_release(struct bubble *b);
 void bubbles_look(int64_t now); /* for sysmon, attached */
 
 #endif
