@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -34,8 +36,15 @@ def answers(port):
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory):
-    """serve(command of a port, **options): it runs, and its port."""
+def postgres_folder():
+    """None of pytest's folders: each pytest shuts those to others, such as the user postgres, again."""
+    with tempfile.TemporaryDirectory(prefix="gopy-postgres-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory, postgres_folder):  # which outlives what runs in it
+    """serve(command of a port, whether it is ready, **options): it runs, and its port."""
     running = []
 
     def serve(command, ready, **options):
@@ -54,7 +63,7 @@ def serve(tmp_path_factory):
 
     yield serve
     for process in running:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # both end at that, whoever is connected
     for process in running:
         process.wait(30)
 
@@ -74,22 +83,20 @@ def postgres_program(name):
 
 
 @pytest.fixture(scope="module")
-def postgres_port(serve, tmp_path_factory):
+def postgres_port(postgres_folder, serve):
     postgres, initdb = map(postgres_program, ("postgres", "initdb"))
     if not (postgres and initdb):
         pytest.skip("NOT TESTED HERE: PostgreSQL is not installed")
-    data = Path(tmp_path_factory.mktemp("postgres")) / "data"
+    data = postgres_folder / "data"
     data.mkdir(mode=0o700)
     options = {}
     if os.getuid() == 0:  # it refuses to run as root
         options = {"user": "postgres", "cwd": "/"}
         try:
-            shutil.chown(data, "postgres")
+            for each in (postgres_folder, data):
+                shutil.chown(each, "postgres")
         except LookupError:
             pytest.skip("NOT TESTED HERE: there is no user postgres")
-        for folder in data.parents:
-            if folder.stat().st_uid == 0 and folder.stat().st_mode & 0o077 == 0:
-                folder.chmod(0o711)
     made = subprocess.run(
         [initdb, "-D", str(data), "-A", "trust", "-U", "tester", "-N"],
         capture_output=True,
