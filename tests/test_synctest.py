@@ -487,7 +487,7 @@ def test_after_ten_seconds_it_says_who_waits(run_program, procs):
 
         def body():
             go(time.sleep, 5)
-            real.sleep(12)
+            real.sleep(15)
 
         testing.synctest(body)
         """,
@@ -495,7 +495,7 @@ def test_after_ten_seconds_it_says_who_waits(run_program, procs):
     )
     assert finished.returncode == 0
     assert "nothing has happened in a bubble for 10 seconds" in finished.stderr
-    assert "real.sleep(12)" in finished.stderr
+    assert "real.sleep(15)" in finished.stderr
     assert "[sleep]" not in finished.stderr
 
 
