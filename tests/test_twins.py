@@ -53,6 +53,7 @@ WITHOUT = {
     "with_timeout": "does not wait",
     "with_timeout_cause": "does not wait",
     "dump_on": "happens while goroutines are parked",
+    "leaked": "tells of those that wait",
     "goexit": "tells of deferred calls",
     "preempt": "does not wait",
     "notify": "never blocks",

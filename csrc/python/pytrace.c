@@ -100,7 +100,7 @@ static void tell_of_all(struct m *mp)
             Goroutine *go = goroutine_of(gp);
             trace_add(mp, TRACE_NEW, gp->id, creator_id(go) | (uint64_t)host_trace_made(gp) << TRACE_ID_BITS);
             if (apeek(&gp->status) == Gwaiting)
-                trace_add(mp, TRACE_PARK, gp->id, gp->reason);
+                trace_add(mp, TRACE_PARK, gp->id, gp->reason & ~WAIT_DURABLE);
         }
 }
 
@@ -245,7 +245,7 @@ static PyObject *core_wait_reasons(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     PyObject *list = PyList_New(0);
-    for (int i = WAIT_NONE; list && i <= WAIT_IO; i++) {
+    for (int i = WAIT_NONE; list && i <= WAIT_SYNCTEST_WAIT; i++) {
         PyObject *text = PyUnicode_FromString(waitreason_name((uint8_t)i));
         if (text == NULL || PyList_Append(list, text) < 0)
             Py_CLEAR(list);

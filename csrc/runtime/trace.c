@@ -105,6 +105,7 @@ void trace_new(struct g *gp)
 
 void trace_park(struct m *mp, struct g *gp, uint64_t reason)
 {
+    reason &= ~(uint64_t)WAIT_DURABLE;
     trace_add(mp, TRACE_PARK, gp->id, reason | (uint64_t)host_trace_here() << TRACE_ID_BITS);
 }
 
