@@ -300,9 +300,12 @@ def run(limit, name, wake):
             counts[name] += 1
         wake.send(True)
 
+# Each starts, and waits, before the next: so all are on one thread, which they share by time slices.
 def pair(limit, name, wake):
     for _ in range(2):
-        go(run, limit, name, wake)
+        goroutine = go(run, limit, name, wake)
+        while goroutine.state != "select":
+            runtime.gosched()
 
 pair(10_000, "hog", hog_chan)  # Go's 100,000 take as long there
 pair(100, "light", light_chan)
