@@ -98,8 +98,8 @@ void bubble_end(struct bubble *b);                              /* no goroutine 
 bool bubble_over(struct bubble *b);                             /* no goroutine of it is left */
 void bubble_returned(struct bubble *b);                         /* its function has returned */
 struct timer *bubble_take_timer(struct bubble *b);              /* at its end: one that is left, or NULL */
-void bubble_kill(
-    struct bubble *b); /* stop its clock, and end all that wait, and, for long, all that begin to */
+/* Stop its clock, and end all that wait, and, for long, all that begin to. */
+void bubble_kill(struct bubble *b);
 COLD bool bubble_cancels(struct bubble *b); /* is a wait that begins to be cancelled for that? */
 void bubble_fork_child(struct g *self);
 

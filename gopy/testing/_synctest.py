@@ -52,9 +52,18 @@ class Bubble(_core.Bubble):
             exc.add_note(f"in goroutine {goroutine.id} [{goroutine.name}] of the bubble")
         self.failed(exc)
 
-    def ended(self) -> None:
-        self.exited = True
-        self.returned()
+    # The function runs within `with bubble`.
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, cls: object, exc: BaseException | None, traceback: object) -> bool:
+        try:
+            if exc is not None and not isinstance(exc, _Goexit):
+                self.failed(exc)
+        finally:
+            self.exited = True
+            self.returned()
+        return True
 
     def wait_for_end(self) -> None:
         for _ in range(ROUNDS):
@@ -72,38 +81,20 @@ class Bubble(_core.Bubble):
 
 def _plain(bubble: Bubble, fn: Any, args: Any, kwargs: Any) -> Callable[[], None]:
     def run() -> None:
-        try:
+        with bubble:
             bubble.result = fn(*args, **kwargs)
-        except _Goexit:
-            pass
-        except BaseException as exc:
-            bubble.failed(exc)
-        finally:
-            bubble.ended()
 
     return run
 
 
 def _generator(bubble: Bubble, fn: Any, args: Any, kwargs: Any) -> Generator[Any, Any, None]:
-    try:
+    with bubble:
         bubble.result = yield from (fn(*args, **kwargs) if callable(fn) else fn)
-    except _Goexit:
-        pass
-    except BaseException as exc:
-        bubble.failed(exc)
-    finally:
-        bubble.ended()
 
 
 async def _coroutine(bubble: Bubble, fn: Any, args: Any, kwargs: Any) -> None:
-    try:
+    with bubble:
         bubble.result = await (fn(*args, **kwargs) if callable(fn) else fn)
-    except _Goexit:
-        pass
-    except BaseException as exc:
-        bubble.failed(exc)
-    finally:
-        bubble.ended()
 
 
 _OURS = {_generator.__code__, _coroutine.__code__, *_plain.__code__.co_consts}

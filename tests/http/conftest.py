@@ -173,3 +173,28 @@ def serve(until):
         served.server.close()
         served.goroutine.join(timeout=TIMEOUT)
         until(lambda served=served: not served.server._connections, TIMEOUT)
+
+
+@pytest.fixture
+def client():
+    from gopy import http
+
+    client = http.Client()
+    yield client
+    client.close_idle_connections()
+
+
+@pytest.fixture
+def raw():
+    """raw(fn) -> the URL of a listener, for each of whose connections fn(conn) is called."""
+    made = []
+
+    def raw(fn):
+        listener = net.listen("tcp", "127.0.0.1:0")
+        made.append((listener, go(listener.serve, fn)))
+        return f"http://{listener.addr}"
+
+    yield raw
+    for listener, goroutine in made:
+        listener.close()
+        goroutine.join(timeout=10)

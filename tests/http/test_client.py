@@ -8,6 +8,7 @@ import socket
 import ssl
 
 import pytest
+from heads import read_head
 
 from gopy import Chan, context, go, http, net, runtime
 from gopy import time as gotime
@@ -28,39 +29,6 @@ def server():
     yield server
     for each in made:
         each.close()
-
-
-@pytest.fixture
-def client():
-    client = http.Client()
-    yield client
-    client.close_idle_connections()
-
-
-@pytest.fixture
-def raw():
-    """raw(fn) -> the URL of a listener, for each of whose connections fn(conn) is called."""
-    made = []
-
-    def raw(fn):
-        listener = net.listen("tcp", "127.0.0.1:0")
-        made.append((listener, go(listener.serve, fn)))
-        return f"http://{listener.addr}"
-
-    yield raw
-    for listener, goroutine in made:
-        listener.close()
-        goroutine.join(timeout=10)
-
-
-def read_head(conn):
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        data = conn.read(1)
-        if not data:
-            return b""
-        head += data
-    return head
 
 
 def answering(*answers):

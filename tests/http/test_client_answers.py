@@ -4,26 +4,18 @@ import contextlib
 import io
 
 import pytest
+from heads import read_head
 
-from gopy import Chan, go, http, net
+from gopy import Chan
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
 
 
 @pytest.fixture
-def client():
-    client = http.Client()
-    yield client
-    client.close_idle_connections()
-
-
-@pytest.fixture
-def answering():
+def answering(raw):
     """answering(*answers) -> (a URL, a channel of requests' heads): each connection answers as often as it is asked."""
-    made = []
 
     def answering(*answers):
-        listener = net.listen("tcp", "127.0.0.1:0")
         heads = Chan(100)
         left = list(answers)
 
@@ -33,23 +25,9 @@ def answering():
                     heads.send((conn.remote_addr, head))
                     conn.write(left.pop(0))
 
-        made.append((listener, go(listener.serve, serve)))
-        return f"http://{listener.addr}", heads
+        return raw(serve), heads
 
-    yield answering
-    for listener, goroutine in made:
-        listener.close()
-        goroutine.join(timeout=10)
-
-
-def read_head(conn):
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        data = conn.read(1)
-        if not data:
-            return b""
-        head += data
-    return head
+    return answering
 
 
 @pytest.mark.parametrize(
