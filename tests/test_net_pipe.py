@@ -8,7 +8,7 @@ import pytest
 from bubbles import EACH_WAY, run
 
 from gopy import Chan, go, net, sync, testing
-from gopy.time import now, sleep
+from gopy.time import after_func, now, sleep
 
 
 @pytest.fixture
@@ -60,6 +60,21 @@ def test_deadlines(way):
             await w.call(b, "read")
 
     run(way, body)
+
+
+def test_a_deadline_that_is_moved_as_it_passes():
+    def body():
+        a, _ = net.pipe()
+        # Both fire at 5, and this one's function runs first.
+        after_func(5, lambda: a.set_deadline(5))
+        a.set_deadline(5)
+        sleep(6)
+        for call in (a.read, lambda: a.write(b"x")):
+            with pytest.raises(TimeoutError):
+                call()
+            assert now() == 10
+
+    testing.synctest(body)
 
 
 def test_a_deadline_that_is_moved_reaches_those_who_wait():

@@ -33,8 +33,8 @@ class _Deadline:
 
     def set(self, seconds: float | None) -> None:
         with self._mu:
-            if self._timer is not None:
-                self._timer.stop()
+            if self._timer is not None and not self._timer.stop():
+                self._close(self._passed)  # the old deadline has passed, if _fire() has yet to say so
             if self._closed:
                 self._passed, self._closed = Chan(), False
             self._timer = None
@@ -48,7 +48,7 @@ class _Deadline:
             self._close(passed)
 
     def _close(self, passed: Chan[None]) -> None:
-        if passed is self._passed and not self._closed:  # else it was moved at the last moment
+        if passed is self._passed and not self._closed:  # else set() was first
             self._closed = True
             passed.close()
 
