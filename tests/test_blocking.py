@@ -410,6 +410,43 @@ def test_the_end_of_the_program(name, run_program, check_elapsed):
         check_elapsed(done, 20)
 
 
+LATE = """
+import atexit, os, time
+r, w = os.pipe()
+returned, dropped = [], []
+
+class Argument:
+    def __del__(self):
+        dropped.append(True)
+
+@atexit.register  # before gopy's, and so called after that
+def last():
+    os.write(w, b"x")
+    while not returned:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    print(dropped)
+
+from gopy import blocking, go
+started = []
+
+def call(argument):
+    started.append(True)
+    os.read(r, 1)
+    returned.append(True)
+
+go(lambda: blocking(call, Argument()))
+while not started:
+    time.sleep(0.001)
+"""
+
+
+def test_a_thread_of_the_pool_does_nothing_more_once_the_program_exits(run_program):
+    """Without a GIL, it could be given a lock of CPython's, and then not be let in any more to unlock it."""
+    done = run_program(LATE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
 DEADLOCK = """
 started = pytime.monotonic()
 go(blocking, pytime.sleep, 0.4)  # a C function: there is no Python frame on its thread

@@ -628,6 +628,44 @@ def test_notify_context_ends_with_a_signal(run_program):
     all_fine([run_program(source)], stdout="interrupted\n")
 
 
+@pytest.mark.parametrize("procs", [1, 2, 8])
+def test_goroutines_have_the_signal_mask_of_the_program(run_program, procs):
+    """Whatever has started their thread: sysmon and the receiver of signals block all signals. A program that a
+    goroutine starts inherits the mask."""
+    source = program(
+        """
+        import subprocess
+        from gopy import blocking
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        seen = []
+        def look():
+            seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        def run():
+            look()
+            blocking(look)
+            child = subprocess.run(["/bin/sh", "-c", "kill -TERM $$; echo blocked"], capture_output=True)
+            assert (child.returncode, child.stdout) == (-signal.SIGTERM, b"")
+        async def waits(ch):
+            await ch.arecv()
+            look()
+        ch = Chan(1)
+        gosignal.notify(ch, signal.SIGUSR1)
+        go(waits, ch)
+        while runtime.stats()["parked"] < 1:
+            time.sleep(0.001)
+        goroutine = go(run)
+        while len(seen) < 2:
+            pytime.sleep(0.01)  # in C: sysmon has another thread run it
+        kill(signal.SIGUSR1)
+        while len(seen) < 3:
+            pytime.sleep(0.01)
+        goroutine.join()
+        assert seen == [{signal.SIGUSR2}] * 3, seen
+        """
+    )
+    all_fine([run_program(source, env={"GOMAXPROCS": str(procs)})])
+
+
 def test_notify_context_bad_arguments():
     from gopy import context
 

@@ -54,6 +54,7 @@ LAYERS = [
 # before it. The one exception is a pair: an awaitable and what it is to asyncio.
 BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach"]
 RUN = [
+    "pyownthread",
     "pyg",
     "pypanic",
     "pyop",

@@ -11,6 +11,7 @@ import weakref
 import pytest
 
 from gopy import Chan, RecvChan, default, go, nilchan, recv, runtime, select
+from gopy.testing import synctest
 from gopy.time import Hour, Ticker, Timer, after, after_func, now, sleep, tick
 
 
@@ -130,16 +131,28 @@ def test_for_ever(seconds):
 
 
 def test_stop_while_somebody_waits(until):
-    timer, got = Timer(0.02), Chan(1)
+    timer, got = Timer(Hour), Chan(1)
     g = go(lambda: got.send(timer.c.recv()))
     until(lambda: g.state == "chan receive")
     assert timers() >= 1
     assert timer.stop()
-    sleep(0.03)
-    assert g.state == "chan receive"
     assert not timer.reset(0.001)
     assert got.recv(timeout=20) <= now()
     g.join()
+
+
+def test_a_stopped_timer_wakes_nobody():
+    def body():
+        timer, got = Timer(2), Chan(1)
+        g = go(lambda: got.send(timer.c.recv()))
+        sleep(1)
+        assert timer.stop()
+        sleep(9)
+        assert g.state == "chan receive"
+        assert not timer.reset(1)
+        assert got.recv() == 11
+
+    synctest(body)
 
 
 def test_of_several_receivers_one_gets_it(until):

@@ -9,12 +9,6 @@ void *host_leave(void) { return PyEval_SaveThread(); }
 
 void host_enter(void *left) { PyEval_RestoreThread(left); }
 
-void host_hang(void)
-{
-    for (;;)
-        pause();
-}
-
 void stop_for_good(void)
 {
     host_leave();

@@ -9,7 +9,7 @@
 #include "pyattach.h"
 #include "pyerror.h"
 #include "pyg.h"
-#include "pyhost.h"
+#include "pyownthread.h"
 #include "pyversion.h"
 
 #define LOOKS 4 /* in the time of the threshold */
@@ -49,7 +49,7 @@ static void watch(void *none)
 {
     (void)none;
     real_store(&state, WATCHES);
-    void *left = host_leave();
+    void *left = host_rest();
     for (int64_t most; (most = real_load(&threshold)) != 0;) {
         int64_t period = most / LOOKS;
         period = period < LEAST_PERIOD ? LEAST_PERIOD : period > MOST_PERIOD ? MOST_PERIOD : period;
@@ -59,12 +59,12 @@ static void watch(void *none)
             host_hang();
         struct hog hog;
         if (hog_look(nanotime(), most, &hog)) {
-            host_enter(left);
+            host_back(left);
             report(&hog);
-            left = host_leave();
+            left = host_rest();
         }
     }
-    host_enter(left);
+    host_back(left);
     real_store(&state, NONE);
 }
 
@@ -92,7 +92,7 @@ static PyObject *core_hogs(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (ns == 0 || real_load(&state) != NONE)
         Py_RETURN_NONE;
     real_store(&state, STARTING);
-    if (PyThread_start_new_thread(thread, NULL) == PYTHREAD_INVALID_THREAD_ID) {
+    if (!start_thread(thread, NULL)) {
         real_store(&state, NONE);
         real_store(&threshold, 0);
         PyErr_SetString(PyExc_RuntimeError, "can't start new thread");

@@ -8,10 +8,7 @@ int host_init(unsigned long main_ident);
 /* Wait until all threads that have been started have attached: none may do so for the first time during a fork, or at
  * the program's end. */
 void pyhost_wait_for_threads(void);
-/* For a thread that attaches only now and then: its state, detached, which it keeps. NULL: the program ends. */
-PyThreadState *own_state(void);
 void pyhost_fork_child(void);
-void own_thread(void (*run)(void *), void *arg); /* on a thread of gopy's own: its life, attached in run() */
-extern PyObject *start_due_functions;            /* the work of SYSTEM_TIMERS */
+extern PyObject *start_due_functions; /* the work of SYSTEM_TIMERS */
 
 #endif

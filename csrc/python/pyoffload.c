@@ -17,8 +17,9 @@ struct call {
     PyObject *args[];                   /* the first is vectorcall's to use */
 };
 
-static void call_clear(struct call *c)
+static void call_clear(struct offload *o)
 {
+    struct call *c = (struct call *)o;
     Py_ssize_t n = c->nargs + (c->kwnames ? PyTuple_GET_SIZE(c->kwnames) : 0);
     c->nargs = 0;
     for (Py_ssize_t i = 0; i < n; i++)
@@ -40,13 +41,12 @@ static void call_run(struct offload *o)
     } else {
         PyErr_Fetch(&c->type, &c->exc, &c->tb);
     }
-    call_clear(c);
 }
 
 static void call_drop(struct offload *o)
 {
     struct call *c = (struct call *)o;
-    call_clear(c);
+    call_clear(o);
     Py_XDECREF(c->result);
     Py_XDECREF(c->type);
     Py_XDECREF(c->exc);
@@ -71,6 +71,7 @@ static struct call *call_new(PyObject *const *args, Py_ssize_t nargs, PyObject *
         return NULL;
     }
     c->o.run = call_run;
+    c->o.clear = call_clear;
     c->o.drop = call_drop;
     c->fn = new_ref(args[0]);
     c->nargs = nargs - 1;
@@ -131,6 +132,7 @@ static enum op_result call_begin(struct op *op, struct g *gp)
     /* Were a thread of the pool to wait for another one, a full pool would wait for itself. */
     if (unlikely(offload_here())) {
         call_run(&c->call->o);
+        call_clear(&c->call->o);
         return call_ended(c);
     }
     if (offload_begin(&c->call->o, gp) == OFFLOAD_PARK)

@@ -9,6 +9,7 @@
 #include "pyhogs.h"
 #include "pyhost.h"
 #include "pyop.h"
+#include "pyownthread.h"
 #include "pypanic.h"
 #include "pysignal.h"
 #include "pyswitch.h"
@@ -218,6 +219,7 @@ static PyObject *core_shutdown(PyObject *self, PyObject *noargs)
     preempt_exiting();
     signals_shutdown();
     pyhost_wait_for_threads();
+    wait_for_rest();
     Py_RETURN_NONE;
 }
 

@@ -9,7 +9,6 @@
 #include "pysignal.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,8 +16,8 @@
 #include "pyattach.h"
 #include "pychan.h"
 #include "pyerror.h"
-#include "pyhost.h"
 #include "pyop.h"
+#include "pyownthread.h"
 
 struct notified {
     PyChan *ch; /* a Chan, not a view */
@@ -61,35 +60,21 @@ static void deliver(PyThreadState *ts, int sig)
     PyEval_SaveThread();
 }
 
-static void *receiver(void *arg)
+static void receiver(void)
 {
-    (void)arg;
-    own_thread_begins();
     PyThreadState *ts = own_state();
     for (int sig; ts && (sig = signal_recv()) != 0;)
         deliver(ts, sig);
-    own_thread_ends();
-    return NULL;
 }
 
 static bool start_receiver(void)
 {
-    pthread_t thread;
-    pthread_attr_t attr;
-    sigset_t all, was;
     if (!acas(&receiver_running, 0, 1))
         return true;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, 256 * 1024);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &was);
-    int err = pthread_create(&thread, &attr, receiver, NULL);
-    pthread_sigmask(SIG_SETMASK, &was, NULL);
-    pthread_attr_destroy(&attr);
-    if (err)
+    bool ok = start_detached_thread(receiver);
+    if (!ok)
         astore(&receiver_running, 0);
-    return err == 0;
+    return ok;
 }
 
 /* At exit: from here on the receiver does not attach any more. */

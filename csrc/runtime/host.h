@@ -20,6 +20,16 @@ bool host_tidy(struct m *mp, int64_t *until);
 void *host_leave(void);
 void host_enter(void *left);
 
+/* The same for a thread of the runtime's own that rests: the program's end does not wait for it, and once the program
+ * exits, back() does not return. */
+void *host_rest(void);
+void host_back(void *left);
+
+/* A thread of the runtime's own rests also, attached, while it is in a call of the program's. Once the program exits,
+ * ended() does not return. */
+void host_call_begins(void);
+void host_call_ended(void);
+
 /* Whether mp's thread runs the embedding's code at this moment, as far as can be told without stopping it. Called
  * attached or not. */
 bool host_attached(struct m *mp);

@@ -104,15 +104,17 @@ static enum note_result sleep_idle(struct m *mp, int64_t until, struct pollevent
 {
     enum note_result r = NOTE_INTERRUPTED;
     real_store(&mp->entering, true);
-    void *left = host_leave();
+    bool main = mp == &sched.m0;
+    void *left = main ? host_leave() : host_rest();
     while (r == NOTE_INTERRUPTED) {
         r = polls ? netpollsleep(&mp->park, polls, until) : note_sleep(&mp->park, until);
-        if (mp == &sched.m0)
+        if (main)
             break;
     }
-    if (unlikely(real_load(&sched.exiting)) && mp != &sched.m0)
-        host_hang();
-    host_enter(left);
+    if (main)
+        host_enter(left);
+    else
+        host_back(left);
     real_store(&mp->entering, false);
     return r;
 }

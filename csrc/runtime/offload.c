@@ -163,12 +163,10 @@ static struct offload *wait_for_call(struct offthread *t)
     int64_t until = nanotime() + KEEPALIVE;
     for (;;) {
         enum note_result r = NOTE_INTERRUPTED;
-        void *left = host_leave();
+        void *left = host_rest();
         while (r == NOTE_INTERRUPTED)
             r = note_sleep(&t->note, until);
-        if (unlikely(real_load(&sched.exiting)))
-            host_hang();
-        host_enter(left);
+        host_back(left);
         if (r == NOTE_WOKEN)
             return t->call;
         lock(&pool.lock);
@@ -201,14 +199,13 @@ void offload_thread(void)
         unlock(&pool.lock);
         if (o == NULL && (o = wait_for_call(&self)) == NULL)
             return;
+        host_call_begins();
         o->run(o);
         /* The call has forked, and this is the child, which has no pool. */
         if (unlikely(o->epoch != sched.epoch))
             host_offload_forked(o);
-        if (unlikely(real_load(&sched.exiting))) {
-            host_leave();
-            host_hang();
-        }
+        host_call_ended();
+        o->clear(o);
     }
 }
 

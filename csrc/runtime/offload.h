@@ -1,7 +1,8 @@
 /* offload.h: calls that block their OS thread, made on plain threads outside the scheduler, while the goroutine
  * that asked for one is parked. The caller supplies a struct offload that outlives its own stack frame:
  *
- *     o->run, o->drop          what to call on the pool's thread; how to get rid of o
+ *     o->run, o->clear         what to call on the pool's thread, and then, before the goroutine goes on
+ *     o->drop                  how to get rid of o
  *     offload_begin(o, gp)     queues the call and says PARK, or NOTHREAD: o is still the caller's
  *     gowait(gp, deadline)
  *     offload_finish(o, gp, w) DONE: o->run has returned, o is the caller's again. Else the wait was given up:
@@ -13,6 +14,7 @@
 
 struct offload {
     void (*run)(struct offload *o);
+    void (*clear)(struct offload *o);
     void (*drop)(struct offload *o);
     /* the pool's */
     struct offload *next, **at; /* queued: at is what points to this one */

@@ -39,6 +39,10 @@ void host_resume(struct m *mp, struct g *from, struct g *gp)
 }
 void *host_leave(void) { return NULL; }
 void host_enter(void *left) { (void)left; }
+void *host_rest(void) { return NULL; }
+void host_back(void *left) { (void)left; }
+void host_call_begins(void) {}
+void host_call_ended(void) {}
 bool host_attached(struct m *mp) { return mp != NULL; }
 bool host_newthread(struct m *mp) { return mp == NULL; }
 bool host_newoffload(void) { return false; }

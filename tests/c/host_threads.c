@@ -190,6 +190,11 @@ void host_enter(void *left)
         real_store(&((struct hostm *)mp->host)->attached, 1);
 }
 
+void *host_rest(void) { return host_leave(); }
+void host_back(void *left) { host_enter(left); }
+void host_call_begins(void) {}
+void host_call_ended(void) {}
+
 bool host_attached(struct m *mp)
 {
     struct hostm *hm = real_load(&mp->host);
