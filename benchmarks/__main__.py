@@ -3,6 +3,7 @@
     python -m benchmarks                                    # half an hour
     python -m benchmarks --quick --only pingpong,spawn
     python -m benchmarks scaling --json scaling.json        # cost against the number of goroutines
+    python -m benchmarks cores --json cores.json            # speed against GOMAXPROCS
     python -m benchmarks report FILE.json -o report.html    # a page of what --json wrote, one file or several
     python -m benchmarks pictures FILE.json ...             # two of its pictures, for the README
     python -m benchmarks soak --seconds 600                 # what a busy server holds, over time
@@ -19,7 +20,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks import results, scaling, soak
+from benchmarks import cores, results, scaling, soak
 from benchmarks.progress import Progress
 from benchmarks.runner import (
     NAMES,
@@ -142,19 +143,57 @@ def run_scaling(arguments: list[str]) -> int:
     options = scaling.Options(quick=args.quick)
     peers = announced_peers()
     progress = Progress(scaling.steps(peers, args.only), unit="point")
-    found: dict[str, list[dict[str, Any]]] = {"scaling": [], "speedups": []}
-    how = peers, options, progress.advance, progress.begin, args.only
+    found: list[dict[str, Any]] = []
     interrupted = False
     try:
-        for record in scaling.speedups(*how):
-            found["speedups"].append(record)
-        for record in scaling.curves(*how):
-            found["scaling"].append(record)
+        for record in scaling.curves(peers, options, progress.advance, progress.begin, args.only):
+            found.append(record)
     except KeyboardInterrupt:
         interrupted = True
     progress.close()
-    results.write(args.json, quick=options.quick, **found)
-    print(scaling.summary(found["scaling"]))
+    results.write(args.json, quick=options.quick, scaling=found)
+    print(scaling.summary(found))
+    return 130 if interrupted else 0
+
+
+def counts(text: str) -> tuple[int, ...]:
+    found = tuple(sorted({1, *map(int, text.split(","))}))
+    if found[0] < 1:
+        raise argparse.ArgumentTypeError("must be positive numbers")
+    return found
+
+
+def run_cores(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks cores", description=cores.__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", type=workload_names, metavar="NAMES", help=", ".join(cores.names_of()))
+    parser.add_argument(
+        "--procs", type=counts, default=cores.default_procs(), help="1,2,4 ... up to the CPUs"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="children for each figure: 3")
+    parser.add_argument("--quick", action="store_true", help="smaller workloads")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write every sample to FILE")
+    parser.add_argument("-o", "--output", type=writable, metavar="FILE.svg", help="draw the speed-ups")
+    args = parser.parse_args(arguments)
+    from benchmarks.report import has_matplotlib
+
+    draws = args.output and has_matplotlib()
+    options = cores.Options(args.procs, args.runs, args.quick)
+    peers = announced_peers()
+    progress = Progress(cores.steps(peers, options, args.only), unit="child")
+    found: list[dict[str, Any]] = []
+    interrupted = False
+    try:
+        for record in cores.records(peers, options, progress.advance, progress.begin, args.only):
+            found.append(record)
+    except KeyboardInterrupt:
+        interrupted = True
+    progress.close()
+    if args.json:
+        results.write(args.json, quick=options.quick, speedups=found)
+    if draws and cores.speed_up(found):
+        cores.draw(found, args.output)
+    print(cores.summary(found))
     return 130 if interrupted else 0
 
 
@@ -211,6 +250,7 @@ def run_pyperf(arguments: list[str]) -> int:
 
 COMMANDS = {
     "scaling": run_scaling,
+    "cores": run_cores,
     "soak": run_soak,
     "report": run_report,
     "pictures": run_pictures,

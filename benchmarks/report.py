@@ -2,7 +2,7 @@
 
     python -m benchmarks report FILE.json -o report.html
 
-Several files may be given: of another Python, and of `python -m benchmarks scaling`.
+Several files may be given: of another Python, and of `python -m benchmarks scaling` and `cores`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results, scaling
+from benchmarks import cores, results, scaling
 
 PICTURES = Path(__file__).parent / "pictures"
 STYLE = """
@@ -121,7 +121,7 @@ def growth(content: dict[str, Any], prefix: str) -> str:
 def speed_up(content: dict[str, Any], prefix: str) -> str:
     from benchmarks import charts
 
-    found = scaling.speed_up(content["speedups"])
+    found = cores.speed_up(content["speedups"])
     if not found:
         return ""
     drawing = charts.drawn(charts.speedups, found)
@@ -135,7 +135,7 @@ def missing(parts: dict[str, str]) -> str:
         "results": "What an operation costs was not measured: python -m benchmarks --json FILE.",
         "scaling": "How cost grows was not measured: python -m benchmarks scaling --json FILE.",
         "speedups": "The speed-up against GOMAXPROCS was not measured: "
-        "python -m benchmarks scaling --json FILE, on a free-threaded Python.",
+        "python -m benchmarks cores --json FILE, on a free-threaded Python.",
     }
     items = "".join(f"<li>{text}</li>" for kind, text in commands.items() if not parts[kind])
     return f"<ul>{items}</ul>" if items else ""

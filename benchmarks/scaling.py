@@ -1,10 +1,9 @@
-"""How cost grows: the cost of an operation against the number of goroutines, and speed against GOMAXPROCS.
+"""How cost grows: the cost of an operation against the number of goroutines.
 
     python -m benchmarks scaling --json scaling.json
 
 The operations are the workloads that say what they are here (`scales`), with n from 10 to 1,000,000; each
-peer goes on to the next n while it may be expected to take neither too long nor too much memory. On
-free-threaded Python, those that are `parallel` are also run with GOMAXPROCS from 1 to the number of CPUs.
+peer goes on to the next n while it may be expected to take neither too long nor too much memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +13,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.runner import NAMES, Case, Peers, cases_of, command_of, load, machine, regime, run_child
-from benchmarks.runner import Options as RunOptions
+from benchmarks.runner import NAMES, Case, Peers, command_of, load, run_child
 from benchmarks.workload import Workload, is_gopy
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -63,29 +61,13 @@ def names_of(only: Sequence[str] | None = None) -> list[str]:
     return [name for name in NAMES if load(name).scales and (not only or name in only)]
 
 
-def parallel_names(only: Sequence[str] | None = None) -> list[str]:
-    """None with a GIL: there is nothing to gain."""
-    if regime() == "gil":
-        return []
-    return [name for name in NAMES if load(name).parallel and (not only or name in only)]
-
-
 def peers_of(workload: Workload, peers: Peers) -> list[str]:
     return [peer for peer in workload.peers if peer in PEERS and peers.has(peer)]
 
 
-def gomaxprocs_counts() -> list[int]:
-    cpus = int(str(machine()["cpus"]))
-    return sorted({1, cpus, *(1 << i for i in range(cpus.bit_length()) if 1 << i <= cpus)})
-
-
 def steps(peers: Peers, only: Sequence[str] | None = None) -> int:
     """How many points there are at most, for the bar."""
-    points = sum(len(peers_of(load(name), peers)) * len(COUNTS) for name in names_of(only))
-    for name in parallel_names(only):
-        workload = load(name)
-        points += sum(map(workload.knows_gomaxprocs, peers_of(workload, peers))) * len(gomaxprocs_counts())
-    return points
+    return sum(len(peers_of(load(name), peers)) * len(COUNTS) for name in names_of(only))
 
 
 def points(
@@ -155,36 +137,6 @@ def curves(
             yield from points(name, peer, peers, options, until, advance)
 
 
-def speedups(
-    peers: Peers,
-    options: Options,
-    advance: Callable[[], None],
-    begin: Callable[[str], None],
-    only: Any = None,
-) -> Iterator[dict[str, Any]]:
-    """The cost of each parallel workload against GOMAXPROCS: nothing with a GIL."""
-    for name in parallel_names(only):
-        begin(f"{name} on several CPUs")
-        workload = load(name)
-        for gomaxprocs in gomaxprocs_counts():
-            chosen = cases_of(
-                name, workload, peers, RunOptions(quick=options.quick, only_gomaxprocs=gomaxprocs)
-            )
-            for case in chosen:
-                if case.gomaxprocs is None or case.peer not in PEERS:
-                    continue
-                for _ in range(options.runs):
-                    if not case.error:
-                        run_child(case)
-                who = {"workload": name, "peer": case.peer, "gomaxprocs": gomaxprocs, "n": case.n}
-                yield (
-                    who
-                    | {"unit": workload.metrics[0].unit, "metric": workload.metrics[0].what}
-                    | result(case)
-                )
-                advance()
-
-
 @dataclass(frozen=True)
 class Growth:
     """What gopy's operation costs among many goroutines, in relation to among few."""
@@ -228,18 +180,3 @@ def summary(records: Sequence[dict[str, Any]]) -> str:
     return "\n".join(
         [f"{within} of {len(lines)} operations within {GROWS_TO} times.", *(f"  {x}" for x in lines)]
     )
-
-
-def speed_up(records: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[int, float]]:
-    """For each workload and peer: how much faster with so many CPUs than with one."""
-    found: dict[tuple[str, str], dict[int, float]] = {}
-    for record in records:
-        if record.get("median", 0) > 0:
-            found.setdefault((record["workload"], record["peer"]), {})[record["gomaxprocs"]] = record[
-                "median"
-            ]
-    return {
-        who: {gomaxprocs: at[1] / cost for gomaxprocs, cost in sorted(at.items())}
-        for who, at in found.items()
-        if 1 in at and len(at) > 1
-    }

@@ -1,5 +1,6 @@
 """The benchmark suite: its arithmetic, its files, its report, and that every workload runs."""
 
+import argparse
 import importlib.util
 import os
 import re
@@ -15,7 +16,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from benchmarks import child, results, runner, scaling, soak, table  # noqa: E402
+from benchmarks import __main__ as main  # noqa: E402
+from benchmarks import child, cores, results, runner, scaling, soak, table  # noqa: E402
 from benchmarks.workload import UVLOOP, Metric, Target, Workload  # noqa: E402
 
 MACHINE = {"python": "CPython 3", "regime": "gil", "system": "Linux", "cpus": 2}
@@ -302,8 +304,28 @@ def test_causes_are_of_workloads_that_scale():
 
 
 def test_speed_up():
-    assert scaling.speed_up(CONTENT["speedups"]) == {("cpu_parallel", "gopy"): {1: 1.0, 2: 2.0, 4: 4.0}}
-    assert scaling.speed_up([record(gomaxprocs=1)]) == {}
+    assert cores.speed_up(CONTENT["speedups"]) == {("cpu_parallel", "gopy"): {1: 1.0, 2: 2.0, 4: 4.0}}
+    assert cores.speed_up([record(gomaxprocs=1)]) == {}
+    assert cores.summary(CONTENT["speedups"]).split() == [
+        "cpu_parallel",
+        "gopy",
+        "800",
+        "ns",
+        "P=2",
+        "2.00",
+        "P=4",
+        "4.00",
+    ]
+    failed = [{"workload": "spawn", "peer": "go", "gomaxprocs": 2, "error": "exit status 1"}]
+    assert cores.summary(failed) == "spawn, go: exit status 1"
+    assert cores.summary([]) == "Nothing was measured."
+
+
+def test_cores_counts_begin_with_one():
+    assert main.counts("8,2") == (1, 2, 8)
+    for bad in ("0", "-1,2"):
+        with pytest.raises(argparse.ArgumentTypeError, match="positive"):
+            main.counts(bad)
 
 
 def test_a_curve_stops_before_it_takes_too_long():
