@@ -83,6 +83,8 @@ API = [
     "pymutex",
     "pyrwmutex",
     "pythreadlock",
+    "pycondition",
+    "pysimplequeue",
     "pyonce",
     "pycond",
     "pymap",
