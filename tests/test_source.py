@@ -84,6 +84,8 @@ API = [
     "pymutex",
     "pyrwmutex",
     "pythreadlock",
+    "pycondition",
+    "pysimplequeue",
     "pyonce",
     "pycond",
     "pymap",

@@ -2,6 +2,7 @@
 #include "pyio.h"
 
 #include <errno.h>
+#include <sys/uio.h>
 
 #include "pyawait.h"
 #include "pyerror.h"
@@ -125,6 +126,52 @@ static PyObject *core_fd_closing(PyObject *self, PyObject *o)
     Py_RETURN_NONE;
 }
 
+/* -> how many bytes; -1: errno says why not. EOPNOTSUPP: of such a descriptor the system cannot tell whether it would wait */
+static ssize_t read_now(int fd, void *buf, size_t n)
+{
+#ifdef RWF_NOWAIT
+    struct iovec v = {buf, n};
+    ssize_t got;
+    while ((got = preadv2(fd, &v, 1, -1, RWF_NOWAIT)) < 0 && errno == EINTR)
+        ;
+    if (got < 0 && (errno == ENOSYS || errno == EINVAL || errno == ESPIPE))
+        errno = EOPNOTSUPP;
+    return got;
+#else
+    (void)fd, (void)buf, (void)n;
+    errno = EOPNOTSUPP;
+    return -1;
+#endif
+}
+
+/* (fd, n): what os.read() returns, if it need not wait. None: it would have to. NotImplemented: that cannot be told. */
+static PyObject *core_read_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (!check_nargs("read_now", nargs, 2))
+        return NULL;
+    int fd = parse_fd(args[0]);
+    Py_ssize_t n = fd < 0 ? -1 : PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
+    if (n < 0)
+        return PyErr_Occurred() ? NULL : raise_errno(EINVAL);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, n);
+    if (bytes == NULL)
+        return NULL;
+    ssize_t got = read_now(fd, PyBytes_AS_STRING(bytes), (size_t)n);
+    int err = errno;
+    if (got >= 0) {
+        if (got != n)
+            _PyBytes_Resize(&bytes, got);
+        return bytes;
+    }
+    Py_DECREF(bytes);
+    if (err == EAGAIN)
+        Py_RETURN_NONE;
+    if (err == EOPNOTSUPP)
+        Py_RETURN_NOTIMPLEMENTED;
+    return raise_errno(err);
+}
+
 static PyObject *core_use_netpoller(PyObject *self, PyObject *o)
 {
     (void)self;
@@ -148,6 +195,7 @@ PyMethodDef io_functions[] = {
      "await_write($module, fd, /, timeout=None)\n--\n\n"
      "An awaitable: wait_write() for `async def` and generator goroutines, and asyncio."},
     {"fd_closing", core_fd_closing, METH_O, NULL},
+    {"read_now", FAST(core_read_now), NULL},
     {"use_netpoller", core_use_netpoller, METH_O, NULL},
     {0},
 };

@@ -6,6 +6,7 @@
 #include "pyatomic.h"
 #include "pychan.h"
 #include "pycond.h"
+#include "pycondition.h"
 #include "pycoroutine.h"
 #include "pycreator.h"
 #include "pydump.h"
@@ -29,6 +30,7 @@
 #include "pyruntime.h"
 #include "pyselect.h"
 #include "pysignal.h"
+#include "pysimplequeue.h"
 #include "pysleep.h"
 #include "pysocket.h"
 #include "pystackful.h"
@@ -52,7 +54,7 @@ static PyTypeObject *const sync_types[] = {
 
 static int add_all(PyObject *module)
 {
-    if (stackful_init() < 0 || preempt_init() < 0 || frames_init() < 0 ||
+    if (stackful_init() < 0 || preempt_init() < 0 || frames_init() < 0 || condition_init() < 0 ||
         add_type(module, "Goroutine", &Goroutine_Type) < 0 ||
         add_type(module, "_ChanBase", &ChanBase_Type) < 0 ||
         add_type(module, "SendChan", &SendChan_Type) < 0 || add_type(module, "RecvChan", &RecvChan_Type) < 0)
@@ -64,8 +66,9 @@ static int add_all(PyObject *module)
         add_type(module, "SendCase", &SendCase_Type) < 0 || add_type(module, "Default", &Default_Type) < 0 ||
         add_type(module, "Awaitable", &Awaitable_Type) < 0 ||
         add_type(module, "LoopQueue", &LoopQueue_Type) < 0 || add_type(module, "Lock", &Lock_Type) < 0 ||
-        add_type(module, "RLock", &RLock_Type) < 0 || add_type(module, "NetFD", &NetFD_Type) < 0 ||
-        add_type(module, "Bubble", &Bubble_Type) < 0)
+        add_type(module, "RLock", &RLock_Type) < 0 || add_type(module, "Waiters", &Waiters_Type) < 0 ||
+        add_type(module, "SimpleQueue", &SimpleQueue_Type) < 0 ||
+        add_type(module, "NetFD", &NetFD_Type) < 0 || add_type(module, "Bubble", &Bubble_Type) < 0)
         return -1;
     PyTypeObject *const *types[] = {sync_types, atomic_types};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
@@ -88,29 +91,12 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions,
-                            select_functions,
-                            time_functions,
-                            timerfunc_functions,
-                            coroutine_functions,
-                            sleep_functions,
-                            runtime_functions,
-                            offload_functions,
-                            io_functions,
-                            signal_functions,
-                            preempt_functions,
-                            eventloop_functions,
-                            dump_functions,
-                            ident_functions,
-                            locals_functions,
-                            socket_functions,
-                            synctest_functions,
-                            creator_functions,
-                            hogs_functions,
-                            profile_functions,
-                            trace_functions,
-                            leaked_functions,
-                            sigint};
+    PyMethodDef *lists[] = {goroutine_functions, select_functions,   time_functions,    timerfunc_functions,
+                            coroutine_functions, sleep_functions,    runtime_functions, offload_functions,
+                            io_functions,        signal_functions,   preempt_functions, eventloop_functions,
+                            dump_functions,      ident_functions,    locals_functions,  condition_functions,
+                            socket_functions,    synctest_functions, creator_functions, hogs_functions,
+                            profile_functions,   trace_functions,    leaked_functions,  sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

@@ -9,19 +9,7 @@
 #include "pyerror.h"
 #include "pyident.h"
 
-typedef struct {
-    PyObject_HEAD
-    struct mutex mu;
-    PyObject *weakrefs;
-} ThreadLock;
-
-typedef struct {
-    ThreadLock base;
-    uint64_t owner; /* its holder's identity; 0: it is free. Only the holder stores its own */
-    unsigned long count;
-} ThreadRLock;
-
-#define MU(self) (&((ThreadLock *)(self))->mu)
+#define MU(self) threadlock_mutex(self)
 #define RLOCK(self) ((ThreadRLock *)(void *)(self))
 
 /* ---- taking a mutex, as _thread has it ---- */
@@ -36,39 +24,35 @@ static PyObject *take(struct mutex *mu, int64_t deadline)
     return mutex_take(mu, deadline);
 }
 
+int parse_lock_timeout(PyObject *timeout, bool blocking, int64_t *deadline)
+{
+    int64_t ns;
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return -1;
+    if (seconds == -1.0)
+        return 0;
+    if (!blocking)
+        PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
+    else if (seconds < 0.0)
+        PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
+    else if (seconds > (double)PY_TIMEOUT_MAX / 1e6)
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+    else if (parse_duration(timeout, "timeout", &ns) == 0)
+        *deadline = deadline_after(ns);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 /* The arguments of acquire(): blocking=True, timeout=-1. -1: raised */
 static int parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
 {
     static char *names[] = {"blocking", "timeout", NULL};
     int blocking = 1;
     PyObject *timeout = NULL;
-    double seconds = -1.0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", names, &blocking, &timeout))
         return -1;
-    if (timeout && (seconds = PyFloat_AsDouble(timeout)) == -1.0 && PyErr_Occurred())
-        return -1;
-    if (!blocking && seconds != -1.0) {
-        PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
-        return -1;
-    }
-    if (seconds < 0.0 && seconds != -1.0) {
-        PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
-        return -1;
-    }
-    if (seconds > (double)PY_TIMEOUT_MAX / 1e6) {
-        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
-        return -1;
-    }
-    int64_t ns;
-    if (!blocking)
-        *deadline = DEADLINE_PAST;
-    else if (seconds == -1.0)
-        *deadline = NEVER;
-    else if (parse_duration(timeout, "timeout", &ns) < 0)
-        return -1;
-    else
-        *deadline = deadline_after(ns);
-    return 0;
+    *deadline = blocking ? NEVER : DEADLINE_PAST;
+    return timeout ? parse_lock_timeout(timeout, blocking, deadline) : 0;
 }
 
 static void lock_dealloc(PyObject *self)
@@ -290,6 +274,40 @@ static PyObject *rlock_at_fork_reinit(PyObject *self, PyObject *noargs)
     RLOCK(self)->count = 0;
     RLOCK(self)->owner = 0;
     Py_RETURN_NONE;
+}
+
+/* ---- for Conditions ---- */
+
+bool threadlock_held(PyObject *l) { return Py_IS_TYPE(l, &Lock_Type) ? is_locked(l) : is_mine(l); }
+
+struct hold threadlock_free(PyObject *l)
+{
+    struct hold hold = {0};
+    if (Py_IS_TYPE(l, &RLock_Type)) {
+        hold = (struct hold){RLOCK(l)->owner, RLOCK(l)->count};
+        give_up(l);
+    } else if (unlikely(!mutexunlock_fast(MU(l)))) {
+        mutexunlock(MU(l));
+    }
+    return hold;
+}
+
+void threadlock_taken(PyObject *l, struct hold hold)
+{
+    if (Py_IS_TYPE(l, &RLock_Type)) {
+        apoke(&RLOCK(l)->owner, hold.owner);
+        RLOCK(l)->count = hold.count;
+    }
+}
+
+PyObject *threadlock_enter(PyObject *l)
+{
+    return Py_IS_TYPE(l, &Lock_Type) ? lock_enter(l, NULL) : rlock_enter(l, NULL);
+}
+
+PyObject *threadlock_exit(PyObject *l)
+{
+    return Py_IS_TYPE(l, &Lock_Type) ? threadlock_release(l, NULL) : rlock_release(l, NULL);
 }
 
 static PyObject *rlock_repr(PyObject *self)

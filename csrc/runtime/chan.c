@@ -23,6 +23,26 @@ bool chaninit(struct hchan *c, size_t size)
 
 void chanfree(struct hchan *c) { free(c->buf); }
 
+bool changrow(struct hchan *c)
+{
+    lock(&c->lock);
+    size_t size = 2 * c->size + 8;
+    void **buf = c->count < c->size ? NULL : calloc(size, sizeof(void *));
+    bool ok = buf || c->count < c->size;
+    if (buf) {
+        size_t n = c->count;
+        for (size_t i = 0; i < n; i++)
+            buf[i] = chanbuf_get(c);
+        free(c->buf);
+        c->buf = buf;
+        c->size = size;
+        c->recvx = 0;
+        c->sendx = c->count = n;
+    }
+    unlock(&c->lock);
+    return ok;
+}
+
 bool chan_bubbled_foreign(struct hchan *c, struct g *gp)
 {
     return c->bubble != bubble_tag(bubble_calling(gp));

@@ -46,6 +46,9 @@ enum chan_result {
 };
 
 bool chaninit(struct hchan *c, size_t size); /* false: out of memory */
+bool changrow(
+    struct hchan
+        *c); /* if it is full and nobody waits to send, it has more room then; false: out of memory */
 
 void *chandrop(struct hchan *c); /* when nobody refers to it: a value that is left in it, or NULL */
 void chanfree(struct hchan *c);

@@ -122,6 +122,8 @@ void condremove(struct cond *c, struct sudog *sg); /* after condadd: it does not
 enum sync_result condwait_begin(struct cond *c, struct g *gp, struct sudog *sg);
 enum sync_result condwait_finish(struct cond *c, struct sudog *sg, enum wake w);
 void condsignal(struct cond *c);
-void condbroadcast(struct cond *c);
+void condsignal_many(struct cond *c, size_t n); /* the first n */
+static inline void condbroadcast(struct cond *c) { condsignal_many(c, SIZE_MAX); }
+size_t condlen(struct cond *c); /* how many wait */
 
 #endif

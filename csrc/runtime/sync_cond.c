@@ -42,16 +42,26 @@ void condsignal(struct cond *c)
         goready(woken);
 }
 
-void condbroadcast(struct cond *c)
+void condsignal_many(struct cond *c, size_t n)
 {
     struct gqueue woken = {0};
     struct g *gp;
     lock(&c->lock);
-    while (signal_locked(c, &gp))
+    for (; n > 0 && signal_locked(c, &gp); n--)
         if (gp)
             gq_push(&woken, gp);
     unlock(&c->lock);
     goready_all(&woken);
+}
+
+size_t condlen(struct cond *c)
+{
+    size_t n = 0;
+    lock(&c->lock);
+    for (struct sudog *sg = c->q.first; sg; sg = sg->next)
+        n += sg->g->epoch == sched.epoch;
+    unlock(&c->lock);
+    return n;
 }
 
 void condremove(struct cond *c, struct sudog *sg)

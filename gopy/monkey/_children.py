@@ -8,13 +8,13 @@ import select
 import subprocess
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from gopy import _core
 from gopy.monkey import _registry
-from gopy.monkey._descriptors import await_exit
-from gopy.monkey._waiting import READ, WRITE, wait
+from gopy.monkey._descriptors import await_exit, read_ready, readv_now, write_ready
 
 _NO_LINES = (  # as io.open() says it
     "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used"
@@ -26,19 +26,19 @@ class PipeFile(io.FileIO):
     to find room.
     """
 
-    def _wait(self, mode: int) -> None:
-        if _core.parks():
-            wait(self.fileno(), mode)
-
     def readinto(self, buffer: Any, /) -> int | None:
-        self._wait(READ)
-        return super().readinto(buffer)
+        if not _core.parks():
+            return super().readinto(buffer)
+        fd = self.fileno()
+        return read_ready(fd, lambda: readv_now(fd, [buffer]), partial(super().readinto, buffer))  # type: ignore[no-any-return]
 
     def read(self, size: int | None = -1, /) -> bytes | None:  # type: ignore[override]
         if size is None or size < 0:
             return self.readall()
-        self._wait(READ)
-        return super().read(size)
+        if not _core.parks():
+            return super().read(size)
+        fd = self.fileno()
+        return read_ready(fd, lambda: _core.read_now(fd, size), partial(super().read, size))  # type: ignore[no-any-return]
 
     def readall(self) -> bytes:
         chunks = []
@@ -49,9 +49,9 @@ class PipeFile(io.FileIO):
     def write(self, data: Any, /) -> int | None:  # type: ignore[override]
         if not _core.parks():
             return super().write(data)
-        wait(self.fileno(), WRITE)
         with memoryview(data) as whole, whole.cast("B") as view:
-            return super().write(view[: select.PIPE_BUF])
+            some = view[: select.PIPE_BUF]
+            return write_ready(self.fileno(), [some], super().write, some)  # type: ignore[no-any-return]
 
 
 def _open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
@@ -72,10 +72,10 @@ def _making_wait(original: Callable[..., int]) -> Callable[..., int]:
         if self.returncode is not None or not _core.parks():
             return original(self, timeout)
         try:
-            await_exit(self.pid, timeout if timeout is None else max(timeout, 0))
+            ended = await_exit(self.pid, timeout if timeout is None else max(timeout, 0))
         except TimeoutError:
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
-        return original(self, None)
+        return original(self, None if ended else timeout)
 
     return _wait
 

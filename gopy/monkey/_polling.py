@@ -13,12 +13,11 @@ from typing import Any
 from gopy import _core
 from gopy.monkey import _registry
 from gopy.monkey._sleep import Deadline
-from gopy.monkey._waiting import READ, WRITE, wait
+from gopy.monkey._waiting import MOST_MS, READ, WRITE, wait
 
 _select, _poll = select.select, select.poll
 _epoll: Any = select.epoll
 _IN, _OUT, _PRI = select.EPOLLIN, select.EPOLLOUT, select.EPOLLPRI
-_MOST = 0x7FFFFFFF  # C's int
 _ONE = {_IN: READ, _OUT: WRITE}
 
 
@@ -43,12 +42,18 @@ def _fileno(each: Any) -> int:
     return each if isinstance(each, int) else each.fileno()
 
 
+def _reusable(files: Any) -> Any:
+    """What can be looked at more than once. An iterator, which select() takes, too, cannot."""
+    return list(files) if hasattr(files, "__next__") else files
+
+
 @functools.wraps(_select)
 def patched_select(
     rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /
 ) -> tuple[list[Any], list[Any], list[Any]]:
     if not _core.parks() or (timeout is not None and not timeout > 0):
         return _select(rlist, wlist, xlist, timeout)
+    rlist, wlist, xlist = _reusable(rlist), _reusable(wlist), _reusable(xlist)
     found = _select(rlist, wlist, xlist, 0)
     lists = list(rlist), list(wlist), list(xlist)
     deadline, in_time = Deadline(timeout), True
@@ -94,7 +99,7 @@ class Poll:
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """Park until there is something, at most so many milliseconds."""
-        if not _core.parks() or timeout == 0 or (timeout is not None and timeout > _MOST):
+        if not _core.parks() or timeout == 0 or (timeout is not None and timeout > MOST_MS):
             return self._poll.poll(timeout)  # which complains of one that is too large
         if self._polling:
             raise RuntimeError("concurrent poll() invocation")

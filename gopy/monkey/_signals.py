@@ -4,7 +4,9 @@ Ctrl-C: where gopy's handler stands instead of Python's own, it is shown as that
 cancels its task at a Ctrl-C only if it finds Python's handler, and sets that again at its end.
 """
 
+import errno
 import functools
+import os
 import signal
 from typing import Any
 
@@ -37,7 +39,10 @@ def _signal(signalnum: int, handler: Any) -> Any:
 
 @functools.wraps(_original_pthread_kill)
 def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
-    _original_pthread_kill(_core.native_ident(thread_id), signalnum)
+    native = _core.native_ident(thread_id)
+    if native == 0:  # a goroutine that has ended, or has not begun; C's function would crash
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    _original_pthread_kill(native, signalnum)
 
 
 _pthread_kill.__module__ = "signal"

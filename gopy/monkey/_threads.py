@@ -1,8 +1,8 @@
 """The part `threading`: locks, identities, threading.local, and waiting for threads.
 
-A thread stays a thread. What blocks there on two locks of C (Condition, Event, Semaphore, Barrier, Queue,
-Future) is the standard library's own Python on those two, which here park whoever waits, goroutine or
-thread.
+A thread stays a thread. What blocks there on two locks of C (Semaphore, Barrier, Queue, Future) is the
+standard library's own Python on those two and on Condition, which here park whoever waits, goroutine or
+thread. Condition and Event are the library's classes, with methods of C (csrc/python/pycondition.c).
 """
 
 import _frozen_importlib
@@ -11,6 +11,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gopy import _core
@@ -112,6 +113,33 @@ def _making_delete(original: Callable[..., None]) -> Callable[..., None]:
     return _delete
 
 
+_WAITING = ("wait", "notify", "notify_all", "_is_owned", "_release_save", "_acquire_restore")
+
+
+def _is_whole(cls: type) -> bool:
+    """Is its waiting Condition's own, of which a subclass may have replaced a part?"""
+    condition = threading.Condition
+    return cls is condition or all(getattr(cls, name) is getattr(condition, name) for name in _WAITING)
+
+
+def _making_condition_init(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any, lock: Any = None) -> None:
+        original(self, lock)
+        if type(self._lock) in (_core.Lock, _core.RLock) and _is_whole(type(self)):
+            self._waiters = _core.Waiters(self._lock)  # by which the methods in C know it
+
+    return __init__
+
+
+def _patch_conditions() -> None:
+    condition, event = threading.Condition, threading.Event
+    slow = (condition.wait, condition.notify, condition.notify_all, event.wait, event.set, event.clear)
+    for cls, methods in zip((condition, event), _core.condition_methods(condition, event, slow), strict=True):
+        for name, method in methods.items():
+            _registry.replace_method(cls, name, partial(_registry.given, method))
+    _registry.replace_method(condition, "__init__", _making_condition_init)
+
+
 def patch() -> None:
     _core.own_locals()
     _core.get_ident.__module__ = "_thread"
@@ -131,6 +159,7 @@ def patch() -> None:
         _registry.replace(_threading, "_get_main_thread_ident", _core.get_ident)
     _registry.replace(_threading, "current_thread", current_thread)
     _signals.patch()
+    _patch_conditions()
     _registry.replace_method(threading.Thread, "join", _making_join)
     _registry.replace_method(threading.Thread, "_delete", _making_delete)
     importlib: Any = _frozen_importlib

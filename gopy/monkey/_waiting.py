@@ -9,6 +9,7 @@ from gopy import _core
 from gopy.monkey._sleep import Deadline
 
 READ, WRITE = 0, 1
+MOST_MS = 0x7FFFFFFF  # that poll(2) waits: C's int
 _poll: Any = select.poll
 _MASK = {READ: select.POLLIN | select.POLLPRI, WRITE: select.POLLOUT}
 _WAIT = {READ: _core.wait_read, WRITE: _core.wait_write}
@@ -16,14 +17,14 @@ _WAIT = {READ: _core.wait_read, WRITE: _core.wait_write}
 
 def wait(fd: int, mode: int, timeout: float | None = None) -> None:
     """Until fd is ready for that. TimeoutError after so many seconds."""
+    if fd < 0:  # somebody has closed it
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if _core.parks():
         _WAIT[mode](fd, timeout)
         return
-    if fd < 0:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     poller = _poll()
     poller.register(fd, _MASK[mode])
-    if not poller.poll(None if timeout is None else timeout * 1000):
+    if not poller.poll(None if timeout is None else min(timeout * 1000, MOST_MS)):
         raise TimeoutError("timed out")
 
 

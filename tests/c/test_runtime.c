@@ -231,8 +231,9 @@ static void test_locks(void)
 /* One thread, never waiting: against a model that is a plain ring. */
 static void test_chan_model(uint32_t seed)
 {
-    for (size_t size = 0; size < 5; size++) {
+    for (size_t capacity = 0; capacity < 5; capacity++) {
         struct hchan c;
+        size_t size = capacity;
         uintptr_t next_in = 1, next_out = 1;
         CHECK(chaninit(&c, size));
         for (int i = 0; i < 20000; i++) {
@@ -241,6 +242,11 @@ static void test_chan_model(uint32_t seed)
                 enum chan_result r = chansend_begin(&c, NULL, num(next_in));
                 CHECK(r == (next_in - next_out < size ? CHAN_OK : CHAN_BLOCK));
                 next_in += r == CHAN_OK;
+                if (rnd(&seed) % 1000 == 0) {
+                    CHECK(changrow(&c) && (r == CHAN_BLOCK ? c.size > size : c.size >= size));
+                    CHECK((c.size > size) == (next_in - next_out == size));
+                    size = c.size;
+                }
             } else {
                 enum chan_result r = chanrecv_begin(&c, NULL, &elem);
                 CHECK(r == (next_in != next_out ? CHAN_OK : CHAN_BLOCK));

@@ -121,6 +121,99 @@ print(told(os.write, r, b"x"), told(os.read, w, 1))
 
 
 @PROCS
+def test_who_shares_a_pipe_may_be_quicker(ok, procs):
+    """What was there, or what was free, when the wait ended is another process's: the thread must not block, as a
+    goroutine that can mend it has begun there.
+    """
+    ok(
+        """
+from gopy.monkey import _descriptors
+read, write, wait, stolen = monkey.original("os", "read"), monkey.original("os", "write"), _descriptors.wait, []
+def quicker(fd, mode, timeout=None):
+    wait(fd, mode, timeout)
+    if mode not in stolen:
+        stolen.append(mode)
+        write(fd, bytes(4096)) if mode else read(fd, 1)
+        wake.send(None)
+_descriptors.wait = quicker
+r, w = os.pipe()
+wake, begun = Chan(1), Chan(1)
+def helper(mend):
+    begun.send(None)
+    wake.recv()
+    mend()
+def case(mend, give, call):
+    go(helper, mend)
+    begun.recv()
+    go(give)
+    print(call())
+case(lambda: write(w, b"y"), lambda: write(w, b"x"), lambda: os.read(r, 1))
+size = 0
+os.set_blocking(w, False)
+try:
+    while True:
+        size += write(w, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(w, True)
+case(lambda: read(r, 1 << 20), lambda: read(r, 4096), lambda: os.write(w, b"z" * 4096))
+print(sorted(stolen), read(r, 5))
+""",
+        procs,
+        "b'y'",
+        "4096",
+        "[0, 1] b'zzzzz'",
+    )
+
+
+@PROCS
+def test_children_that_are_none(ok, procs):
+    """A process that is no child of this one's may run on; and a child may end where the system does not tell of it."""
+    ok(
+        """
+print(told(os.waitpid, os.getppid(), 0))
+def unable(pid, flags=0):
+    raise OSError(24, "Too many open files")
+os.pidfd_open = unable
+other = go(lambda: [time.sleep(0.001) for _ in range(5)])
+with subprocess.Popen(["sleep", "60"]) as sleeper:
+    print(told(sleeper.wait, 0.02)[:25])
+    sleeper.kill()
+    print(sleeper.wait())
+r, w = os.pipe()
+pid = os.posix_spawn("/bin/sh", ["sh", "-c", "read x; exit 4"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, r, 0), (os.POSIX_SPAWN_CLOSE, w)])
+begun = Chan(1)
+def later():
+    begun.send(None)
+    time.sleep(0.001)
+    os.write(w, b"x\\n")
+go(later)
+begun.recv()
+print(os.waitpid(pid, 0)[1] >> 8)
+""",
+        procs,
+        "ChildProcessError: [Errno 10] No child processes",
+        "TimeoutExpired: Command '",
+        "-9",
+        "4",
+    )
+
+
+@PROCS
+def test_what_select_takes(ok, procs):
+    """An iterator can be looked at once only."""
+    ok(
+        """
+a, b = socket.socketpair()
+go(lambda: (time.sleep(0.002), b.send(b"x")))
+print(select.select(iter([a]), filter(None, []), [])[0] == [a], told(select.select, 1, [], []))
+a.close(), b.close()
+""",
+        procs,
+        "True TypeError: arguments 1-3 must be sequences",
+    )
+
+
+@PROCS
 @pytest.mark.parametrize("kind", ["goroutines", "main"])
 def test_subprocess(ok, procs, kind):
     ok(

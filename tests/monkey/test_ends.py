@@ -219,3 +219,17 @@ except KeyboardInterrupt:
     done = program.finish()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["waits", "cancelled", "True", "again", "interrupted"]
+
+
+@PROCS
+def test_a_signal_to_a_goroutine_that_has_ended(ok, procs):
+    """Its identity stands for no thread, and C's pthread_kill() would crash."""
+    ok(
+        """
+idents = []
+all_of(lambda i: idents.append(threading.get_ident()), 1)
+print(told(signal.pthread_kill, idents[0], 0), told(signal.pthread_kill, threading.get_ident(), 0))
+""",
+        procs,
+        "ProcessLookupError: [Errno 3] No such process None",
+    )

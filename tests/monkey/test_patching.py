@@ -34,7 +34,7 @@ def test_is_patched_and_original(run_program):
         print(monkey.is_patched("time"), monkey.is_patched("threading.Lock"))
         monkey.patch_all()
         print(monkey.is_patched("time"), monkey.is_patched("threading.Lock"), monkey.is_patched("threading.Thread"))
-        print(monkey.is_patched("threading.Event"), monkey.is_patched("nothing"))
+        print(monkey.is_patched("threading.Barrier"), monkey.is_patched("nothing"))
         print(monkey.original("time", "sleep") is before[0], time.sleep is not before[0])
         print(monkey.original("threading", "Lock") is before[1], threading.Lock is not before[1])
         print(threading.Thread is before[2], monkey.original("threading", "Thread") is not before[2])

@@ -384,3 +384,20 @@ def test_without_the_part_ssl_its_sockets_are_as_ever(run_program, flags, certif
         """
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "b'x' None\n")
+
+
+@PROCS
+@pytest.mark.parametrize("kind", ["goroutine", "thread", "main"])
+def test_a_timeout_of_more_than_poll_can_wait(ok, procs, kind):
+    """A month has more milliseconds than C's int."""
+    ok(
+        f"""
+a, b = socket.socketpair()
+a.settimeout(30 * 86400)
+threading.Timer(0.01, b.send, (b"x",)).start()
+on({kind!r}, lambda: print(told(a.recv, 1), a.gettimeout()))
+a.close(), b.close()
+""",
+        procs,
+        "b'x' 2592000.0",
+    )
