@@ -68,6 +68,7 @@ RUN = [
     "pypreempt",
     "pycall",
     "pyworker",
+    "pyparked",
     "pycreator",
     "pytrace",
     "pystackless",

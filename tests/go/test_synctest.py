@@ -386,6 +386,67 @@ def test_waitgroup_out_of_bubble():
     done.recv()
 
 
+@pytest.mark.parametrize("outside", [False, True], ids=["between bubbles", "out of one"])
+def test_waitgroup_moved_with_zero_count(outside):
+    """TestWaitGroupMovedBetweenBubblesWithZeroCount, TestWaitGroupMovedBetweenBubblesAfterWait"""
+    groups = []
+
+    def use():
+        wg = groups[0]
+        wg.go(runtime.gosched)
+        wg.wait()
+
+    def body():
+        groups.append(sync.WaitGroup())
+        use()
+
+    testing.synctest(body)
+    if outside:
+        use()
+    else:
+        testing.synctest(use)
+
+
+@EACH_WAY
+def test_timer_nondeterminism(way):
+    """TestTimerNondeterminism: timers of the same instant do not always fire in the same order."""
+    seen = set()
+
+    async def body(w):
+        for _ in range(1000):
+            timers = Timer(1), Timer(1)
+            seen.add((await w.select(recv(timers[0].c), recv(timers[1].c)))[0])
+            if len(seen) == 2:
+                return
+            await w.pause()
+
+    run(way, body)
+    assert seen == {0, 1}
+
+
+@EACH_WAY
+def test_sleep_nondeterminism(way):
+    """TestSleepNondeterminism: here only a seed shuffles those that sleep until the same instant, each seed
+    in its own way."""
+
+    async def sleeps(w, order, i):
+        await w.sleep(1)
+        order.append(i)
+
+    async def body(w):
+        order = []
+        w.go(sleeps, order, 1)
+        w.go(sleeps, order, 2)
+        await w.sleep(1)
+        await w.pause()
+        return orders.append(tuple(order))
+
+    orders = []
+    for seed in range(100):
+        run(way, body, seed=seed)
+    assert set(orders) == {(1, 2), (2, 1)}
+
+
 def test_happens_before():
     """TestHappensBefore"""
     v1, v2 = [], []
