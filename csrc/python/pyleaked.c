@@ -16,6 +16,7 @@
 #include "pyonce.h"
 #include "pyparked.h"
 #include "pyselect.h"
+#include "pyversion.h"
 #include "pywaitgroup.h"
 
 struct look {
@@ -165,7 +166,7 @@ static int add_node(PyObject *o, void *arg)
 
 static bool look_at_heap(struct look *look)
 {
-#if PY_VERSION_HEX >= 0x030C0000
+#if SHOWS_OBJECTS
     PyUnstable_GC_VisitObjects(add_node, look);
     return true;
 #else
