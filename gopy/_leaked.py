@@ -4,110 +4,153 @@ As the collector does, this counts for every object that it knows of how many of
 other such objects. One with more references than that is held from somewhere else (a running frame, a thread,
 a C library), so it is alive, and so is all that it refers to. Parked goroutines that are looked at do not
 count as somewhere else, but what such a goroutine refers to is alive as soon as one of the things that it
-waits for is. What is left in the end is leaked. A reference that is not accounted for makes an object alive:
-so goroutines may be missed, and none is accused wrongly.
+waits for is. What is left in the end is leaked. A reference that is not accounted for makes an object alive,
+and so does a weak one that is reachable: so goroutines may be missed, and none is accused wrongly.
 
-Looked at are stackless goroutines, between two steps and without a timeout, in a channel, select, Mutex,
-RWMutex, WaitGroup, Cond or Once. A stackful one has references on its C stack, which nobody can count.
-Without a GIL other threads change what is counted meanwhile, so nothing is looked at there.
+Looked at are goroutines without a timeout in a channel, select, Mutex, RWMutex, WaitGroup, Cond, Once or
+join. A stackful one's Python frames are accounted for (pyparked.c); what only its C stack has is not.
 """
 
 import gc
 import sys
-from typing import Any
+from array import array
+from types import CodeType
 
 from gopy import _core
 from gopy._core import Goroutine
 
+if sys.version_info < (3, 14):
+    from gopy._depths import owned
+else:
+
+    def owned(code: CodeType, offset: int, newest: bool) -> int:
+        raise AssertionError("frames say how deep their stacks are")
+
+
+class _Parked:
+    """A goroutine that waits; addresses of what it refers to, counted or not, and of what it waits for."""
+
+    def __init__(self, goroutine: Goroutine, held: list[int], loose: list[int], waits: list[int]) -> None:
+        self.goroutine = goroutine
+        self.held, self.loose, self.waits = held, loose, waits
+
+
+def _words(data: bytes) -> list[int]:
+    return array("Q", data).tolist()
+
+
+def _stacks(calls: list[int], codes: list[CodeType]) -> list[int]:
+    """What the stacks refer to whose depth is not known, as far as it is certain."""
+    found = []
+    at = 0
+    while at < len(calls):
+        newest, offset, size = calls[at + 1 : at + 4]
+        count = min(owned(codes.pop(0), offset, bool(newest)), size)
+        found += [slot for slot in calls[at + 4 : at + 4 + count] if slot]
+        at += 4 + size
+    return found
+
 
 class _Heap:
-    """All that the collector knows of, and what else is waited for."""
+    """What refers to what, as it was at one moment. Nodes are known by their index."""
 
-    def __init__(self, waited_for: list[Any]) -> None:
-        self.nodes: list[Any] = gc.get_objects()
-        self.index = {id(node): i for i, node in enumerate(self.nodes)}
-        for each in waited_for:
-            if id(each) not in self.index:
-                self.index[id(each)] = len(self.nodes)
-                self.nodes.append(each)
-        # Only the list of nodes is to refer to them: a reference too many hides one of others.
-        waited_for.clear()
-        self.nodes.append([])  # which nothing else refers to
+    def __init__(self, goroutines: list[Goroutine]) -> None:
+        nodes, edges, excess, parked, held, loose, calls, waits, codes = _core.heap(goroutines)
+        flat = _words(nodes)
+        self.references = flat[1::3]
+        self.index = {address: i for i, address in enumerate(flat[::3])}
+        waited = _words(waits)
+        for address, references in zip(waited[::2], waited[1::2], strict=True):
+            if address not in self.index:  # the collector does not know it
+                self.index[address] = len(self.references)
+                self.references.append(references)
+        self.parked = self._parked(goroutines, _words(parked), held, loose, calls, waited[::2], codes)
+        self._connect(flat[2::3], _words(edges))
+        for i in self.of(_words(excess)):
+            self.counts[i] -= 1
+
+    def _parked(
+        self,
+        goroutines: list[Goroutine],
+        parked: list[int],
+        held: bytes,
+        loose: bytes,
+        calls: bytes,
+        waits: list[int],
+        codes: list[CodeType],
+    ) -> list[_Parked]:
+        all_held, all_loose, all_calls = _words(held), _words(loose), _words(calls)
+        found = []
+        h = s = c = w = 0
+        for at in range(0, len(parked), 5):
+            i, held_end, loose_end, calls_end, waits_end = parked[at : at + 5]
+            refers = all_held[h:held_end] + _stacks(all_calls[c:calls_end], codes)
+            found.append(_Parked(goroutines[i], refers, all_loose[s:loose_end], waits[w : waits_end // 2]))
+            h, s, c, w = held_end, loose_end, calls_end, waits_end // 2
+        return found
+
+    def _connect(self, ends: list[int], edges: list[int]) -> None:
+        """How many references to each node come from nodes, and what each refers to."""
+        self.counts = [0] * len(self.references)
         self.referents: list[list[int]] = []
-        index = self.index
-        for node in self.nodes:
-            found = [index[id(each)] for each in gc.get_referents(node) if id(each) in index]
-            self.referents.append(found)
-
-    def count(self) -> list[int]:
-        """How many references to each node come from nodes."""
-        counts = [0] * len(self.nodes)
-        for found in self.referents:
+        start = 0
+        for end in ends:
+            found = self.of(edges[start:end])
+            start = end
             for i in found:
-                counts[i] += 1
-        return counts
+                self.counts[i] += 1
+            self.referents.append(found)
+        self.referents += [[] for _ in range(len(self.references) - len(ends))]
+
+    def of(self, addresses: list[int]) -> list[int]:
+        index = self.index
+        return [index[address] for address in addresses if address in index]
+
+    def reach(self, alive: bytearray, found: list[int]) -> None:
+        while found:
+            i = found.pop()
+            if not alive[i]:
+                alive[i] = 1
+                found += self.referents[i]
 
 
-def _reach(referents: list[list[int]], alive: bytearray, found: list[int]) -> None:
-    while found:
-        i = found.pop()
-        if not alive[i]:
-            alive[i] = 1
-            found += referents[i]
-
-
-def _look() -> list[Goroutine]:
-    parked: list[tuple[Goroutine, list[int], list[int]]] = []
-    waited_for: list[Any] = []
-    for goroutine in _core.goroutines():
-        known = _core.parked_on(goroutine)
-        if known is not None:
-            parked.append((goroutine, known[0], [id(each) for each in known[1]]))
-            waited_for += known[1]
-        del known
-    if not parked:
-        return []
-    heap = _Heap(waited_for)
-    counts = heap.count()
-    index, nodes, referents = heap.index, heap.nodes, heap.referents
-    for _, held, _ in parked:
-        for address in held:
-            if address in index:
-                counts[index[address]] += 1
-    base = sys.getrefcount(nodes[-1])
-    alive = bytearray(len(nodes))
-    roots = [i for i in range(len(nodes)) if sys.getrefcount(nodes[i]) - base > counts[i]]
-    _reach(referents, alive, roots)
-    left = parked
+def _look(goroutines: list[Goroutine]) -> list[Goroutine]:
+    heap = _Heap(goroutines)
+    for each in heap.parked:
+        for i in heap.of(each.held):
+            heap.counts[i] += 1
+    alive = bytearray(len(heap.references))
+    # More references than there are, too, say that something is not accounted for.
+    roots = [i for i, count in enumerate(heap.counts) if heap.references[i] != count]
+    heap.reach(alive, roots)
+    others = {id(goroutine) for goroutine in goroutines}
+    left = heap.parked
     while True:
+        lost = {id(each.goroutine) for each in left}
+
+        def wakes(address: int, lost: set[int] = lost) -> bool:
+            if address in others:  # a join
+                return address not in lost
+            return bool(alive[heap.index[address]])
+
         still = []
-        for entry in left:
-            _, held, waits = entry
-            if any(alive[index[address]] for address in waits):
-                _reach(referents, alive, [index[address] for address in held if address in index])
+        for each in left:
+            if any(wakes(address) for address in each.waits):
+                heap.reach(alive, heap.of(each.held + each.loose))
             else:
-                still.append(entry)
+                still.append(each)
         if len(still) == len(left):
-            return [goroutine for goroutine, _, _ in still]
+            return [each.goroutine for each in still]
         left = still
 
 
 def leaked() -> list[Goroutine]:
     """The goroutines that are parked for ever: nothing that is reachable can wake them.
 
-    Those that wait for a timer, a descriptor or a thread are none. It sees only stackless goroutines (`async
-    def` and generator functions) that wait for channels, select and what gopy.sync has, and with a GIL only:
-    a goroutine may be missed, but none is accused wrongly. Looks at every object that the collector knows: a
-    second for a million of them.
+    Those that wait for a timer, a descriptor or a thread are none. A goroutine may be missed, but none is
+    accused wrongly: what a C function that is under way refers to counts as reachable, for example. Looks at
+    every object that the collector knows: a second for a million of them. Never parks.
     """
     _core.preempt_point()
-    interval, enabled = sys.getswitchinterval(), gc.isenabled()
-    gc.collect()
-    gc.disable()
-    sys.setswitchinterval(1000)  # other threads stay where they are meanwhile
-    try:
-        return _look()
-    finally:
-        sys.setswitchinterval(interval)
-        if enabled:
-            gc.enable()
+    gc.collect()  # what is garbage may know how to wake somebody
+    return _look(_core.goroutines())

@@ -7,6 +7,7 @@ and an exception that strikes in the middle (Ctrl-C) leaves nothing locked:
     "err"       (error, cause), by setdefault: the first cancel wins
     "done"      (what done() returns, the channel behind it), by setdefault
     "closed"    that channel has been closed
+    "bubble"    the tag of the bubble that it was made in, once there have been bubbles (gopy.testing)
     "children"  {weak reference to the child: the child, or None}
     "link"      where its parent has it: ("children" of the parent, the weak reference)
     "timer", "fn", "stop"   what is to be stopped or run at its end, until somebody takes it away for that
@@ -26,10 +27,10 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ParamSpec, overload
 from weakref import ref
 
+from gopy import _core
 from gopy import time as gotime
 from gopy._arguments import check_seconds, wrong_type
 from gopy._core import Chan, RecvChan, default, go, kind_of, nilchan, preempt_point, recv, select
-from gopy._panic import ClosedChannelError
 
 __all__ = [
     "CancelCauseFunc",
@@ -124,7 +125,7 @@ class Context:
 
 
 _NIL: RecvChan[None] = nilchan.recv_only()
-_closed: Chan[None] = Chan()
+_closed: Chan[None] = _core.bubble_chan(0)
 _closed.close()
 _CLOSED = (_closed.recv_only(), _closed)
 
@@ -248,7 +249,7 @@ class _CancelCtx(_Derived):
                 done = state.setdefault("done", _CLOSED)
             else:
                 _need(self)
-                channel: Chan[None] = Chan()
+                channel: Chan[None] = _core.bubble_chan(state.get("bubble", 0)) if in_bubbles else Chan()
                 done = state.setdefault("done", (channel.recv_only(), channel))
             if "err" in state:
                 self._close()
@@ -258,10 +259,7 @@ class _CancelCtx(_Derived):
         state = self._state
         done = state.get("done")
         if done is not None and "closed" not in state:
-            try:
-                done[1].close()
-            except ClosedChannelError:  # by somebody else, at the same time
-                pass
+            _core.bubble_close(done[1])
             state["closed"] = True
 
     def err(self) -> Exception | None:
@@ -319,10 +317,17 @@ _ends: tuple[type[Context], ...] = (_CancelCtx, _WithoutCancel)
 _has_deadline: tuple[type[Context], ...] = (_TimerCtx, _WithoutCancel)
 
 
+in_bubbles = False  # there has been one
+
+
+def _new_state() -> dict[str, Any]:
+    return {"bubble": _core.bubble_tag()} if in_bubbles else {}
+
+
 def _derive(parent: Context) -> _CancelCtx:
     ctx = _CancelCtx()
     ctx._parent = parent
-    ctx._state = {}
+    ctx._state = _new_state()
     return ctx
 
 
@@ -478,7 +483,7 @@ def with_cancel(parent: Context) -> tuple[Context, CancelFunc]:
     """
     ctx = _CancelCtx()  # _derive(), written out
     ctx._parent = parent
-    ctx._state = {}
+    ctx._state = _new_state() if in_bubbles else {}
     if type(parent) is not _Root:
         _check_parent(parent)
         _adopt(ctx, parent)
@@ -525,7 +530,7 @@ def _with_deadline(parent: Context, deadline: float, why: BaseException | None) 
     if earlier is not None and earlier < deadline:
         return with_cancel(parent)
     ctx = _TimerCtx()
-    ctx._parent, ctx._state = parent, {}
+    ctx._parent, ctx._state = parent, _new_state()
     ctx._deadline, ctx._why, ctx._held = deadline, why, [None]
     _adopt(ctx, parent)
     left = deadline - gotime.now()

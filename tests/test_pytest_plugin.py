@@ -372,7 +372,7 @@ def test_timeout(pytest_of):
         def waits(ch):
             ch.recv()
 
-        @pytest.mark.timeout(0.2)
+        @pytest.mark.timeout(0.2, func_only=True)
         def test_hangs():
             go(waits, Chan())
             Chan().recv()
@@ -385,6 +385,27 @@ def test_timeout(pytest_of):
     assert outcomes(finished) == {"test_hangs": {"FAILED"}, "test_bubble": {"PASSED"}}
     assert "Timeout" in finished.stdout
     assert "in waits" in finished.stdout
+
+
+@has("pytest_timeout")
+def test_timeout_by_a_thread(pytest_of):
+    """It ends the process; the goroutines' stacks come after those of threads."""
+    finished = pytest_of("""
+        def waits(ch):
+            ch.recv()
+
+        @pytest.mark.timeout(0.2, method="thread", func_only=True)
+        def test_hangs():
+            go(waits, Chan())
+            Chan().recv()
+        """, "--capture", "no", beside=["pytest_timeout"])  # fmt: skip
+    assert finished.returncode == 1
+    output = finished.stdout + finished.stderr
+    threads, _, goroutines = output.partition("~~~ goroutines ~~~")
+    assert "Timeout" in threads
+    assert goroutines.count("[chan receive]") == 2
+    assert "in waits" in goroutines
+    assert "pluggy" not in goroutines
 
 
 @has("pytest_cov")

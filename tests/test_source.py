@@ -69,6 +69,7 @@ RUN = [
     "pypreempt",
     "pycall",
     "pyworker",
+    "pyparked",
     "pycreator",
     "pytrace",
     "pystackless",
@@ -173,7 +174,7 @@ def test_a_file_includes_its_own_header_and_lower_ones(path):
 @of_each(PYTHON)
 def test_python_is_included_in_one_place(path):
     assert ("Python.h" in includes(path)) == (path.name == "pyobject.h")
-    assert ("PY_VERSION_HEX" in code_of(path)) <= (path.name in ("pyversion.h", "pyframes.c"))
+    assert ("PY_VERSION_HEX" in code_of(path)) <= (path.name in ("pyversion.h", "pyframes.c", "pyparked.c"))
 
 
 @of_each(RUNTIME + PYTHON + C_TESTS)

@@ -165,6 +165,8 @@ static bool layout_is_known(void)
            runs->thread_state.current_frame == offsetof(PyThreadState, current_frame);
 }
 
+bool is_frames_root(PyObject *o) { return o == root; }
+
 int frames_init(void)
 {
     if (!layout_is_known()) {

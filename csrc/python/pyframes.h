@@ -14,6 +14,7 @@ void frames_add(struct frames *f);
 void frames_remove(struct frames *f);
 void frames_suspend(struct frames *f, PyThreadState *ts);
 void frames_fork_child(struct frames *running);
+bool is_frames_root(PyObject *o); /* what stands for all suspended frames */
 #else
 struct frames {
     char none[0];
@@ -22,6 +23,7 @@ static inline int frames_init(void) { return 0; }
 static inline void frames_add(struct frames *f) { (void)f; }
 static inline void frames_remove(struct frames *f) { (void)f; }
 static inline void frames_fork_child(struct frames *running) { (void)running; }
+static inline bool is_frames_root(PyObject *o) { return o == NULL; }
 #endif
 
 #endif

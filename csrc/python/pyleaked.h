@@ -1,4 +1,4 @@
-/* pyleaked.h: what a parked stackless goroutine refers to, and what it waits for. */
+/* pyleaked.h: what refers to what, and what parked goroutines wait for, at one moment. */
 #ifndef GOPY_PYLEAKED_H
 #define GOPY_PYLEAKED_H
 

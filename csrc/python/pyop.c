@@ -58,6 +58,7 @@ static inline PyObject *finish(struct op *op, struct g *gp, enum op_result did)
 {
     while (did != OP_DONE)
         if (likely(did == OP_PARK)) {
+            gp->wait->obj = op->obj;
             did = op->kind->finish(op, gp, gowait(gp, op->deadline));
         } else if (did == OP_YIELD) {
             yield(gp);

@@ -246,6 +246,11 @@ static PyObject *core_signal_notify(PyObject *self, PyObject *args)
         PyErr_SetString(hooks.Panic, "os/signal: Notify using nil channel");
         return NULL;
     }
+    if (ch->c->bubble) {
+        PyErr_SetString(hooks.Panic,
+                        "os/signal: Notify using a synctest channel: signals come from outside its bubble");
+        return NULL;
+    }
     if (host_is_main_thread() && getg_or_raise() == NULL) /* it sees to its SIGINT first, see _on_adopt */
         return NULL;
     if (!start_receiver()) {

@@ -18,6 +18,8 @@ PyGreenlet *greenlet_new(PyObject *fn, PyGreenlet *parent) { return PyGreenlet_N
 
 PyGreenlet *greenlet_current(void) { return PyGreenlet_GetCurrent(); }
 
+bool is_greenlet(PyObject *o) { return PyObject_TypeCheck(o, &PyGreenlet_Type); }
+
 PyThreadState *m_tstate(struct m *mp)
 {
     struct hostm *hm = real_load(&mp->host);

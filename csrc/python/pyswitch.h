@@ -46,6 +46,7 @@ unsigned long m_thread_ident(struct m *mp);
 int switch_init(void);                                      /* -1: raised */
 PyGreenlet *greenlet_new(PyObject *fn, PyGreenlet *parent); /* NULL: raised */
 PyGreenlet *greenlet_current(void);                         /* likewise */
+bool is_greenlet(PyObject *o);
 /* false: the switch did not happen, or the target ended with an exception (which is then set). */
 bool switch_to(struct hostm *hm, PyGreenlet *target);
 void switch_begins(struct hostm *hm);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "pyawait.h"
+#include "pychan.h"
 #include "pyerror.h"
 #include "pyg.h"
 #include "pygoroutine.h"
@@ -233,6 +234,34 @@ static PyObject *core_bubble_of(PyObject *self, PyObject *goroutine)
     return new_ref(b && b->host ? (PyObject *)b->host : Py_None);
 }
 
+/* ---- for contexts, which may be made in a bubble, used in another and ended by anybody ---- */
+
+static PyObject *core_bubble_tag(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    return PyLong_FromLong(bubble_tag(bubble_here()));
+}
+
+static PyObject *core_bubble_chan(PyObject *self, PyObject *tag)
+{
+    (void)self;
+    long bubble = PyLong_AsLong(tag);
+    PyChan *ch =
+        bubble == -1 && PyErr_Occurred() ? NULL : (PyChan *)PyObject_CallNoArgs((PyObject *)&Chan_Type);
+    if (ch) {
+        ch->own.bubble = (uint16_t)bubble;
+        ch->own.flags = bubble ? CHAN_BUBBLED : 0;
+    }
+    return (PyObject *)ch;
+}
+
+static PyObject *core_bubble_close(PyObject *self, PyObject *ch)
+{
+    (void)self;
+    closechan(((PyChan *)ch)->c);
+    Py_RETURN_NONE;
+}
+
 /* ---- the clocks of module time, for gopy.monkey ---- */
 
 #define BIRTH 946684800000000000 /* 2000-01-01 in UTC, when every bubble begins, as Go's do */
@@ -325,6 +354,9 @@ PyMethodDef synctest_functions[] = {
     {"monotonic_ns", clock_monotonic_ns, METH_NOARGS, "time.monotonic_ns(), likewise."},
     {"in_bubble", core_in_bubble, METH_NOARGS, NULL},
     {"bubble_of", core_bubble_of, METH_O, NULL},
+    {"bubble_tag", core_bubble_tag, METH_NOARGS, "That of the bubble that calls, or 0."},
+    {"bubble_chan", core_bubble_chan, METH_O, "A Chan of the bubble with that tag."},
+    {"bubble_close", core_bubble_close, METH_O, "Close a Chan, of whatever bubble, unless it is closed."},
     {"bubble_goroutines", core_bubble_goroutines, METH_O, NULL},
     {0},
 };

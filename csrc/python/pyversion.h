@@ -91,6 +91,9 @@ static inline int dict_get(PyObject *dict, PyObject *key, PyObject **value)
 /* Up to 3.11 a thread can be traced by another that holds the GIL. */
 #define TRACES_OTHERS (PY_VERSION_HEX < 0x030C0000)
 
+/* From 3.12 on the collector shows all its objects to a function of C's. */
+#define SHOWS_OBJECTS (PY_VERSION_HEX >= 0x030C0000)
+
 /* No other thread runs Python code between world_stop() and world_start(): with a GIL it is so anyway. Before 3.14 there
  * may be no function for that. */
 #if GOPY_THREADED

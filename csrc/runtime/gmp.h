@@ -103,6 +103,10 @@ struct gwait {
     struct sudog sg;    /* for waits on one queue; its g is set from the start */
     struct timer timer; /* for sleep and timeouts */
     int64_t since;      /* when it began to wait for a mutex, for which it may park several times */
+    /* For who looks for goroutines that wait for ever. Both are of its last wait of that kind. */
+    void *obj;            /* the embedding's: what it waits for */
+    struct sudog *sudogs; /* of a select */
+    uint32_t nsudogs;
 };
 
 struct g {

@@ -104,6 +104,8 @@ static enum chan_result select_once(struct selectstate *s, struct g *gp, uint32_
             if (k->c)
                 enqueue(k->send ? &k->c->sendq : &k->c->recvq, sg);
         }
+        gp->wait->sudogs = s->sudogs;
+        gp->wait->nsudogs = s->n;
         r = CHAN_PARK;
     }
     selunlock(s);

@@ -116,6 +116,8 @@ static struct g *next_turn_locked(struct bubble *b)
 /* Fire the timers that are due. The bubble is active meanwhile; in a seeded one it is nobody's turn. */
 static void fire(struct bubble *b)
 {
+    if (b->seeded)
+        timers_shuffle(&b->timers, bubble_rand(b));
     runtimers(&b->timers, b->now);
     lock(&b->lock);
     struct g *next = next_turn_locked(b);

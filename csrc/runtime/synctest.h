@@ -12,7 +12,7 @@
  *
  * In a seeded bubble one goroutine at a time is in the scheduler's queues (`released`). The others that are ready are in
  * `ready`, from where one is drawn whenever that goroutine parks, ends or yields; and it is made to yield at some of its
- * calls into gopy. So the order depends on the seed alone, whatever GOMAXPROCS is.
+ * calls into gopy. Timers of the same moment change places before they fire. So the order depends on the seed alone, whatever GOMAXPROCS is.
  *
  * Outside of bubbles this costs a look at g.bubble where a goroutine is started, parks, is readied or ends, and bits that are
  * tested along with others where a channel is used. */

@@ -157,6 +157,18 @@ int timers_run(struct timers *ts, int64_t now, struct gqueue *ready)
     return n;
 }
 
+void timers_shuffle(struct timers *ts, uint32_t rand)
+{
+    lock(&ts->lock);
+    for (uint32_t i = 1; i < ts->len && i <= 4; i++, rand >>= 1)
+        if ((rand & 1) && ts->slots[i].when == ts->slots[0].when) {
+            struct timer_slot s = ts->slots[0];
+            place(ts, 0, ts->slots[i]);
+            place(ts, i, s);
+        }
+    unlock(&ts->lock);
+}
+
 void timers_free(struct timers *ts)
 {
     free(ts->slots);

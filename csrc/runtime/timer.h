@@ -41,7 +41,8 @@ bool timer_del(struct timer *t);                                      /* true: i
 int timers_run(struct timers *ts, int64_t now, struct gqueue *ready); /* run what is due; how many */
 bool timers_move(struct timers *to, struct timers *from);             /* when a P is retired */
 void timers_drop_periodic(struct timers *ts);                         /* take all those out */
-void timers_free(struct timers *ts);                                  /* an empty one's memory */
-void timers_forget(void);                                             /* in the child of a fork */
+void timers_shuffle(struct timers *ts, uint32_t rand); /* those that are due with the first, a few */
+void timers_free(struct timers *ts);                   /* an empty one's memory */
+void timers_forget(void);                              /* in the child of a fork */
 
 #endif

@@ -6,9 +6,10 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
-from gopy import _core, runtime
+from gopy import _core, context, runtime
+from gopy._arguments import check_callable, wrong_type
 from gopy._core import Goroutine, kind_of
-from gopy._panic import Panic, _Goexit
+from gopy._panic import Deadlock, Panic, _Goexit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,12 +139,15 @@ def synctest(fn: Any, /, *args: Any, seed: int | None = None, **kwargs: Any) -> 
     next, and which case a select takes, is drawn by the seed: the same each time, whatever GOMAXPROCS is.
     """
     __tracebackhide__ = True  # from pytest
+    context.in_bubbles = True
     bubble = Bubble(seed)
     try:
         bubble.start(fn, args, kwargs)
         try:
             bubble.wait_for_end()
-        except BaseException:  # whoever waits has been interrupted
+        except BaseException as exc:  # whoever waits has been interrupted
+            if isinstance(exc, Deadlock):
+                exc.add_note(WHAT_TO_DO)
             bubble.kill()
             try:
                 bubble.join(TO_END)
@@ -169,6 +173,9 @@ def explore(fn: Any, /, *args: Any, seeds: Iterable[int] = range(1000), **kwargs
     when they are acted upon. Two goroutines change places only in calls into gopy.
     """
     __tracebackhide__ = True
+    check_callable("fn", fn, "callable, as it is called for each seed")
+    if not isinstance(seeds, Iterable):
+        raise wrong_type("seeds", "an iterable of ints", seeds)
     for seed in seeds:
         try:
             synctest(fn, *args, seed=seed, **kwargs)

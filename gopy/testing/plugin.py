@@ -6,6 +6,7 @@ directly or through others: that is how a panic finds its test after the test's 
 
 import inspect
 import re
+import sys
 import unittest
 import warnings
 from collections.abc import Callable, Iterator
@@ -140,6 +141,7 @@ def begins(item: pytest.Item) -> None:
     _current = item
     _test.set(item)
     _panic.stray = _stray
+    _goroutines_in_timeouts()
     callspec = getattr(item, "callspec", None)
     if callspec is not None and "_gopy_procs" in callspec.params and _procs not in item.stash:
         item.stash[_procs] = runtime.GOMAXPROCS(callspec.params["_gopy_procs"])
@@ -224,6 +226,25 @@ def improve(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseExcepti
         report.longrepr = f"{type(excinfo.value).__name__}: {without_pytest(text)}"
     elif text.startswith("Timeout"):  # pytest-timeout's, which has no type of its own
         report.sections.append(("goroutines", without_pytest(runtime.stack(all=True))))
+
+
+def _goroutines_in_timeouts() -> None:
+    """pytest-timeout's method "thread" writes the stacks of threads, here those of goroutines, too, and
+    ends the process."""
+    timeouts: Any = sys.modules.get("pytest_timeout")
+    dump = getattr(timeouts, "dump_stacks", None)
+    if dump is None or hasattr(dump, "_gopy"):
+        return
+
+    @wraps(dump)
+    def dump_stacks(*args: Any, **kwargs: Any) -> None:
+        dump(*args, **kwargs)
+        text = without_pytest(runtime.stack(all=True))
+        terminal = args[0] if args and hasattr(args[0], "write") else sys.stderr
+        terminal.write(f"\n~~~ goroutines ~~~\n{text}\n")
+
+    dump_stacks._gopy = True  # type: ignore[attr-defined]
+    timeouts.dump_stacks = dump_stacks
 
 
 def interrupted() -> None:

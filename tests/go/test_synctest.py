@@ -1,8 +1,9 @@
 """Ports of Go's internal/synctest/synctest_test.go and testing/synctest/example_test.go, for each kind of goroutine.
 
-What differs: time begins at 0; WaitGroups and Conds are a bubble's if they are made in it, not by their first use; a
-bubble's clock goes on after its function has returned, but for tickers. What of Go's tests is of its memory, its race
-detector or package reflect has no port.
+What differs: time begins at 0; WaitGroups and Conds are a bubble's if they are made in it, not by their first use, and
+using them elsewhere is no error; what happens at the same moment is shuffled by a seed only; a bubble's clock goes on
+after its function has returned, but for tickers. What of Go's tests is of its memory, its race detector or package
+reflect has no port.
 """
 
 import threading
@@ -384,6 +385,64 @@ def test_waitgroup_out_of_bubble():
     assert select(recv(done), recv(time.after(1 * Millisecond)))[0] == 1
     wg.done()
     done.recv()
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["between bubbles", "out of one"])
+def test_waitgroup_moved_with_zero_count(outside):
+    """TestWaitGroupMovedBetweenBubblesWithZeroCount, TestWaitGroupMovedBetweenBubblesAfterWait"""
+    groups = []
+
+    def use():
+        wg = groups[0]
+        wg.go(runtime.gosched)
+        wg.wait()
+
+    def body():
+        groups.append(sync.WaitGroup())
+        use()
+
+    testing.synctest(body)
+    if outside:
+        use()
+    else:
+        testing.synctest(use)
+
+
+@EACH_WAY
+def test_timer_nondeterminism(way):
+    """TestTimerNondeterminism: timers of the same moment fire in any order, here each seed's own."""
+
+    seen = set()
+
+    async def body(w):
+        timers = Timer(1), Timer(1)
+        seen.add((await w.select(recv(timers[0].c), recv(timers[1].c)))[0])
+
+    for seed in range(50):
+        run(way, body, seed=seed)
+    assert seen == {0, 1}
+
+
+@EACH_WAY
+def test_sleep_nondeterminism(way):
+    """TestSleepNondeterminism: so do those that sleep until the same moment."""
+
+    async def sleeps(w, order, i):
+        await w.sleep(1)
+        order.append(i)
+
+    async def body(w):
+        order = []
+        w.go(sleeps, order, 1)
+        w.go(sleeps, order, 2)
+        await w.sleep(1)
+        await w.pause()
+        orders.add(tuple(order))
+
+    orders = set()
+    for seed in range(50):
+        run(way, body, seed=seed)
+    assert orders == {(1, 2), (2, 1)}
 
 
 def test_happens_before():
