@@ -104,6 +104,7 @@ API = [
     "pydump",
     "pyhogs",
     "pyprofile",
+    "pywaits",
     "pyruntime",
     "pymodule",
 ]

@@ -38,6 +38,7 @@
 #include "pytimerfunc.h"
 #include "pytrace.h"
 #include "pywaitgroup.h"
+#include "pywaits.h"
 
 static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 {
@@ -109,6 +110,7 @@ static int add_all(PyObject *module)
                             hogs_functions,
                             profile_functions,
                             trace_functions,
+                            waits_functions,
                             leaked_functions,
                             sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)

@@ -4,6 +4,7 @@ import itertools
 import json
 import time as clock
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Literal, TextIO, TypedDict
 
 from gopy import _core, blocking, time
@@ -46,7 +47,7 @@ def sample(seconds: float, hz: int) -> list[Sample]:
     ]
 
 
-def collapsed(samples: list[Sample]) -> str:
+def collapsed(samples: Sequence[Sample], name: str = "CPU", prefix: str = "") -> str:
     """A line for each stack, `goroutine;function (file:line);... microseconds`, as flamegraph.pl and its
     kin read."""
     lines: Counter[str] = Counter()
@@ -56,12 +57,12 @@ def collapsed(samples: list[Sample]) -> str:
     return "".join(f"{stack} {weight}\n" for stack, weight in sorted(lines.items()))
 
 
-def speedscope(samples: list[Sample], name: str = "CPU") -> str:
-    """JSON that https://www.speedscope.app opens; a goroutine's name is its stack's oldest frame."""
+def speedscope(samples: Sequence[Sample], name: str = "CPU", prefix: str = "goroutine ") -> str:
+    """JSON that https://www.speedscope.app opens; a sample's name is its stack's oldest frame."""
     frames: dict[Any, int] = {}
     stacks, weights = [], []
     for one in samples:
-        keys: list[tuple[str, str | None, int | None]] = [("goroutine " + one["name"], None, None)]
+        keys: list[tuple[str, str | None, int | None]] = [(prefix + one["name"], None, None)]
         keys += [(function, file, line) for file, line, function in one["frames"]]
         stacks.append([frames.setdefault(key, len(frames)) for key in keys])
         weights.append(one["seconds"])
@@ -81,7 +82,12 @@ def speedscope(samples: list[Sample], name: str = "CPU") -> str:
     return json.dumps({"$schema": schema, "name": name, "shared": {"frames": shared}, "profiles": [profile]})
 
 
-FORMATS = {"speedscope": speedscope, "collapsed": collapsed}
+FORMATS: dict[str, Callable[..., str]] = {"speedscope": speedscope, "collapsed": collapsed}
+
+
+def check_format(format: str) -> None:
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}")
 
 
 def cpu_profile(
@@ -103,8 +109,7 @@ def cpu_profile(
     if check_seconds("seconds", seconds) <= 0:
         raise ValueError(f"`seconds` must be positive, got {seconds}")
     check_int("hz", hz, 1)
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}")
+    check_format(format)
     file.write(FORMATS[format](blocking(sample, seconds, hz)).encode())
 
 
