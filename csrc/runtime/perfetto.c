@@ -40,7 +40,7 @@ struct writer {
     struct known *known; /* open addressing, by id; a power of two */
     size_t nknown, size;
     uint64_t flows;
-    uint64_t on_p[MAXPROCS]; /* the goroutine whose slice is open there; 0: none */
+    uint64_t on_p[MAXPROCS];                /* the goroutine whose slice is open there; 0: none */
     bool p_named[MAXPROCS], idle[MAXPROCS]; /* a slice says that it is idle */
     bool gil_named;
 };

@@ -21,8 +21,8 @@ struct tracering {
     uint64_t n;    /* events ever written */
     uint64_t mask; /* the ring's size - 1, a power of two less one */
     struct tracering *next;
-    uint64_t read; /* while events are collected: the next one */
-    int64_t ticks; /* when its M has parked a goroutine, unless it has done more since; else 0 */
+    uint64_t read;  /* while events are collected: the next one */
+    int64_t ticks;  /* when its M has parked a goroutine, unless it has done more since; else 0 */
     uint64_t cause; /* enum tracecause of what the M readies while it runs no goroutine */
     struct traceevent events[];
 };

@@ -260,11 +260,12 @@ def serve(address: str = "127.0.0.1:6060") -> net.Listener:
     `/debug/` is an overview that refreshes itself, `/debug/goroutines` has equal stacks together
     (`?tree=1`: under who has started them; `?filter=`), `/debug/leaked` those that nothing can wake,
     `/debug/goroutine/ID` one, `/debug/profile?seconds=N` a flame graph of the CPU, `/debug/block?seconds=N`
-    who waited where, `/debug/mutex?seconds=N` who held what others waited for (both without `seconds`: since
-    block_profile() or mutex_profile() has turned it on), `/debug/trace?seconds=N` a timeline, `/debug/stats` JSON, `/debug/metrics` OpenMetrics; `?format=` gives the others as text, JSON, speedscope, collapsed or
-    perfetto. Only GET; requests whose Host is not an address or localhost are refused. Whoever may connect
-    to the address may look: it is loopback's unless told. Needs the extra gopy[http]. OSError: the address
-    is in use.
+    who waited where, `/debug/mutex?seconds=N` who held what others waited for (without `seconds`: since
+    block_profile() or mutex_profile() has turned it on), `/debug/trace?seconds=N` a timeline,
+    `/debug/stats` JSON, `/debug/metrics` OpenMetrics; `?format=` gives the others as text, JSON,
+    speedscope, collapsed or perfetto. Only GET; requests whose Host is not an address or localhost are
+    refused. Whoever may connect to the address may look: it is loopback's unless told. Needs the extra
+    gopy[http]. OSError: the address is in use.
     """
     listener = net.listen("tcp", address)
     mux = http.ServeMux()

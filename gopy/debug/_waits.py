@@ -63,7 +63,12 @@ class Profile:
         found = _core.waited(self._number)
         if found is None:
             return None
-        return {(reason, tuple(frames)): tuple(rest) for reason, *rest, frames in found}  # type: ignore[misc]
+        counts: Counts = {}
+        for reason, count, seconds, longest, frames in found:  # of two instructions of a line, each has one
+            key = reason, tuple(frames)
+            count_so_far, seconds_so_far, longest_so_far = counts.get(key, (0, 0.0, 0.0))
+            counts[key] = count_so_far + count, seconds_so_far + seconds, max(longest_so_far, longest)
+        return counts
 
 
 BLOCK, MUTEX = Profile("block", 1), Profile("mutex", 2)
@@ -94,7 +99,10 @@ def listed(found: list[Waited]) -> str:
     texts = [f"{total:.6f} s in {sum(one['count'] for one in found)} waits\n"]
     for one in found:
         head = f"{one['seconds']:.6f} s in {one['count']} @ {one['name']}, the longest {one['longest']:.6f} s"
-        lines = [head, *(f"    {file}:{line} in {function}" for file, line, function in reversed(one["frames"]))]
+        lines = [
+            head,
+            *(f"    {file}:{line} in {function}" for file, line, function in reversed(one["frames"])),
+        ]
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
 

@@ -100,7 +100,10 @@ def _scheduler(found: Analysis) -> list[str]:
     length = (found.last - found.first) / 1e9 or 1
     lines = [f"  P {p} idle {100 * found.idle[p] / length:.1f}% of the time" for p in sorted(found.idle)]
     counts = found.counts
-    lines.append(f"  {counts['steals']:,} steals of {counts['stolen']:,} goroutines, {counts['hand-offs']:,} hand-offs of Ps")
+    lines.append(
+        f"  {counts['steals']:,} steals of {counts['stolen']:,} goroutines, "
+        f"{counts['hand-offs']:,} hand-offs of Ps"
+    )
     if counts["waits for the GIL"]:
         lines.append(
             f"  {counts['waits for the GIL']:,} times a thread that was idle waited for the GIL, "
@@ -119,7 +122,11 @@ def summary(trace: Trace) -> str:
     lines += ["", "Longest waits", "  seconds  goroutine  for  at  woken by"]
     for wait in sorted(found.waits, key=lambda wait: -wait.seconds)[:LONGEST]:
         name = name_of(trace, wait.goroutine, found.made)
-        by = _file.CAUSES[-wait.waker] if wait.waker <= 0 else f"{wait.waker} {name_of(trace, wait.waker, found.made)}"
+        by = (
+            _file.CAUSES[-wait.waker]
+            if wait.waker <= 0
+            else f"{wait.waker} {name_of(trace, wait.waker, found.made)}"
+        )
         lines.append(
             f"  {wait.seconds:9.6f}  {wait.goroutine} {name}  {wait.reason}  {wait.place or '-'}  {by or '-'}"
         )
