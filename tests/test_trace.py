@@ -229,25 +229,6 @@ assert any(found)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_collections_while_regions_are_named(run_program):
-    """Each marks itself, wherever it begins."""
-    done = run_program(
-        """
-import gc, io
-from gopy import trace
-file = io.BytesIO()
-gc.set_threshold(1, 1, 1)
-for _ in range(20):
-    trace.start(file, buffer=1 << 16)
-    for i in range(200):
-        with trace.region(f"region {i} of many"):
-            [[]]
-    trace.stop()
-"""
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_who_has_readied_it(until):
     """If no goroutine has: a timer, a descriptor, a thread."""
     ours, theirs = socket.socketpair()
