@@ -179,7 +179,6 @@ def test_many_start_and_stop(run_program):
 import io, threading
 from gopy import blocking, debug, go, runtime, time, trace
 
-found = []
 def traces():
     for _ in range(30):
         file = io.BytesIO()
@@ -189,7 +188,6 @@ def traces():
             trace.stop()
         except RuntimeError:
             runtime.gosched()
-        found.append(len(file.getvalue()))
 
 def stops():
     for _ in range(100):
@@ -222,7 +220,6 @@ for _ in range(2):
     trace.start(file)
     trace.stop()
     assert file.getvalue()
-assert any(found)
 """,
         env={"GOMAXPROCS": "8"},
     )

@@ -1,6 +1,5 @@
 """Profiles: where goroutines are, and where they use the CPU."""
 
-import itertools
 import json
 import time as clock
 from collections import Counter, defaultdict
@@ -20,23 +19,23 @@ class Sample(TypedDict):
     seconds: float
 
 
-def sample(seconds: float, hz: int) -> list[Sample]:
-    """Look hz times a second, for so long, at what the Ms run. On the calling thread, which none of them
-    should be."""
+def sample(seconds: float, hz: int, goes_on: Callable[[], bool] = lambda: True) -> list[Sample]:
+    """Look hz times a second, for so long or while it goes on, at what the Ms run. On the calling thread,
+    which none of them should be."""
     found: defaultdict[Any, float] = defaultdict(float)
     had: dict[int, float] = {}  # the CPU that an M had used at the last look
     begun = clock.monotonic()
-    for look in itertools.count(1):
-        due = min(look / hz, seconds)
-        time.sleep(max(begun + due - clock.monotonic(), 0.0001))
+    due = 0.0
+    while due < seconds and goes_on():
+        since = clock.monotonic() - begun  # looks that it is too late for are left out
+        due = min((int(since * hz) + 1) / hz, seconds)
+        time.sleep(max(due - since, 0.0001))
         for goroutine, m, used, frames in _core.sample():
             share = used - had.get(m, used)
             had[m] = used
             if share > 0:
                 where = tuple((code, line) for code, line in reversed(frames))
                 found[goroutine.name, where] += share
-        if due >= seconds:
-            break
     return [
         Sample(
             name=name,

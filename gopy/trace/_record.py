@@ -103,9 +103,14 @@ def start(file: BinaryIO | str, *, buffer: int = 64 << 20) -> None:
     """
     _check_file(file)
     check_int("buffer", buffer, 1 << 16)
-    if isinstance(file, str):
-        open(file, "ab").close()  # whether it can be written is to be known now
     _begin(file, buffer)
+    if isinstance(file, str):
+        try:
+            open(file, "wb").close()  # whether it can be written is to be known now
+        except OSError:
+            _take(lambda where: where is file, "no trace is being recorded")
+            _end()
+            raise
 
 
 def stop() -> None:
