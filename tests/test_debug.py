@@ -122,6 +122,12 @@ def test_the_cpu_profile_of_what_runs():
     assert any("burns" in line for line in lines)
 
 
+def test_more_looks_than_there_is_time_for():
+    file = io.BytesIO()
+    debug.cpu_profile(file, 0.01, hz=10**9)
+    assert file.getvalue()
+
+
 @pytest.mark.quiet
 def test_the_cpu_profile_is_accurate(run_program):
     """Three functions that take 70, 20 and 10 percent, by what they count themselves."""

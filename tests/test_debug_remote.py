@@ -1,5 +1,6 @@
 """python -m gopy ps|stacks|profile PID, and GOPY_DUMP."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -126,12 +127,76 @@ def test_a_profile(ask, started):
     program.kill()
 
 
+def test_a_process_that_ends(ask, started):
+    """While it is asked, or before; whether or not its parent has noticed."""
+    source = """
+import os, time
+from gopy.debug import _remote
+_remote.QUESTIONS["profile"] = lambda request: os._exit(0)
+print("ready", flush=True)
+while True: time.sleep(0.01)
+"""
+    program = started(source, env={"GOPY_DUMP": "SIGUSR1"})
+    done = ask("profile", program.pid, "--seconds", "60")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"python -m gopy profile: process {program.pid} has ended\n"
+    done = ask("ps", program.pid)
+    assert done.stderr == f"python -m gopy ps: there is no process {program.pid}\n"
+
+
+def test_several_ask_at_once(started):
+    program = started(PARKED + ENDS["computes"], env={"GOPY_DUMP": "SIGQUIT"})
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: _remote.ask(program.pid, "snapshot"), range(8)))
+    assert [len(answer) for answer in answers] == [6] * 8
+    assert program.stderr == ""
+    program.kill()
+
+
+def test_who_has_asked_is_gone(started):
+    """Nobody wants the trace: it ends, and another can begin."""
+    source = """
+from gopy import time, trace
+print("ready", flush=True)
+while not trace._record._running: time.sleep(0.001)
+print("begun", flush=True)
+while trace._record._running: time.sleep(0.001)
+print("ended", flush=True)
+time.sleep(60)
+"""
+    program = started(source, env={"GOPY_DUMP": "SIGUSR1"})
+    asks = subprocess.Popen([sys.executable, "-m", "gopy", "trace", str(program.pid), "--seconds", "10000"])
+    program.wait_for(lambda: "begun" in program.stdout)
+    asks.kill()
+    asks.wait()
+    program.wait_for(lambda: "ended" in program.stdout)
+    folder = _remote.FOLDER.format(uid=os.geteuid())
+    program.wait_for(lambda: not any(str(program.pid) in name for name in os.listdir(folder)))
+    program.kill()
+
+
+@pytest.mark.parametrize(
+    "option", [("--seconds", "nan"), ("--seconds", "-1"), ("--seconds", "1e9"), ("--hz", "0"), ("--hz", "x")]
+)
+def test_a_bad_number(option, ask):
+    done = ask("profile", os.getpid(), *option)
+    assert done.returncode == 2
+    assert f"argument {option[0]}: it must be a " in done.stderr
+
+
+def test_an_output_that_cannot_be_written(ask):
+    done = ask("profile", os.getpid(), "--seconds", "10000", "-o", "/nowhere/at/all")
+    assert done.returncode == 1
+    assert "No such file" in done.stderr
+
+
 def test_what_cannot_be_asked(ask, started):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     done = ask("ps", gone.pid)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"python -m gopy ps: there is no process {gone.pid}\n"
+    assert ask("ps", 0).stderr == "python -m gopy ps: there is no process 0\n"
     for wrong in ("x", "-1"):
         assert ask("ps", wrong).returncode != 0
     program = started("print('ready', flush=True)\nimport time\nwhile True: time.sleep(0.01)")

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("httptools", reason="httptools is not installed")
 
-from gopy import Chan, blocking, debug, go
+from gopy import Chan, blocking, debug, go, runtime, sync
+from gopy.debug import _waits
 from gopy.debug._flame import flame
 from gopy.debug._profile import Sample
 
@@ -83,6 +84,57 @@ def test_profile_and_trace(pages):
     status, _, text = pages("/debug/trace?seconds=0.05")
     assert status == 200
     assert "gopy trace" in text
+
+
+def test_waits(pages, until):
+    status, _, text = pages("/debug/block")
+    assert (status, text.strip()) == (409, "it is off: call debug.block_profile(0), or ask for ?seconds=5")
+    ch: Chan[int] = Chan()
+
+    def receives():
+        ch.recv()
+
+    debug.block_profile(0)
+    goroutine = go(receives)
+    until(lambda: goroutine.state == "chan receive")
+    ch.send(1)
+    goroutine.join()
+    for form in ("html", "text", "collapsed", "speedscope"):
+        status, _, text = pages(f"/debug/block?format={form}")
+        assert status == 200
+        assert "receives" in text
+    assert "receives" not in pages("/debug/block?seconds=0.05&format=text")[2]
+    assert "receives" in pages("/debug/block?format=text")[2]
+    debug.block_profile(None)
+    assert pages("/debug/block")[0] == 409
+
+
+def test_waits_of_a_few_seconds(pages):
+    """Counted while somebody asks, and not longer."""
+    over: list[bool] = []
+    mu = sync.Mutex()
+
+    def contends():
+        while not over:
+            with mu:
+                runtime.gosched()
+
+    goroutines = [go(contends) for _ in range(3)]
+    text = pages("/debug/mutex?seconds=0.1&format=text")[2]
+    assert "@ sync.Mutex.Lock, the longest" in text
+    assert "in test_waits_of_a_few_seconds.<locals>.contends" in text
+    assert "<h2>Who held what others waited for</h2>" in pages("/debug/mutex?seconds=0.05")[2]
+    over.append(True)
+    for each in goroutines:
+        each.join()
+    assert _waits.MUTEX.counts() is None
+    assert pages("/debug/mutex?seconds=x")[0] == 400
+
+
+def test_leaked(pages):
+    assert debug.leaked is runtime.leaked
+    assert "<h2>Goroutines that nothing can wake</h2>" in pages("/debug/leaked")[2]
+    assert pages("/debug/leaked?format=text")[2].partition("\n")[0].endswith(" places")
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "1e9"])

@@ -108,6 +108,7 @@ API = [
     "pydump",
     "pyhogs",
     "pyprofile",
+    "pywaits",
     "pyruntime",
     "pymodule",
 ]

@@ -3,12 +3,14 @@
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from gopy import Chan, go, runtime, time, trace
+from gopy import Chan, _core, go, runtime, time, trace
 from gopy.trace import _command, _file, _page
 from gopy.trace._file import END, FINISH, NEW, PARK, READY, RUN, TraceError
 from gopy.trace._summary import Analysis, summary
@@ -160,6 +162,142 @@ def test_one_trace_at_a_time():
         trace.recorder(buffer=1)
 
 
+def test_a_start_that_fails_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "precious"
+    path.write_bytes(b"an earlier trace")
+    trace.start(io.BytesIO())
+    with pytest.raises(RuntimeError, match="a trace is being recorded already"):
+        trace.start(str(path))
+    trace.stop()
+    assert path.read_bytes() == b"an earlier trace"
+
+
+def test_many_start_and_stop(run_program):
+    """Goroutines and threads: each trace is ended by one of them, and in the end there is none."""
+    done = run_program(
+        """
+import io, threading
+from gopy import blocking, debug, go, runtime, time, trace
+
+def traces():
+    for _ in range(30):
+        file = io.BytesIO()
+        try:
+            trace.start(file, buffer=1 << 16)
+            time.sleep(0.0002)
+            trace.stop()
+        except RuntimeError:
+            runtime.gosched()
+
+def stops():
+    for _ in range(100):
+        try:
+            trace.stop()
+        except RuntimeError:
+            time.sleep(0.0001)
+
+def records():
+    recorder = trace.recorder(buffer=1 << 16)
+    for _ in range(30):
+        try:
+            recorder.start()
+            recorder.write_to(io.BytesIO())
+            recorder.stop()
+        except RuntimeError:
+            runtime.gosched()
+
+functions = [traces, traces, stops, records]
+goroutines = [go(function) for function in functions]
+threads = [threading.Thread(target=function) for function in functions]
+for thread in threads:
+    thread.start()
+for goroutine in goroutines:
+    goroutine.join()
+for thread in threads:
+    blocking(thread.join)
+for _ in range(2):
+    file = io.BytesIO()
+    trace.start(file)
+    trace.stop()
+    assert file.getvalue()
+""",
+        env={"GOMAXPROCS": "8"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_who_has_readied_it(until):
+    """If no goroutine has: a timer, a descriptor, a thread."""
+    ours, theirs = socket.socketpair()
+    ch = Chan()
+
+    def body():
+        by_descriptor = go(runtime.wait_read, ours.fileno())
+        by_thread = go(ch.recv)
+        until(lambda: (by_descriptor.state, by_thread.state) == ("IO wait", "chan receive"))
+        time.sleep(0.001)
+        theirs.send(b"x")
+        by_descriptor.join()
+        thread = threading.Thread(target=ch.send, args=[1])
+        thread.start()
+        by_thread.join()
+        thread.join()
+
+    found = _file.decode(recorded(body))
+    ours.close()
+    theirs.close()
+    waits = Analysis(found).waits
+    causes = {(wait.reason, _file.CAUSES[-wait.waker]) for wait in waits if wait.waker <= 0}
+    assert {("sleep", "a timer"), ("IO wait", "a descriptor"), ("chan receive", "a thread")} <= causes
+    text = summary(found)
+    assert "  a descriptor\n" in text
+    assert "of the time" in text
+    assert " hand-offs of Ps" in text
+
+
+def test_where_coroutines_park(until):
+    async def outer(ch):
+        await inner(ch)
+
+    async def inner(ch):
+        await ch.arecv()  # here
+
+    def body():
+        goroutine = go(outer, ch)
+        until(lambda: goroutine.state == "chan receive")
+        ch.send(1)
+        goroutine.join()
+
+    ch = Chan()
+    found = Analysis(_file.decode(recorded(body)))
+    places = [wait.place for wait in found.waits if wait.place.startswith(__file__)]
+    assert f"{__file__}:{inner.__code__.co_firstlineno + 1}" in places
+
+
+def test_a_p_that_is_idle_and_a_p_that_steals():
+    events = [
+        (1_000_000_000, _file.PSTOP, 0, 3, 0),
+        (2_000_000_000, _file.PSTART, 0, 3, 0),
+        (2_000_000_000, _file.STEAL, 0, 3, 7),
+        (2_000_000_000, _file.HANDOFF, 0, 1, 0),
+        (2_000_000_000, _file.GIL, 0, 5_000, 0),
+        (2_000_000_000, _file.PSTOP, 0, 4, 0),
+        (3_000_000_000, RUN, 9, 4, 0),
+        (5_000_000_000, END, 9, 0, 0),
+    ]
+    raw = b"".join(
+        _file.EVENT.pack(when, kind | id << 8, more | site << _file.ID_BITS)
+        for when, kind, id, more, site in events
+    )
+    text = summary(_file.Trace(raw, 0, _core.wait_reasons(), [], [], {}))
+    assert "  P 3 idle 25.0% of the time\n  P 4 idle 25.0% of the time\n" in text
+    assert "  1 steals of 7 goroutines, 1 hand-offs of Ps\n" in text
+    assert "  1 times a thread that was idle waited for the GIL, 0.000005 s in all\n" in text
+    packets = _core.trace_perfetto(raw, [], [])
+    for name in (b"idle", b"steals 7", b"handed off", b"5.0 us"):
+        assert name in packets
+
+
 def test_the_flight_recorder(tmp_path):
     recorder = trace.recorder(seconds=60)
     recorder.start()
@@ -231,8 +369,19 @@ import io, os
 from gopy import go, trace
 trace.start(io.BytesIO())
 go(int).join()
+recorder = trace.recorder()
 if os.fork() == 0:
     go(int).join()
+    try:
+        trace.stop()
+    except RuntimeError as exc:
+        assert str(exc) == "no trace is being recorded"
+    else:
+        os._exit(1)
+    recorder.start()
+    go(int).join()
+    assert recorder.write_to(io.BytesIO()) > 0
+    recorder.stop()
     os._exit(0)
 assert os.wait()[1] == 0
 go(int).join()

@@ -20,6 +20,7 @@
 #include "pyasyncio.h"
 
 #include "pyerror.h"
+#include "runtime/host.h"
 
 #if !GOPY_THREADED
 #define MOST_SPARE 256
@@ -54,6 +55,7 @@ PyAwait *await_new(const struct op_kind *kind, PyObject *obj, PyObject *value, i
     a->exc = a->leaving = NULL;
     a->task = NULL;
     a->state = AWAIT_NEW;
+    a->site = unlikely(real_peek(&sched.tracing)) ? host_trace_here() : 0;
     a->iterated = a->cancelled = a->blocking = false;
     a->wait.sg = (struct sudog){0};
     a->wait.timer.heap = NULL;

@@ -25,6 +25,7 @@ typedef struct pyawait {
     bool iterated;
     bool blocking;  /* asyncio's _asyncio_future_blocking */
     bool cancelled; /* its task has left the wait before the operation was done */
+    uint32_t site;  /* while a trace is recorded: where it was made, see pytrace.c */
     struct op small;
     struct gwait wait; /* what the stackless goroutine that awaits it waits with */
 } PyAwait;

@@ -136,6 +136,37 @@ PyAwait *coroutine_yielded(PyObject *yielded, enum op_result *did)
     return NULL;
 }
 
+/* o's attribute prefix_name if it is a descriptor of C's, which runs no code of the user's; NULL: it has none. */
+static PyObject *own_attribute(PyObject *o, const char *prefix, const char *name)
+{
+    char full[32];
+    snprintf(full, sizeof(full), "%s_%s", prefix, name);
+    PyTypeObject *type = Py_TYPE(o);
+    PyObject *descr = Py_IS_TYPE(type, &PyType_Type) ? PyObject_GetAttrString((PyObject *)type, full) : NULL;
+    bool own = descr && (Py_IS_TYPE(descr, &PyGetSetDescr_Type) || Py_IS_TYPE(descr, &PyMemberDescr_Type));
+    PyObject *value = own ? Py_TYPE(descr)->tp_descr_get(descr, o, (PyObject *)type) : NULL;
+    Py_XDECREF(descr);
+    PyErr_Clear();
+    return value;
+}
+
+/* The frame that a suspended coroutine, generator or what else is awaited has, a new reference, or NULL; *awaits is what it
+ * waits for in turn, likewise. Runs no code of the user's; no exception is set. */
+PyObject *coroutine_frame(PyObject *coro, PyObject **awaits)
+{
+    static const char *const kinds[][2] = {{"cr", "await"}, {"gi", "yieldfrom"}, {"ag", "await"}};
+    PyObject *frame = NULL;
+    *awaits = NULL;
+    for (size_t i = 0; frame == NULL && i < sizeof(kinds) / sizeof(*kinds); i++)
+        if ((frame = own_attribute(coro, kinds[i][0], "frame")) != NULL)
+            *awaits = own_attribute(coro, kinds[i][0], kinds[i][1]);
+    if (frame && !PyFrame_Check(frame))
+        Py_CLEAR(frame);
+    if (*awaits == Py_None)
+        Py_CLEAR(*awaits);
+    return frame;
+}
+
 /* Run coro where we are: each awaitable parks this goroutine, or blocks this thread. */
 static PyObject *block_on(PyObject *coro)
 {

@@ -15,6 +15,7 @@ static inline PySendResult coroutine_resume(PyObject *coro, PyAwait *a, PyObject
     return a && !a->iterated ? coroutine_answer(coro, a, result) : PyIter_Send(coro, Py_None, result);
 }
 
+PyObject *coroutine_frame(PyObject *coro, PyObject **awaits);
 PyAwait *coroutine_yielded(PyObject *yielded, enum op_result *did);
 enum fn_kind { FN_PLAIN, FN_GENERATOR, FN_COROUTINE };
 int kind_of(PyObject *fn, Py_ssize_t n, const char *name);

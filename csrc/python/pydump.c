@@ -4,6 +4,7 @@
  * finalizer could wait for a goroutine. So nothing here calls anything of the user's; the text is Python's to write. */
 #include "pydump.h"
 
+#include "pycoroutine.h"
 #include "pyerror.h"
 #include "pyworker.h"
 
@@ -32,31 +33,13 @@ static PyObject *frames_above_worker(PyFrameObject *top)
     return found;
 }
 
-/* o's attribute prefix_name if it is a descriptor of C's, which runs no code of the user's; NULL: it has none. */
-static PyObject *own_attribute(PyObject *o, const char *prefix, const char *name)
-{
-    char full[32];
-    snprintf(full, sizeof(full), "%s_%s", prefix, name);
-    PyTypeObject *type = Py_TYPE(o);
-    PyObject *descr = Py_IS_TYPE(type, &PyType_Type) ? PyObject_GetAttrString((PyObject *)type, full) : NULL;
-    bool own = descr && (Py_IS_TYPE(descr, &PyGetSetDescr_Type) || Py_IS_TYPE(descr, &PyMemberDescr_Type));
-    PyObject *value = own ? Py_TYPE(descr)->tp_descr_get(descr, o, (PyObject *)type) : NULL;
-    Py_XDECREF(descr);
-    PyErr_Clear();
-    return value;
-}
-
 /* The frames of a suspended coroutine or generator, and of what it awaits, oldest first. */
 static PyObject *frames_awaiting(PyObject *coro)
 {
-    static const char *const kinds[][2] = {{"cr", "await"}, {"gi", "yieldfrom"}, {"ag", "await"}};
     PyObject *found = PyList_New(0), *at = new_ref(coro);
     while (found && at) {
-        PyObject *frame = NULL, *next = NULL;
-        for (size_t i = 0; frame == NULL && i < sizeof(kinds) / sizeof(*kinds); i++)
-            if ((frame = own_attribute(at, kinds[i][0], "frame")) != NULL)
-                next = own_attribute(at, kinds[i][0], kinds[i][1]);
-        if (frame && PyFrame_Check(frame)) {
+        PyObject *next, *frame = coroutine_frame(at, &next);
+        if (frame) {
             PyObject *pair = Py_BuildValue("(Oi)", frame, PyFrame_GetLineNumber((PyFrameObject *)frame));
             if (pair == NULL || PyList_Append(found, pair) < 0)
                 Py_CLEAR(found);
@@ -65,8 +48,6 @@ static PyObject *frames_awaiting(PyObject *coro)
         Py_XDECREF(frame);
         Py_DECREF(at);
         at = next;
-        if (at == Py_None)
-            Py_CLEAR(at);
     }
     Py_XDECREF(at);
     return found;
@@ -127,8 +108,8 @@ static PyObject *describe(Goroutine *go, PyObject *here, PyObject *running)
 {
     struct g *gp = &go->g;
     double waited = 0;
-    if (aload(&gp->status) == Gwaiting && gp->waitsince)
-        waited = (double)(nanotime_coarse() - gp->waitsince) * 1e-9;
+    if (aload(&gp->status) == Gwaiting && apeek(&gp->waitsince))
+        waited = (double)(nanotime_coarse() - apeek(&gp->waitsince)) * 1e-9;
     PyObject *state = PyObject_GetAttrString((PyObject *)go, "state");
     PyObject *frames = state ? frames_of(go, here, running) : NULL;
     if (frames == NULL) {

@@ -40,6 +40,7 @@
 #include "pytimerfunc.h"
 #include "pytrace.h"
 #include "pywaitgroup.h"
+#include "pywaits.h"
 
 static int add_type(PyObject *module, const char *name, PyTypeObject *type)
 {
@@ -91,12 +92,31 @@ static int add_all(PyObject *module)
         return -1;
     static PyMethodDef sigint[2];
     sigint[0] = sigint_def;
-    PyMethodDef *lists[] = {goroutine_functions, select_functions,   time_functions,    timerfunc_functions,
-                            coroutine_functions, sleep_functions,    runtime_functions, offload_functions,
-                            io_functions,        signal_functions,   preempt_functions, eventloop_functions,
-                            dump_functions,      ident_functions,    locals_functions,  condition_functions,
-                            socket_functions,    synctest_functions, creator_functions, hogs_functions,
-                            profile_functions,   trace_functions,    leaked_functions,  sigint};
+    PyMethodDef *lists[] = {goroutine_functions,
+                            select_functions,
+                            time_functions,
+                            timerfunc_functions,
+                            coroutine_functions,
+                            sleep_functions,
+                            runtime_functions,
+                            offload_functions,
+                            io_functions,
+                            signal_functions,
+                            preempt_functions,
+                            eventloop_functions,
+                            dump_functions,
+                            ident_functions,
+                            locals_functions,
+                            condition_functions,
+                            socket_functions,
+                            synctest_functions,
+                            creator_functions,
+                            hogs_functions,
+                            profile_functions,
+                            trace_functions,
+                            waits_functions,
+                            leaked_functions,
+                            sigint};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (PyModule_AddFunctions(module, lists[i]) < 0)
             return -1;

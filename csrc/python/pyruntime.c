@@ -13,6 +13,8 @@
 #include "pypanic.h"
 #include "pysignal.h"
 #include "pyswitch.h"
+#include "pytrace.h"
+#include "pywaits.h"
 
 static PyObject *core_GOMAXPROCS(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -267,6 +269,8 @@ static PyObject *core_fork_child(PyObject *self, PyObject *noargs)
     pyhost_fork_child();
     signals_fork_child();
     hogs_fork_child();
+    waits_fork_child();
+    trace_fork_child();
     Py_RETURN_NONE;
 }
 

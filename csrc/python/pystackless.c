@@ -85,6 +85,7 @@ static enum op_result woken(struct m *mp, struct g *gp, PyAwait *a)
     if (unlikely(a->op->deadline != NEVER))
         timer_del(&gp->wait->timer);
     goroutine_bind(mp, gp);
+    wait_counts(gp);
     return await_finish(a, gp, (enum wake)gp->wake);
 }
 
@@ -99,7 +100,7 @@ static void suspend(struct m *mp, PyThreadState *ts, Goroutine *go, PyAwait *a, 
     ts->context = NULL;
     ts->context_ver++;
     go->worker = NULL;
-    gp->waitsince = nanotime_coarse();
+    wait_since(gp);
     a->wait.sg.g = gp;
     gp->wait = &a->wait;
     mp->curg = NULL;

@@ -92,6 +92,17 @@ uint32_t host_trace_here(void)
     return n;
 }
 
+/* A stackless one that has no worker waits for what it has awaited: where it was when that was made. That may have been in
+ * an earlier trace. */
+uint32_t host_trace_parks(struct g *gp)
+{
+    Goroutine *go = goroutine_of(gp);
+    if (gp->kind != GSTACKLESS || go->worker)
+        return host_trace_here();
+    uint32_t site = go->awaiting ? go->awaiting->site : 0;
+    return sites && site < sites->n ? site : 0;
+}
+
 /* Those that are alive when a trace begins: their making is told then, and what they are doing. */
 static void tell_of_all(struct m *mp)
 {
@@ -137,20 +148,11 @@ static PyObject *not_tracing(void)
     return NULL;
 }
 
-/* trace_collect(): (the events as bytes, how many older ones were dropped, the sites). A site is (code or type, the code
- * that has started it or None, code unit, whether a goroutine was made). */
-static PyObject *core_trace_collect(PyObject *self, PyObject *noargs)
+/* [(code or type, the code that has started it or None, code unit, whether a goroutine was made), ...] */
+static PyObject *sites_list(void)
 {
-    (void)self, (void)noargs;
-    struct tracelog log;
-    if (sites == NULL)
-        return not_tracing();
-    world_stop();
-    bool ok = trace_collect(&log);
-    uint32_t n = sites->n;
-    world_start();
-    PyObject *list = ok ? PyList_New((Py_ssize_t)n) : PyErr_NoMemory();
-    for (uint32_t i = 0; list && i < n; i++) {
+    PyObject *list = PyList_New((Py_ssize_t)sites->n);
+    for (uint32_t i = 0; list && i < sites->n; i++) {
         struct site *site = &sites->entries[i];
         PyObject *one = Py_BuildValue("(OOIO)", site->what ? site->what : Py_None,
                                       site->by ? (PyObject *)site->by : Py_None, site->unit,
@@ -160,6 +162,28 @@ static PyObject *core_trace_collect(PyObject *self, PyObject *noargs)
         else
             PyList_SET_ITEM(list, (Py_ssize_t)i, one);
     }
+    return list;
+}
+
+/* trace_collect(): (the events as bytes, how many older ones were dropped, the sites). Another thread may end the trace as
+ * soon as the world goes on. */
+static PyObject *core_trace_collect(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct tracelog log = {0};
+    PyObject *list = NULL;
+    int gc = PyGC_Disable();
+    world_stop();
+    bool traced = sites != NULL, ok = traced && trace_collect(&log);
+    if (ok)
+        list = sites_list();
+    world_start();
+    if (gc)
+        PyGC_Enable();
+    if (!traced)
+        return not_tracing();
+    if (!ok)
+        return PyErr_NoMemory();
     PyObject *r =
         list ? Py_BuildValue("(y#KN)", (char *)log.events, (Py_ssize_t)(log.n * sizeof(struct traceevent)),
                              (unsigned long long)log.dropped, list)
@@ -253,6 +277,9 @@ static PyObject *core_wait_reasons(PyObject *self, PyObject *noargs)
     }
     return list;
 }
+
+/* The trace is the parent's, and so is what it holds. */
+void trace_fork_child(void) { sites = NULL; }
 
 PyMethodDef trace_functions[] = {
     {"wait_reasons", core_wait_reasons, METH_NOARGS, NULL},

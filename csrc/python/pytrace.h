@@ -4,6 +4,7 @@
 
 #include "pyobject.h"
 
+void trace_fork_child(void);
 extern PyMethodDef trace_functions[];
 
 #endif

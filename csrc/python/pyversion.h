@@ -116,6 +116,16 @@ static inline void world_stop(void) {}
 static inline void world_start(void) {}
 #endif
 
+/* Up to 3.11 the collector may run, and with it finalizers, wherever an object is made; later only between two
+ * instructions of Python code. */
+#if PY_VERSION_HEX < 0x030C0000
+#define COLLECTIONS_PAUSE() int collects = PyGC_Disable()
+#define COLLECTIONS_GO_ON() (void)(collects && PyGC_Enable())
+#else
+#define COLLECTIONS_PAUSE() ((void)0)
+#define COLLECTIONS_GO_ON() ((void)0)
+#endif
+
 /* Is this an interpreter that can run without a GIL? */
 #ifdef Py_GIL_DISABLED
 #define FREE_THREADED 1

@@ -19,7 +19,7 @@ enum wake foreign_wait(struct g *gp, int64_t deadline)
     assert_none_held("foreign_wait");
     bool for_ever = deadline == NEVER; /* only those count for a deadlock */
     aadd(&sched.nforeign_parked, for_ever);
-    gp->waitsince = nanotime_coarse();
+    wait_since(gp);
     for (;;) {
         void *left = host_leave();
         enum note_result r;
@@ -40,5 +40,6 @@ enum wake foreign_wait(struct g *gp, int64_t deadline)
     note_clear(gp->note);
     aadd(&sched.nforeign_parked, -(uint32_t)for_ever);
     casgstatus(gp, GS(Gwaiting), Grunning);
+    wait_counts(gp);
     return gp->wake;
 }

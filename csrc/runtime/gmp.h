@@ -119,7 +119,7 @@ struct g {
     struct sudog *fired; /* which of its sudogs a waker used; NULL: none */
     struct gwait *wait;
     struct waitq joiners;
-    int64_t waitsince; /* nanotime_coarse() */
+    int64_t waitsince; /* nanotime_coarse(), while waits are counted nanotime() */
     uint64_t id;
     union {
         struct note *note;     /* GFOREIGN */
@@ -227,7 +227,8 @@ struct sched {
     /* On a cache line that is seldom written: every call into gopy reads `attention`, see preempt.c. */
     uint32_t attention __attribute__((aligned(64)));
     uint32_t exiting, epoch, main_adopted, sysmon_running, sysmon_asleep;
-    uint32_t tracing; /* events are recorded: see trace.h */
+    uint32_t tracing;   /* events are recorded: see trace.h */
+    uint32_t profiling; /* which waits are counted, enum profile: see host_profile_wait */
     int gomaxprocs;
     uint32_t nhogs __attribute__((aligned(64))); /* Ms that compute without the P that was taken from them */
     uint32_t npreempted;

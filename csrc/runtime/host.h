@@ -79,9 +79,16 @@ struct g *host_foreign_g(void);
 
 /* A bubble of that tag has made no progress for a while: say what it waits for. Called by sysmon, attached. */
 void host_bubble_stuck(uint32_t tag);
-/* For traces: the number of where gp was started and of what it runs, and of where this thread is. 0: unknown. */
+/* For traces: the number of where gp was started and of what it runs, of where it parks, and of where this
+ * thread is. 0: unknown. */
 uint32_t host_trace_made(struct g *gp);
+uint32_t host_trace_parks(struct g *gp);
 uint32_t host_trace_here(void);
+
+/* For profiles, of the kinds that sched.profiling says: gp has waited since gp->waitsince. PROFILE_BLOCK: it goes on, on
+ * this thread. PROFILE_MUTEX: the goroutine of this thread has let go of what gp waits for. */
+enum profile { PROFILE_BLOCK = 1, PROFILE_MUTEX = 2 };
+void host_profile_wait(struct g *gp, enum profile kind);
 
 /* Stop this thread for good: the process is about to end. Called attached or not. */
 void host_hang(void) __attribute__((noreturn));

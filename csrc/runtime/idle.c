@@ -99,22 +99,33 @@ static void leave_poller_locked(struct m *mp)
     real_store(&sched.poller, (struct m *)NULL);
 }
 
+/* What mp's thread leaves Python by for a sleep, and comes back by. With a GIL others may run first. */
+static void *detach(struct m *mp) { return mp == &sched.m0 ? host_leave() : host_rest(); }
+
+static void attach(struct m *mp, void *left)
+{
+    bool traced = !GOPY_THREADED && real_peek(&sched.tracing);
+    int64_t since = unlikely(traced) ? nanotime() : 0;
+    if (mp == &sched.m0)
+        host_enter(left);
+    else
+        host_back(left);
+    if (unlikely(traced))
+        trace_event(mp, TRACE_GIL, 0, (uint64_t)(nanotime() - since));
+}
+
 /* Sleep, detached, until woken, or for as long as it may be. */
 static enum note_result sleep_idle(struct m *mp, int64_t until, struct pollevents *polls)
 {
     enum note_result r = NOTE_INTERRUPTED;
     real_store(&mp->entering, true);
-    bool main = mp == &sched.m0;
-    void *left = main ? host_leave() : host_rest();
+    void *left = detach(mp);
     while (r == NOTE_INTERRUPTED) {
         r = polls ? netpollsleep(&mp->park, polls, until) : note_sleep(&mp->park, until);
-        if (main)
+        if (mp == &sched.m0)
             break;
     }
-    if (main)
-        host_enter(left);
-    else
-        host_back(left);
+    attach(mp, left);
     real_store(&mp->entering, false);
     return r;
 }
@@ -154,11 +165,8 @@ static struct p *sleep_listed(struct m *mp, int64_t until, int64_t look, bool po
     return pp;
 }
 
-/* Nothing to run: give up pp (NULL: there is none) and sleep. -> a P, or NULL: look again. */
-struct p *idle(struct m *mp, struct p *pp)
+static struct p *give_up(struct m *mp, struct p *pp)
 {
-    assert_none_held("idle");
-    trace_looks(mp);
     int64_t until = NEVER, tidy = NEVER, look = mp == &sched.m0 ? signal_look() : NEVER;
     /* pp is back in its slot meanwhile: host_tidy() ends workers, which may let go of the GIL, and then sysmon may hand pp to
      * another M. */
@@ -225,4 +233,17 @@ struct p *idle(struct m *mp, struct p *pp)
     }
 #endif
     return sleep_listed(mp, tidy < until ? tidy : until, look, polls);
+}
+
+/* Nothing to run: give up pp (NULL: there is none) and sleep. -> a P, or NULL: look again. */
+struct p *idle(struct m *mp, struct p *pp)
+{
+    assert_none_held("idle");
+    trace_looks(mp);
+    if (pp)
+        trace_event(mp, TRACE_PSTOP, 0, (uint64_t)pp->id);
+    pp = give_up(mp, pp);
+    if (pp)
+        trace_event(mp, TRACE_PSTART, 0, (uint64_t)pp->id);
+    return pp;
 }

@@ -19,6 +19,7 @@ enum { RUNS = 1, READY = 2, WAITS = 3 };
 #define PROCESS 1
 #define ALL_PS 2
 #define ALL_GOROUTINES 3
+#define GIL 4
 #define FIRST_P 16
 #define GOROUTINES ((uint64_t)1 << 48)
 #define REGIONS ((uint64_t)1 << 49)
@@ -39,8 +40,9 @@ struct writer {
     struct known *known; /* open addressing, by id; a power of two */
     size_t nknown, size;
     uint64_t flows;
-    uint64_t on_p[MAXPROCS]; /* the goroutine whose slice is open there; 0: none */
-    bool p_named[MAXPROCS];
+    uint64_t on_p[MAXPROCS];                /* the goroutine whose slice is open there; 0: none */
+    bool p_named[MAXPROCS], idle[MAXPROCS]; /* a slice says that it is idle */
+    bool gil_named;
 };
 
 /* ---- protobuf ---- */
@@ -213,6 +215,17 @@ static void turn(struct writer *w, struct known *k, int64_t when, uint32_t state
     k->state = state;
 }
 
+static uint64_t p_track(struct writer *w, uint64_t p)
+{
+    if (!w->p_named[p]) {
+        char name[NAME];
+        w->p_named[p] = true;
+        snprintf(name, sizeof(name), "P %d", (int)p);
+        put_track(w->out, FIRST_P + p, ALL_PS, name);
+    }
+    return FIRST_P + p;
+}
+
 static void leaves_p(struct writer *w, struct known *k, int64_t when)
 {
     if (k->p < 0)
@@ -222,28 +235,37 @@ static void leaves_p(struct writer *w, struct known *k, int64_t when)
     k->p = -1;
 }
 
+/* No slice is open on p's track from here on. */
+static void p_is_free(struct writer *w, uint64_t p, int64_t when)
+{
+    if (w->on_p[p]) /* what has ended that turn was not recorded */
+        leaves_p(w, slot_of(w, w->on_p[p]), when);
+    if (w->idle[p])
+        put_event(w->out, when, SLICE_END, p_track(w, p), NULL, 0);
+    w->idle[p] = false;
+}
+
 static void runs(struct writer *w, struct known *k, int64_t when, uint64_t p)
 {
     char name[NAME];
     if (p >= MAXPROCS)
         return;
     leaves_p(w, k, when);
-    if (!w->p_named[p]) {
-        w->p_named[p] = true;
-        snprintf(name, sizeof(name), "P %d", (int)p);
-        put_track(w->out, FIRST_P + p, ALL_PS, name);
-    }
-    if (w->on_p[p]) /* what has ended that turn was not recorded */
-        leaves_p(w, slot_of(w, w->on_p[p]), when);
+    p_is_free(w, p, when);
     name_of(w, k, name);
-    put_event(w->out, when, SLICE_BEGIN, FIRST_P + p, name, 0);
+    put_event(w->out, when, SLICE_BEGIN, p_track(w, p), name, 0);
     w->on_p[p] = k->id;
     k->p = (int)p;
     turn(w, k, when, RUNS, "running", -(int64_t)k->flow);
     k->flow = 0;
 }
 
-static void is_ready(struct writer *w, struct known *k, int64_t when, uint64_t waker)
+static const char *const ready_names[] = {[CAUSE_UNKNOWN] = "ready",
+                                          [CAUSE_TIMER] = "ready: a timer",
+                                          [CAUSE_POLL] = "ready: a descriptor",
+                                          [CAUSE_THREAD] = "ready: a thread"};
+
+static void is_ready(struct writer *w, struct known *k, int64_t when, uint64_t waker, uint64_t cause)
 {
     char name[NAME];
     struct known *by = waker ? known_of(w, waker) : NULL;
@@ -254,19 +276,60 @@ static void is_ready(struct writer *w, struct known *k, int64_t when, uint64_t w
         put_event(w->out, when, INSTANT, track_of(w, by), name, (int64_t)k->flow);
     }
     if (k->state != RUNS)
-        turn(w, k, when, READY, "ready", 0);
+        turn(w, k, when, READY, ready_names[cause <= CAUSE_THREAD ? cause : CAUSE_UNKNOWN], 0);
+}
+
+/* What is no goroutine's. */
+static void write_p_event(struct writer *w, const struct traceevent *e)
+{
+    char name[NAME];
+    uint64_t p = trace_more(e);
+    if (trace_kind(e) == TRACE_GIL) {
+        if (!w->gil_named)
+            put_track(w->out, GIL, PROCESS, "waits for the GIL");
+        w->gil_named = true;
+        snprintf(name, sizeof(name), "%.1f us", (double)p * 1e-3);
+        put_event(w->out, e->when, INSTANT, GIL, name, 0);
+        return;
+    }
+    if (p >= MAXPROCS)
+        return;
+    switch (trace_kind(e)) {
+    case TRACE_PSTOP:
+        p_is_free(w, p, e->when);
+        put_event(w->out, e->when, SLICE_BEGIN, p_track(w, p), "idle", 0);
+        w->idle[p] = true;
+        break;
+    case TRACE_PSTART:
+        p_is_free(w, p, e->when);
+        break;
+    case TRACE_STEAL:
+        snprintf(name, sizeof(name), "steals %d", (int)trace_site(e));
+        put_event(w->out, e->when, INSTANT, p_track(w, p), name, 0);
+        break;
+    case TRACE_HANDOFF:
+        p_is_free(w, p, e->when);
+        put_event(w->out, e->when, INSTANT, p_track(w, p), "handed off", 0);
+        break;
+    default:
+        break;
+    }
 }
 
 static void write_event(struct writer *w, const struct traceevent *e)
 {
     uint64_t id = trace_id(e), more = trace_more(e);
-    struct known *k = id ? known_of(w, id) : NULL;
+    if (id == 0) {
+        write_p_event(w, e);
+        return;
+    }
+    struct known *k = known_of(w, id);
     if (k == NULL)
         return;
     switch (trace_kind(e)) {
     case TRACE_NEW:
         k->site = (uint32_t)trace_site(e);
-        is_ready(w, k, e->when, more);
+        is_ready(w, k, e->when, more, CAUSE_UNKNOWN);
         break;
     case TRACE_RUN:
         runs(w, k, e->when, more);
@@ -277,7 +340,7 @@ static void write_event(struct writer *w, const struct traceevent *e)
              more == WAIT_NONE ? "ready" : waitreason_name((uint8_t)more), 0);
         break;
     case TRACE_READY:
-        is_ready(w, k, e->when, more);
+        is_ready(w, k, e->when, more, trace_site(e));
         break;
     case TRACE_END:
         leaves_p(w, k, e->when);

@@ -187,22 +187,26 @@ static struct g *pick_patient(struct m *mp, struct p *pp, uint64_t tick)
 void injectglist(struct m *mp, struct p *pp, struct gqueue *list)
 {
     bool free_work = false;
+    trace_cause(mp, CAUSE_POLL);
     for (struct g *gp; (gp = gq_pop(list)) != NULL;) {
         struct m *home = aload(&gp->boundm);
         if (gp->kind < GFOREIGN && gp->bubble) {
             goready_when(gp, false);
         } else if (mp && gp->kind < GFOREIGN && home == mp) {
-            trace_event(mp, TRACE_READY, gp->id, 0);
+            if (unlikely(real_peek(&sched.tracing)))
+                trace_ready(mp, gp);
             casgstatus(gp, GS(Gwaiting), Grunnable);
             gq_push(&mp->lockq, gp);
         } else if (pp && gp->kind < GFOREIGN && home == NULL) {
-            trace_event(mp, TRACE_READY, gp->id, 0);
+            if (unlikely(real_peek(&sched.tracing)))
+                trace_ready(mp, gp);
             casgstatus(gp, GS(Gwaiting), Grunnable);
             free_work = runqput_tail(mp, pp, (uintptr_t)gp);
         } else {
             goready_when(gp, false);
         }
     }
+    trace_cause(mp, CAUSE_UNKNOWN);
     wakep_if(free_work);
     sysmon_watch();
 }
@@ -262,6 +266,13 @@ static struct g *pick(struct m *mp, struct p *pp)
 #define LOOKS 5
 #define BETWEEN_LOOKS 10000 /* ns */
 
+static void stole(struct p *pp, uint32_t n)
+{
+    pp->nsteals++;
+    pp->nstolen += n;
+    trace_event(getm(), TRACE_STEAL, 0, (uint64_t)pp->id | (uint64_t)n << TRACE_ID_BITS);
+}
+
 /* Take half of the victim's ring for pp, and return one of those. If the victim's ring holds a single goroutine, or only
  * its runnext is set, that goroutine is taken only from a victim that is `stuck`: one that has not scheduled since the
  * thief began to look. On a victim that does schedule, a lone goroutine often has a partner that it talks to, which could
@@ -272,8 +283,7 @@ static struct g *runqsteal(struct p *pp, struct p *victim, bool stuck)
         struct g *batch[RUNQ_SIZE / 2];
         uint32_t n = runqgrab(&victim->runq, batch);
         if (n > 0) {
-            pp->nsteals++;
-            pp->nstolen += n;
+            stole(pp, n);
             for (uint32_t i = 1; i < n; i++)
                 runqput(&pp->runq, batch[i]); /* there is room: the thief's ring was empty */
             return batch[0];
@@ -281,8 +291,7 @@ static struct g *runqsteal(struct p *pp, struct p *victim, bool stuck)
     }
     uintptr_t next = aload(&victim->runnext);
     if (stuck && next && !(next & RUNNEXT_BOUND) && acas(&victim->runnext, next, 0)) {
-        pp->nsteals++;
-        pp->nstolen++;
+        stole(pp, 1);
         return (struct g *)next;
     }
     return NULL;
@@ -521,7 +530,7 @@ __attribute__((noinline)) static void ready_traced(struct g *gp, bool next)
 {
     struct m *mp = getm();
     if (gp->kind < GFOREIGN)
-        trace_add(mp, TRACE_READY, gp->id, mp && mp->curg ? mp->curg->id : 0);
+        trace_ready(mp, gp);
     ready(gp, next);
 }
 
@@ -545,6 +554,7 @@ void gosched(struct m *mp, struct g *gp)
 void gosched_begin(struct g *gp)
 {
     gp->wake = WAKE_OP;
+    gp->reason = WAIT_NONE;
     casgstatus(gp, GS(Grunning), Grunnable);
     if (unlikely(gp->bubble != NULL) && bubble_yields(gp->bubble, gp))
         return;

@@ -63,6 +63,7 @@ static void wait_locked(struct mutex *mu, struct g *gp, bool again)
     assert_held(&mu->lock);
     struct sudog *sg = &gp->wait->sg;
     sg->success = false;
+    wait_since_exactly(gp);
     wait_begin(gp, WAIT_SYNC_MUTEX_LOCK | durably(gp, mu->bubble));
     if (again)
         enqueue_front(&mu->q, sg);
@@ -179,7 +180,9 @@ bool mutexunlock(struct mutex *mu)
     }
     astore(&mu->state, next);
     unlock(&mu->lock);
-    if (woken)
+    if (woken) {
+        unlock_counts(woken);
         goready(woken);
+    }
     return true;
 }

@@ -59,6 +59,7 @@ enum sync_result rwlock_begin(struct rwmutex *rw, struct g *gp, bool write)
         bool free_ = write ? s == 0 : !(s & (RW_WRITER | RW_WAITERS));
         if (free_ || !acas(&rw->state, s, s | RW_WAITERS))
             continue;
+        wait_since_exactly(gp);
         wait_begin(gp, (write ? WAIT_SYNC_RWMUTEX_LOCK : WAIT_SYNC_RWMUTEX_RLOCK) | durably(gp, rw->bubble));
         enqueue(write ? &rw->writers : &rw->readers, &gp->wait->sg);
         r = SYNC_PARK;
@@ -112,6 +113,9 @@ bool rwunlock(struct rwmutex *rw, bool write)
         break;
     }
     unlock(&rw->lock);
+    if (unlikely(real_peek(&sched.profiling)))
+        for (struct g *gp = woken.head; gp; gp = gp->schedlink)
+            unlock_counts(gp);
     goready_all(&woken);
     return ok;
 }

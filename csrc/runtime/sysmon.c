@@ -14,6 +14,7 @@
 #include "runtime/host.h"
 #include "runtime/netpoll.h"
 #include "runtime/sched.h"
+#include "runtime/trace.h"
 
 #define TICK 5000000
 #define QUIET_TICKS 4 /* this many without work to watch, and it goes to sleep */
@@ -67,6 +68,7 @@ static void retake(struct p *pp, uint64_t tick, bool computes)
     shed_unbound(mp);
 #endif
     real_add(&sched.nhandoffs, 1);
+    trace_event(getm(), TRACE_HANDOFF, 0, (uint64_t)pp->id);
     real_poke(&pp->schedtick, tick + 1);
     handoffp(pp);
 }

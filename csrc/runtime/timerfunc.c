@@ -5,6 +5,7 @@
  * each function a goroutine; while timers are only pending there is no such goroutine. A timer that fires again while
  * it is in sched.due is there only once, and its firings are counted. sched.duelock comes after every timers.lock. */
 #include "runtime/host.h"
+#include "runtime/trace.h"
 #include "runtime/wait.h"
 
 static void due(struct timer *t, int64_t now, struct gqueue *ready)
@@ -100,7 +101,9 @@ void runtimers(struct timers *ts, int64_t now)
 {
     struct gqueue ready = {0};
     timers_run(ts, now, &ready);
+    trace_cause(getm(), CAUSE_TIMER);
     goready_due(&ready);
+    trace_cause(getm(), CAUSE_UNKNOWN);
     if (unlikely(aload(&sched.due) != NULL))
         start_due();
 }

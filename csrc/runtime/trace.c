@@ -21,8 +21,9 @@ struct tracering {
     uint64_t n;    /* events ever written */
     uint64_t mask; /* the ring's size - 1, a power of two less one */
     struct tracering *next;
-    uint64_t read; /* while events are collected: the next one */
-    int64_t ticks; /* when its M has parked a goroutine, unless it has done more since; else 0 */
+    uint64_t read;  /* while events are collected: the next one */
+    int64_t ticks;  /* when its M has parked a goroutine, unless it has done more since; else 0 */
+    uint64_t cause; /* enum tracecause of what the M readies while it runs no goroutine */
     struct traceevent events[];
 };
 
@@ -62,6 +63,7 @@ static struct tracering *new_ring_locked(void)
     }
     ring->n = ring->read = 0;
     ring->ticks = 0;
+    ring->cause = CAUSE_UNKNOWN;
     ring->mask = tracer.size - 1;
     ring->next = tracer.all;
     return tracer.all = ring;
@@ -103,10 +105,25 @@ void trace_new(struct g *gp)
     trace_add(mp, TRACE_NEW, gp->id, by | (uint64_t)host_trace_made(gp) << TRACE_ID_BITS);
 }
 
+/* gp is about to be queued, by whoever runs here. */
+void trace_ready(struct m *mp, struct g *gp)
+{
+    uint64_t by = mp && mp->curg ? mp->curg->id : 0, cause = CAUSE_UNKNOWN;
+    if (by == 0)
+        cause = mp == NULL ? CAUSE_THREAD : mp->trace ? mp->trace->cause : CAUSE_UNKNOWN;
+    trace_add(mp, TRACE_READY, gp->id, by | cause << TRACE_ID_BITS);
+}
+
+void trace_set_cause(struct m *mp, enum tracecause cause)
+{
+    if (mp->trace)
+        mp->trace->cause = cause;
+}
+
 void trace_park(struct m *mp, struct g *gp, uint64_t reason)
 {
     reason &= ~(uint64_t)WAIT_DURABLE;
-    trace_add(mp, TRACE_PARK, gp->id, reason | (uint64_t)host_trace_here() << TRACE_ID_BITS);
+    trace_add(mp, TRACE_PARK, gp->id, reason | (uint64_t)host_trace_parks(gp) << TRACE_ID_BITS);
 }
 
 /* mp looks for work for longer than a moment. */

@@ -9,14 +9,20 @@ enum tracekind {
     TRACE_NEW = 1, /* its creator's id, and above TRACE_ID_BITS the site (host_trace_site) */
     TRACE_RUN,     /* the P's id */
     TRACE_PARK, /* the reason (enum waitreason; WAIT_NONE: it has yielded), and above TRACE_ID_BITS the site */
-    TRACE_READY, /* who has readied it */
+    TRACE_READY, /* who has readied it; if nobody, above TRACE_ID_BITS enum tracecause */
     TRACE_END,
-    TRACE_STEAL,   /* by this P; how many */
-    TRACE_HANDOFF, /* the P that was taken from an M */
+    TRACE_STEAL,   /* a P, and above TRACE_ID_BITS how many goroutines it has taken from another; nobody's */
+    TRACE_HANDOFF, /* the P that was taken from an M; nobody's, as are PSTART to GIL */
     TRACE_BEGIN,   /* a region; its name's number */
     TRACE_FINISH,  /* likewise */
     TRACE_LOG,     /* the text's number */
+    TRACE_PSTART,  /* a P that was idle has an M */
+    TRACE_PSTOP,   /* a P is idle from here on */
+    TRACE_GIL,     /* for how many ns an M that was idle has waited for the GIL */
 };
+
+/* What has readied a goroutine if no other has. */
+enum tracecause { CAUSE_UNKNOWN, CAUSE_TIMER, CAUSE_POLL, CAUSE_THREAD };
 
 #define TRACE_ID_BITS 44
 
@@ -40,6 +46,8 @@ static inline uint64_t trace_site(const struct traceevent *e) { return e->more >
 void trace_add(struct m *mp, enum tracekind kind, uint64_t id, uint64_t more);
 
 void trace_new(struct g *gp);
+void trace_ready(struct m *mp, struct g *gp);
+void trace_set_cause(struct m *mp, enum tracecause cause);
 void trace_looks(struct m *mp);
 void trace_park(struct m *mp, struct g *gp, uint64_t reason);
 
@@ -48,6 +56,13 @@ static inline void trace_event(struct m *mp, enum tracekind kind, uint64_t id, u
 {
     if (unlikely(real_peek(&sched.tracing)))
         trace_add(mp, kind, id, more);
+}
+
+/* What mp readies from here on is due to that; mp is this thread's M, or NULL. */
+static inline void trace_cause(struct m *mp, enum tracecause cause)
+{
+    if (unlikely(real_peek(&sched.tracing)) && mp)
+        trace_set_cause(mp, cause);
 }
 
 /* gp, which runs on mp, stops running. */

@@ -62,7 +62,7 @@ enum wake gowait(struct g *gp, int64_t deadline)
         return cancel_wait(gp, WAKE_INTERRUPT);
     if (deadline != NEVER && !gowait_arm(gp, deadline) && wait_claim(gp))
         return cancel_wait(gp, WAKE_NOMEM);
-    gp->waitsince = nanotime_coarse();
+    wait_since(gp);
     if (unlikely(gp->bubble != NULL)) {
         if (bubble_cancels(gp->bubble) && wait_claim(gp)) {
             if (deadline != NEVER)
@@ -74,6 +74,7 @@ enum wake gowait(struct g *gp, int64_t deadline)
     gopark(mp, gp);
     if (deadline != NEVER)
         timer_del(&gp->wait->timer);
+    wait_counts(gp);
     return gp->wake;
 }
 

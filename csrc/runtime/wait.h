@@ -9,6 +9,7 @@
 #ifndef GOPY_WAIT_H
 #define GOPY_WAIT_H
 
+#include "runtime/host.h"
 #include "runtime/sched.h"
 
 static inline void wait_begin(struct g *gp, uint8_t reason)
@@ -31,6 +32,33 @@ static inline bool wait_claim(struct g *gp)
     gp->armed = 0;
     return was;
 #endif
+}
+
+/* gp's wait has begun. For who is to be told how long it was: exact only while somebody counts. */
+static inline void wait_since(struct g *gp)
+{
+    apoke(&gp->waitsince, unlikely(real_peek(&sched.profiling)) ? nanotime() : nanotime_coarse());
+}
+
+/* The same for who is about to queue on a lock: whoever lets go of that may look before gowait. */
+static inline void wait_since_exactly(struct g *gp)
+{
+    if (unlikely(real_peek(&sched.profiling)))
+        apoke(&gp->waitsince, nanotime());
+}
+
+/* gp's wait has ended, and gp goes on. */
+static inline void wait_counts(struct g *gp)
+{
+    if (unlikely(real_peek(&sched.profiling) & PROFILE_BLOCK))
+        host_profile_wait(gp, PROFILE_BLOCK);
+}
+
+/* gp, which the caller has claimed and not readied yet, waits for a lock that the caller has let go of. */
+static inline void unlock_counts(struct g *gp)
+{
+    if (unlikely(real_peek(&sched.profiling) & PROFILE_MUTEX))
+        host_profile_wait(gp, PROFILE_MUTEX);
 }
 
 /* Park gp, which has begun a wait and is on the queues that it wants to be on. -> how the wait ended */

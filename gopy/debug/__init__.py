@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from gopy.debug._hogs import hogs
 from gopy.debug._profile import cpu_profile, goroutine_profile
+from gopy.debug._waits import block_profile, mutex_profile
+from gopy.runtime import leaked
 
 if TYPE_CHECKING:
     from gopy.debug._serve import serve as serve
 
-__all__ = ["cpu_profile", "goroutine_profile", "hogs", "serve"]
+__all__ = ["block_profile", "cpu_profile", "goroutine_profile", "hogs", "leaked", "mutex_profile", "serve"]
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,8 @@ from gopy.debug import _profile, _remote
 from gopy.debug._snapshot import from_json, grouped, listed, tree
 
 COMMANDS = ("ps", "stacks", "profile")
+MOST_SECONDS = 86400.0
+MOST_HZ = 10_000
 
 
 def _signal(name: str) -> int:
@@ -17,6 +19,22 @@ def _signal(name: str) -> int:
         return _remote.signal_of(name)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0
+    if not 0 < found <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"it must be a positive number up to {MOST_SECONDS:.0f}, got {text}")
+    return found
+
+
+def _hz(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= MOST_HZ:
+        raise argparse.ArgumentTypeError(f"it must be a number from 1 to {MOST_HZ}, got {text}")
+    return int(text)
 
 
 def signal_option(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     for command in (ps, stacks):
         command.add_argument("--json", action="store_true", help="as JSON")
     profile = add("profile", "where a running process uses the CPU")
-    profile.add_argument("--seconds", type=float, default=10)
-    profile.add_argument("--hz", type=int, default=100)
+    profile.add_argument("--seconds", type=seconds, default=10)
+    profile.add_argument("--hz", type=_hz, default=100)
     profile.add_argument("--format", choices=sorted(_profile.FORMATS), default="speedscope")
     profile.add_argument("-o", dest="output", metavar="FILE", help="else it is printed")
     return parser
@@ -58,8 +76,6 @@ def _snapshot(options: argparse.Namespace, show: Callable[[Any], str]) -> str:
 
 
 def _profiled(options: argparse.Namespace) -> str:
-    if options.seconds <= 0 or options.hz <= 0:
-        raise _remote.RemoteError("--seconds and --hz must be positive")
     found = _remote.ask(options.pid, "profile", signum=options.signal, seconds=options.seconds, hz=options.hz)
     return _profile.FORMATS[options.format](found)
 
@@ -68,6 +84,8 @@ def main(arguments: list[str]) -> int:
     """Its exit status."""
     options = _parser().parse_args(arguments)
     try:
+        if getattr(options, "output", None):
+            open(options.output, "a").close()  # whether it can be written is to be known now
         if options.command == "ps":
             text = _snapshot(options, listed)
         elif options.command == "stacks":

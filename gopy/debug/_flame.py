@@ -1,11 +1,13 @@
 """A profile as a flame graph: SVG that needs nothing else."""
 
+from collections.abc import Sequence
 from html import escape
 
 from gopy.debug._profile import Sample
 
 WIDTH, ROW = 1180, 17
 NARROWEST = 0.4  # pixels
+NO_CPU = "No goroutine has used the CPU meanwhile."
 
 
 class _Node:
@@ -16,12 +18,12 @@ class _Node:
         self.below: dict[str, _Node] = {}
 
 
-def _tree(samples: list[Sample]) -> _Node:
+def _tree(samples: Sequence[Sample], prefix: str) -> _Node:
     root = _Node()
     for one in samples:
         node = root
         node.seconds += one["seconds"]
-        labels = [f"goroutine {one['name']}"]
+        labels = [prefix + one["name"]]
         labels += [f"{function} ({file}:{line})" for file, line, function in one["frames"]]
         for label in labels:
             node = node.below.setdefault(label, _Node())
@@ -29,12 +31,12 @@ def _tree(samples: list[Sample]) -> _Node:
     return root
 
 
-def flame(samples: list[Sample]) -> str:
-    """Each row is called by the one above; how wide a box is says how much CPU it and what it calls have
-    used."""
-    root = _tree(samples)
+def flame(samples: Sequence[Sample], prefix: str = "goroutine ", nothing: str = NO_CPU) -> str:
+    """Each row is called by the one above; how wide a box is says how much time it and what it calls have
+    taken."""
+    root = _tree(samples, prefix)
     if not root.seconds:
-        return "<p>No goroutine has used the CPU meanwhile.</p>"
+        return f"<p>{nothing}</p>"
     boxes, deepest = [], 0
     todo = [("all", root, 0.0, 0)]
     while todo:

@@ -3,7 +3,6 @@
 import linecache
 import os
 import sys
-import threading
 from types import CodeType, FrameType
 from typing import Any, TextIO
 
@@ -12,7 +11,6 @@ from gopy._arguments import wrong_type
 
 DEFAULT = 0.1  # seconds, under `python -X dev` and with GOPY_DEBUG=hogs
 
-_lock = threading.Lock()
 _told: set[tuple[CodeType, int]] = set()  # places
 _file: TextIO | None = None
 _threshold: float | None = None
@@ -62,10 +60,9 @@ def _text(
 def _report(goroutine: _core.Goroutine, seconds: float, waiting: int, more: bool, computes: bool) -> None:
     """Called by the core, on a thread of its own."""
     text, place = _text(goroutine, seconds, waiting, more, computes)
-    with _lock:
-        if place in _told:
-            return
-        _told.add(place)
+    if place in _told:
+        return
+    _told.add(place)
     file = sys.stderr if _file is None else _file
     if file is not None:
         try:
@@ -91,8 +88,7 @@ def hogs(threshold: float | None = DEFAULT, *, file: TextIO | None = None) -> No
         raise wrong_type("file", "a text file or None", file)
     _core.hogs(threshold, _report)
     _file, _threshold = file, threshold
-    with _lock:
-        _told.clear()
+    _told.clear()
 
 
 def _in_child() -> None:

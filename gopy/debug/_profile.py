@@ -1,9 +1,9 @@
 """Profiles: where goroutines are, and where they use the CPU."""
 
-import itertools
 import json
 import time as clock
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Literal, TextIO, TypedDict
 
 from gopy import _core, blocking, time
@@ -19,23 +19,23 @@ class Sample(TypedDict):
     seconds: float
 
 
-def sample(seconds: float, hz: int) -> list[Sample]:
-    """Look hz times a second, for so long, at what the Ms run. On the calling thread, which none of them
-    should be."""
+def sample(seconds: float, hz: int, goes_on: Callable[[], bool] = lambda: True) -> list[Sample]:
+    """Look hz times a second, for so long or while it goes on, at what the Ms run. On the calling thread,
+    which none of them should be."""
     found: defaultdict[Any, float] = defaultdict(float)
     had: dict[int, float] = {}  # the CPU that an M had used at the last look
     begun = clock.monotonic()
-    for look in itertools.count(1):
-        due = min(look / hz, seconds)
-        time.sleep(max(begun + due - clock.monotonic(), 0.0001))
+    due = 0.0
+    while due < seconds and goes_on():
+        since = clock.monotonic() - begun  # looks that it is too late for are left out
+        due = min((int(since * hz) + 1) / hz, seconds)
+        time.sleep(max(due - since, 0.0001))
         for goroutine, m, used, frames in _core.sample():
             share = used - had.get(m, used)
             had[m] = used
             if share > 0:
                 where = tuple((code, line) for code, line in reversed(frames))
                 found[goroutine.name, where] += share
-        if due >= seconds:
-            break
     return [
         Sample(
             name=name,
@@ -46,7 +46,7 @@ def sample(seconds: float, hz: int) -> list[Sample]:
     ]
 
 
-def collapsed(samples: list[Sample]) -> str:
+def collapsed(samples: Sequence[Sample], name: str = "CPU", prefix: str = "") -> str:
     """A line for each stack, `goroutine;function (file:line);... microseconds`, as flamegraph.pl and its
     kin read."""
     lines: Counter[str] = Counter()
@@ -56,12 +56,12 @@ def collapsed(samples: list[Sample]) -> str:
     return "".join(f"{stack} {weight}\n" for stack, weight in sorted(lines.items()))
 
 
-def speedscope(samples: list[Sample], name: str = "CPU") -> str:
-    """JSON that https://www.speedscope.app opens; a goroutine's name is its stack's oldest frame."""
+def speedscope(samples: Sequence[Sample], name: str = "CPU", prefix: str = "goroutine ") -> str:
+    """JSON that https://www.speedscope.app opens; a sample's name is its stack's oldest frame."""
     frames: dict[Any, int] = {}
     stacks, weights = [], []
     for one in samples:
-        keys: list[tuple[str, str | None, int | None]] = [("goroutine " + one["name"], None, None)]
+        keys: list[tuple[str, str | None, int | None]] = [(prefix + one["name"], None, None)]
         keys += [(function, file, line) for file, line, function in one["frames"]]
         stacks.append([frames.setdefault(key, len(frames)) for key in keys])
         weights.append(one["seconds"])
@@ -81,7 +81,12 @@ def speedscope(samples: list[Sample], name: str = "CPU") -> str:
     return json.dumps({"$schema": schema, "name": name, "shared": {"frames": shared}, "profiles": [profile]})
 
 
-FORMATS = {"speedscope": speedscope, "collapsed": collapsed}
+FORMATS: dict[str, Callable[..., str]] = {"speedscope": speedscope, "collapsed": collapsed}
+
+
+def check_format(format: str) -> None:
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}")
 
 
 def cpu_profile(
@@ -103,8 +108,7 @@ def cpu_profile(
     if check_seconds("seconds", seconds) <= 0:
         raise ValueError(f"`seconds` must be positive, got {seconds}")
     check_int("hz", hz, 1)
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}")
+    check_format(format)
     file.write(FORMATS[format](blocking(sample, seconds, hz)).encode())
 
 

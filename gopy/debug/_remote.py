@@ -5,17 +5,23 @@ process's user and to nobody else, and has the process's main thread look at it:
 runtime.dump_on() has installed its handler (GOPY_DUMP does), or by sys.remote_exec(). The answer is another
 file there. A request is data: it names one of a few questions, and never runs code.
 
+There is one request at a time: whoever asks holds the folder's lock until the request has been taken, so that
+each poke finds its own. Until the answer has come, whoever asks holds another lock, by which the process sees
+whether anybody waits for it still.
+
 Both sides are here: ask() is called by the one process, answer() in the other.
 """
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gopy import blocking, go
@@ -44,22 +50,46 @@ def _folder(uid: int) -> str:
     return path
 
 
+def _remove(*names: str | None) -> None:
+    for name in names:
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+
+
 # ---- in the process that is asked ----
+
+
+def _is_waited_for(request: dict[str, Any]) -> bool:
+    try:
+        with open(request["reply"] + ".asks") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _profile(request: dict[str, Any]) -> Any:
     from gopy.debug._profile import sample
 
-    return sample(float(request["seconds"]), int(request["hz"]))
+    goes_on = functools.partial(_is_waited_for, request)
+    return sample(float(request["seconds"]), int(request["hz"]), goes_on)
 
 
 def _trace(request: dict[str, Any]) -> Any:
     from gopy import trace
 
-    path = request["reply"] + ".trace"
+    path, end = request["reply"] + ".trace", time.monotonic() + float(request["seconds"])
     trace.start(path)
-    time.sleep(float(request["seconds"]))
-    trace.stop()
+    try:
+        while time.monotonic() < end and _is_waited_for(request):
+            time.sleep(min(0.1, max(end - time.monotonic(), 0)))
+    finally:
+        trace.stop()
+        if not _is_waited_for(request):
+            _remove(path)
     return path
 
 
@@ -76,6 +106,9 @@ def _reply(request: dict[str, Any]) -> None:
         value = {"value": QUESTIONS[request["question"]](request)}
     except Exception as exc:
         value = {"error": f"{type(exc).__name__}: {exc}"}
+    if not _is_waited_for(request):
+        _remove(request["reply"] + ".asks")
+        return
     with contextlib.suppress(OSError):  # whoever asked has gone
         with open(request["reply"] + ".part", "w") as file:
             json.dump(value, file)
@@ -118,14 +151,22 @@ else:
 """
 
 
-def _owner(pid: int) -> int:
-    """The user of the process, which we may ask. RemoteError: there is none, or it is another user's."""
+def _has_ended(pid: int) -> bool:
+    """Also if its parent has not waited for it yet."""
     try:
         os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
     except (ProcessLookupError, OverflowError):
-        raise RemoteError(f"there is no process {pid}") from None
-    except PermissionError:
-        pass
+        return True
+    except OSError:  # another user's; no Linux
+        return False
+
+
+def _owner(pid: int) -> int:
+    """The user of the process, which we may ask. RemoteError: there is none, or it is another user's."""
+    if pid <= 0 or _has_ended(pid):
+        raise RemoteError(f"there is no process {pid}")
     if sys.platform == "linux":
         uid = os.stat(f"/proc/{pid}").st_uid
     else:
@@ -198,24 +239,65 @@ def _poke(pid: int, signum: int, reply: str) -> str | None:
     return script
 
 
-def _wait(pid: int, reply: str, seconds: float) -> Any:
+def _wait(pid: int, there: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not os.path.exists(reply):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            raise RemoteError(f"process {pid} has ended") from None
+    while not there():
+        if _has_ended(pid):
+            raise RemoteError(f"process {pid} has ended")
         if time.monotonic() > deadline:
             raise RemoteError(
                 f"process {pid} has not answered for {seconds:.0f} s: it does not use gopy, or its main "
                 "thread is in a call of C that does not return (py-spy shows where)"
             )
         time.sleep(0.01)
+
+
+def _answer(pid: int, reply: str, seconds: float) -> Any:
+    _wait(pid, lambda: os.path.exists(reply), seconds)
     with open(reply) as file:
         found = json.load(file)
     if "error" in found:
         raise RemoteError(found["error"])
     return found["value"]
+
+
+def _give(path: str, uid: int) -> None:
+    """The file is to be that user's, and nobody else's."""
+    os.chmod(path, 0o600)
+    if os.geteuid() != uid:
+        os.chown(path, uid, -1)
+
+
+@contextlib.contextmanager
+def _locked(path: str, uid: int) -> Iterator[None]:
+    """Hold the lock on the file, which is made if need be. RemoteError: somebody else has it for too long."""
+    deadline = time.monotonic() + 2 * PATIENCE
+    with open(path, "a") as file:
+        _give(path, uid)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RemoteError("others ask, too, and get no answer") from None
+                time.sleep(0.01)
+        yield
+
+
+def _hand_over(pid: int, uid: int, signum: int, request: dict[str, Any]) -> str | None:
+    """Have the process take the request; -> a file to be removed in the end."""
+    path = os.path.join(os.path.dirname(request["reply"]), str(pid))
+    with open(path + ".part", "w") as file:
+        json.dump(request, file)
+    _give(path + ".part", uid)
+    os.rename(path + ".part", path)
+    try:
+        script = _poke(pid, signum, request["reply"])
+        _wait(pid, lambda: not os.path.exists(path) or os.path.exists(request["reply"]), PATIENCE)
+    finally:
+        _remove(path)
+    return script
 
 
 def ask(pid: int, question: str, *, signum: int = 0, seconds: float = 0, **settings: Any) -> Any:
@@ -224,21 +306,14 @@ def ask(pid: int, question: str, *, signum: int = 0, seconds: float = 0, **setti
     script: str | None = None
     try:
         folder = _folder(uid)
-        path = os.path.join(folder, str(pid))
         reply = os.path.join(folder, f"{pid}.{os.getpid()}.{time.monotonic_ns()}")
-        with open(path + ".part", "w") as file:
-            json.dump({"question": question, "reply": reply, "seconds": seconds, **settings}, file)
-        os.chmod(path + ".part", 0o600)
-        if os.geteuid() != uid:
-            os.chown(path + ".part", uid, -1)
-        os.rename(path + ".part", path)
+        request = {"question": question, "reply": reply, "seconds": seconds, **settings}
         try:
-            script = _poke(pid, signum, reply)
-            return _wait(pid, reply, PATIENCE + seconds)
+            with _locked(reply + ".asks", uid):
+                with _locked(os.path.join(folder, "lock"), uid):
+                    script = _hand_over(pid, uid, signum, request)
+                return _answer(pid, reply, PATIENCE + seconds)
         finally:
-            for name in (path, reply, reply + ".part", script):
-                if name:
-                    with contextlib.suppress(OSError):
-                        os.unlink(name)
+            _remove(reply + ".asks", reply, reply + ".part", script)
     except OSError as exc:
         raise RemoteError(str(exc)) from None

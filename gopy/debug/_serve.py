@@ -1,5 +1,7 @@
 """debug.serve(): pages about this program."""
 
+import functools
+import io
 import ipaddress
 import json
 import math
@@ -9,10 +11,11 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from gopy import _core, blocking, go, http, net, runtime, trace
+from gopy import _core, blocking, go, http, net, runtime, time, trace
 from gopy.debug._flame import flame
 from gopy.debug._profile import FORMATS, sample
 from gopy.debug._snapshot import One, duration, grouped, place, snapshot, tree
+from gopy.debug._waits import BLOCK, MUTEX, Profile, Waited, listed, waits
 from gopy.trace._file import decode
 from gopy.trace._page import page as trace_page
 
@@ -22,9 +25,10 @@ STYLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>gopy debu
 nav a { margin-right: 16px } td, th { text-align: left; padding: 1px 18px 1px 0; vertical-align: top }
 td { font-variant-numeric: tabular-nums } pre { font-size: 13px }
 </style><nav><a href="/debug/">overview</a><a href="/debug/goroutines">goroutines</a>
-<a href="/debug/goroutines?tree=1">tree</a><a href="/debug/profile?seconds=5">CPU, 5 s</a>
-<a href="/debug/trace?seconds=1">trace, 1 s</a><a href="/debug/stats">stats</a>
-<a href="/debug/metrics">metrics</a></nav>
+<a href="/debug/goroutines?tree=1">tree</a><a href="/debug/leaked">leaked</a>
+<a href="/debug/profile?seconds=5">CPU, 5 s</a><a href="/debug/block?seconds=5">waits, 5 s</a>
+<a href="/debug/mutex?seconds=5">locks, 5 s</a><a href="/debug/trace?seconds=1">trace, 1 s</a>
+<a href="/debug/stats">stats</a><a href="/debug/metrics">metrics</a></nav>
 """
 OVERVIEW = """<h2>Process <span id="pid"></span></h2><table id="process"></table><h2>Scheduler</h2>
 <table id="runtime"></table><h2>Goroutines by state</h2><table id="states"></table><script>
@@ -45,6 +49,10 @@ look(); setInterval(look, 1000);
 
 
 class _BadRequest(Exception):
+    pass
+
+
+class _NotCounted(Exception):
     pass
 
 
@@ -127,11 +135,11 @@ def _overview(w: http.ResponseWriter, r: http.Request) -> None:
     return _send(w, TEXT, "\n".join(rows) + "\n")
 
 
-def _goroutines(w: http.ResponseWriter, r: http.Request) -> None:
+def _goroutines(w: http.ResponseWriter, r: http.Request, leaked: bool = False) -> None:
     wanted = r.query().get("filter", [""])[0]
     found = [
         one
-        for one in snapshot()
+        for one in snapshot(runtime.leaked() if leaked else None)
         if wanted in one["name"]
         or wanted in one["state"]
         or any(wanted in frame[2] for frame in one["frames"])
@@ -143,7 +151,8 @@ def _goroutines(w: http.ResponseWriter, r: http.Request) -> None:
     if kind == "text":
         return _send(w, TEXT, text)
     form = f'<form>show those with <input name="filter" value="{escape(wanted)}"></form>'
-    return _send(w, HTML, f"{STYLE}<h2>Goroutines</h2>{form}<pre>{escape(text)}</pre>")
+    title = "Goroutines that nothing can wake" if leaked else "Goroutines"
+    return _send(w, HTML, f"{STYLE}<h2>{title}</h2>{form}<pre>{escape(text)}</pre>")
 
 
 def _describe(one: One) -> str:
@@ -175,11 +184,35 @@ def _profile(w: http.ResponseWriter, r: http.Request) -> None:
     return _send(w, HTML, f"{STYLE}<h2>CPU</h2>{flame(found)}")
 
 
+def _counted(profile: Profile, r: http.Request) -> list[Waited]:
+    """Within so many seconds from here on, or since the program has turned it on."""
+    if "seconds" not in r.query():
+        counts = profile.counts()
+        if counts is None:
+            raise _NotCounted(f"it is off: call debug.{profile.name}_profile(0), or ask for ?seconds=5")
+        return waits(counts, {})
+    seconds = _seconds(r)
+    with profile.on():
+        before = profile.counts() or {}
+        time.sleep(seconds)
+        return waits(profile.counts() or {}, before)
+
+
+def _waits(profile: Profile, title: str, w: http.ResponseWriter, r: http.Request) -> None:
+    kind = _one_of(r, "format", "html", ("html", "text", *FORMATS))
+    try:
+        found = _counted(profile, r)
+    except _NotCounted as exc:
+        return http.error(w, str(exc), 409)
+    if kind == "text":
+        return _send(w, TEXT, listed(found))
+    if kind != "html":
+        return _send(w, JSON if kind == "speedscope" else TEXT, FORMATS[kind](found, profile.name, ""))
+    picture = flame(found, "", "Nobody has waited meanwhile.")
+    return _send(w, HTML, f"{STYLE}<h2>{title}</h2>{picture}<pre>{escape(listed(found))}</pre>")
+
+
 def _trace(w: http.ResponseWriter, r: http.Request) -> None:
-    import io
-
-    from gopy import time
-
     kind = _one_of(r, "format", "html", ("html", "perfetto"))
     seconds, file = _seconds(r), io.BytesIO()
     try:
@@ -198,8 +231,11 @@ def _trace(w: http.ResponseWriter, r: http.Request) -> None:
 PAGES: dict[str, Callable[[http.ResponseWriter, http.Request], None]] = {
     "GET /debug/{$}": _overview,
     "GET /debug/goroutines": _goroutines,
+    "GET /debug/leaked": functools.partial(_goroutines, leaked=True),
     "GET /debug/goroutine/{id}": _goroutine,
     "GET /debug/profile": _profile,
+    "GET /debug/block": functools.partial(_waits, BLOCK, "Who waited where"),
+    "GET /debug/mutex": functools.partial(_waits, MUTEX, "Who held what others waited for"),
     "GET /debug/trace": _trace,
     "GET /debug/stats": lambda w, r: _send(w, JSON, json.dumps(_stats())),
     "GET /debug/metrics": lambda w, r: _send(w, "application/openmetrics-text; version=1.0.0", _metrics()),
@@ -222,12 +258,14 @@ def serve(address: str = "127.0.0.1:6060") -> net.Listener:
     """Serve pages about this program, in goroutines, until the listener that it returns is closed.
 
     `/debug/` is an overview that refreshes itself, `/debug/goroutines` has equal stacks together
-    (`?tree=1`: under who has started them; `?filter=`), `/debug/goroutine/ID` one,
-    `/debug/profile?seconds=N` a flame graph of the CPU, `/debug/trace?seconds=N` a timeline, `/debug/stats`
-    JSON, `/debug/metrics` OpenMetrics; `?format=` gives the others as text, JSON, speedscope, collapsed or
-    perfetto. Only GET; requests whose Host is not an address or localhost are refused. Whoever may connect
-    to the address may look: it is loopback's unless told. Needs the extra gopy[http]. OSError: the address
-    is in use.
+    (`?tree=1`: under who has started them; `?filter=`), `/debug/leaked` those that nothing can wake,
+    `/debug/goroutine/ID` one, `/debug/profile?seconds=N` a flame graph of the CPU, `/debug/block?seconds=N`
+    who waited where, `/debug/mutex?seconds=N` who held what others waited for (without `seconds`: since
+    block_profile() or mutex_profile() has turned it on), `/debug/trace?seconds=N` a timeline,
+    `/debug/stats` JSON, `/debug/metrics` OpenMetrics; `?format=` gives the others as text, JSON,
+    speedscope, collapsed or perfetto. Only GET; requests whose Host is not an address or localhost are
+    refused. Whoever may connect to the address may look: it is loopback's unless told. Needs the extra
+    gopy[http]. OSError: the address is in use.
     """
     listener = net.listen("tcp", address)
     mux = http.ServeMux()

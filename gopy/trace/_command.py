@@ -5,7 +5,7 @@ import os
 import sys
 
 from gopy.debug import _remote
-from gopy.debug._command import signal_option
+from gopy.debug._command import seconds, signal_option
 from gopy.trace._file import Trace, TraceError, decode
 from gopy.trace._page import page
 from gopy.trace._summary import summary
@@ -22,15 +22,13 @@ def _parser() -> argparse.ArgumentParser:
         "-o", dest="output", metavar="PAGE", help="write a page of HTML that needs nothing else"
     )
     parser.add_argument("--summary", action="store_true", help="print a summary; so without -o")
-    parser.add_argument("--seconds", type=float, default=5, help="for how long to record a process")
+    parser.add_argument("--seconds", type=seconds, default=5, help="for how long to record a process")
     parser.add_argument("--keep", metavar="FILE", help="keep the trace of a process, for ui.perfetto.dev")
     signal_option(parser)
     return parser
 
 
 def _record(pid: int, options: argparse.Namespace) -> bytes:
-    if options.seconds <= 0:
-        raise _remote.RemoteError("--seconds must be positive")
     path = _remote.ask(pid, "trace", signum=options.signal, seconds=options.seconds)
     try:
         with open(path, "rb") as file:
@@ -54,6 +52,8 @@ def main(arguments: list[str]) -> int:
     """Its exit status."""
     options = _parser().parse_args(arguments)
     try:
+        if options.output:
+            open(options.output, "a").close()  # whether it can be written is to be known now
         trace = _trace(options)
         if options.output:
             with open(options.output, "w", encoding="utf-8") as file:

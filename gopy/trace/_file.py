@@ -18,7 +18,8 @@ MAGIC = b"gopytrace 1\n"
 OURS = 15000  # the number of our field in TracePacket
 EVENT = struct.Struct("<qQQ")
 ID_BITS = 44  # TRACE_ID_BITS
-NEW, RUN, PARK, READY, END, STEAL, HANDOFF, BEGIN, FINISH, LOG = range(1, 11)
+NEW, RUN, PARK, READY, END, STEAL, HANDOFF, BEGIN, FINISH, LOG, PSTART, PSTOP, GIL = range(1, 14)
+CAUSES = ("", "a timer", "a descriptor", "a thread")  # enum tracecause, which READY has for a site
 
 
 class TraceError(Exception):

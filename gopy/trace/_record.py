@@ -4,9 +4,10 @@ import contextlib
 import contextvars
 import gc
 import io
-import threading
+import itertools
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from gopy import _core
@@ -14,52 +15,70 @@ from gopy._arguments import check_int, check_seconds, check_str, wrong_type
 from gopy.trace import _file
 
 BEGIN, FINISH, LOG = 8, 9, 10  # enum tracekind
+NOT_STARTED = "the flight recorder is not started"
 
-_lock = threading.Lock()
-_texts: dict[
-    str, int
-] = {}  # what regions and logs say, by what events say for it; of the trace that is recorded
-_where: Any = None  # what start() was given, or the FlightRecorder
+
+class _Texts(dict[str, int]):
+    """What regions and logs say, by what events say for it. No lock guards them: a collection may begin, and
+    mark itself, anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = itertools.count()
+
+    def __missing__(self, text: str) -> int:
+        return self.setdefault(text, next(self._numbers))
+
+    def listed(self) -> list[str]:
+        found = self.copy()
+        texts = [""] * (max(found.values(), default=-1) + 1)
+        for text, number in found.items():
+            texts[number] = text
+        return texts
+
+
+_texts = _Texts()  # of the trace that is recorded
+# What start() was given, or the FlightRecorder: at most one. Who takes it out ends the trace.
+_running: list[Any] = []
 _task: contextvars.ContextVar[str] = contextvars.ContextVar("gopy.trace.task", default="")
-
-
-def _number(text: str) -> int:
-    number = _texts.get(text)
-    if number is None:
-        with _lock:
-            number = _texts.setdefault(text, len(_texts))
-    return number
 
 
 def _on_gc(phase: str, info: dict[str, int]) -> None:
     if info["generation"] == 2:  # the young ones take microseconds
         if phase == "start":
-            _core.trace_mark(BEGIN, _number("garbage collection"))
+            _core.trace_mark(BEGIN, _texts["garbage collection"])
         else:
             _core.trace_mark(FINISH, 0)
 
 
 def _begin(where: Any, buffer: int) -> None:
-    global _where
-    with _lock:
-        _core.trace_start(buffer)
-        _texts.clear()
-        _where = where
+    global _texts
+    _core.trace_start(buffer)  # RuntimeError: another one has
+    _texts = _Texts()
     gc.callbacks.append(_on_gc)
+    _running.append(where)
 
 
-def _collect() -> bytes:
+def _collect(since: int = 0) -> bytes:
     names = {goroutine.id: goroutine.name for goroutine in _core.goroutines()}
     events, dropped, sites = _core.trace_collect()
-    return _file.encode(events, dropped, sites, list(_texts), names)
+    return _file.encode(_file.since(events, since), dropped, sites, _texts.listed(), names)
+
+
+def _take(wanted: Callable[[Any], bool], problem: str) -> Any:
+    """What is recorded, to be ended by the caller alone."""
+    for where in _running[:1]:
+        if wanted(where):
+            with contextlib.suppress(ValueError):  # another thread was faster
+                _running.remove(where)
+                return where
+    raise RuntimeError(problem)
 
 
 def _end() -> None:
-    global _where
-    _core.trace_stop()
-    _where = None
     with contextlib.suppress(ValueError):
         gc.callbacks.remove(_on_gc)
+    _core.trace_stop()
 
 
 def _write(file: BinaryIO | str, data: bytes) -> int:
@@ -84,16 +103,19 @@ def start(file: BinaryIO | str, *, buffer: int = 64 << 20) -> None:
     """
     _check_file(file)
     check_int("buffer", buffer, 1 << 16)
-    if isinstance(file, str):
-        open(file, "wb").close()  # whether it can be written is to be known now
     _begin(file, buffer)
+    if isinstance(file, str):
+        try:
+            open(file, "wb").close()  # whether it can be written is to be known now
+        except OSError:
+            _take(lambda where: where is file, "no trace is being recorded")
+            _end()
+            raise
 
 
 def stop() -> None:
     """End the trace that start() has begun, and write it. RuntimeError: there is none."""
-    if _where is None or isinstance(_where, FlightRecorder):
-        raise RuntimeError("no trace is being recorded")
-    file = _where
+    file = _take(lambda where: not isinstance(where, FlightRecorder), "no trace is being recorded")
     try:
         data = _collect()
     finally:
@@ -115,22 +137,15 @@ class FlightRecorder:
 
     def stop(self) -> None:
         """Forget it all. RuntimeError: it is not started."""
-        self._check()
+        _take(lambda where: where is self, NOT_STARTED)
         _end()
 
     def write_to(self, file: BinaryIO | str) -> int:
         """Write the last seconds, and go on recording. -> how many bytes. RuntimeError: it is not started."""
         _check_file(file)
-        self._check()
-        since = time.monotonic_ns() - int(self._seconds * 1e9)
-        names = {goroutine.id: goroutine.name for goroutine in _core.goroutines()}
-        events, dropped, sites = _core.trace_collect()
-        kept = _file.since(events, since)
-        return _write(file, _file.encode(kept, dropped, sites, list(_texts), names))
-
-    def _check(self) -> None:
-        if _where is not self:
-            raise RuntimeError("the flight recorder is not started")
+        if self not in _running:
+            raise RuntimeError(NOT_STARTED)
+        return _write(file, _collect(time.monotonic_ns() - int(self._seconds * 1e9)))
 
 
 def recorder(*, seconds: float = 10, buffer: int = 16 << 20) -> FlightRecorder:
@@ -142,10 +157,10 @@ def recorder(*, seconds: float = 10, buffer: int = 16 << 20) -> FlightRecorder:
 
 @contextlib.contextmanager
 def _marked(text: str) -> Iterator[None]:
-    if _where is None:
+    if not _running:
         yield
         return
-    _core.trace_mark(BEGIN, _number(text))
+    _core.trace_mark(BEGIN, _texts[text])
     try:
         yield
     finally:
@@ -175,5 +190,15 @@ def log(category: str, message: str) -> None:
     """Put a mark with a text into the trace, on this goroutine's track."""
     check_str("category", category)
     check_str("message", message)
-    if _where is not None:
-        _core.trace_mark(LOG, _number(f"{category}: {message}"))
+    if _running:
+        _core.trace_mark(LOG, _texts[f"{category}: {message}"])
+
+
+def _in_child() -> None:
+    """The trace is the parent's."""
+    _running.clear()
+    with contextlib.suppress(ValueError):
+        gc.callbacks.remove(_on_gc)
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -1,6 +1,6 @@
 """What a trace says, as text: who waited longest for what, and how long waits took by their reasons."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from gopy.trace import _file
@@ -14,7 +14,7 @@ class Wait(NamedTuple):
     goroutine: int
     reason: str
     place: str
-    waker: int  # a goroutine's id; 0: a timer, a descriptor or a thread
+    waker: int  # a goroutine's id, or, negative, an index of CAUSES
 
 
 def name_of(trace: Trace, goroutine: int, made: dict[int, int]) -> str:
@@ -31,34 +31,55 @@ class Analysis:
         self.waits: list[Wait] = []
         self.used: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         self.first = self.last = 0
+        self.counts: Counter[str] = Counter()  # of what is no goroutine's
+        self.idle: dict[int, float] = defaultdict(float)  # seconds, by P
+        self._idle_since: dict[int, int] = {}
         since: dict[int, tuple[int, int]] = {}  # 0: runs, 1: ready, 2: waits; since when
         parked: dict[int, tuple[int, int, int]] = {}  # when, reason, site
         wakers: dict[int, int] = {}
         for when, kind, goroutine, more, site in trace:
             self.first = self.first or when
             self.last = when
+            if goroutine == 0:
+                self._of_p(when, kind, more, site)
+                continue
             state = {_file.NEW: 1, _file.READY: 1, _file.RUN: 0, _file.PARK: 2, _file.END: -1}.get(kind)
-            if state is None or goroutine == 0:
+            if state is None:
                 continue
             before, start = since.get(goroutine, (-1, when))
-            if kind == _file.READY and before == 0:
-                wakers[goroutine] = more  # before it has parked
-                continue
+            if kind == _file.READY:
+                wakers[goroutine] = more or -site
+                if before == 0:  # it has not parked yet
+                    continue
             if kind == _file.PARK and more == 0:
                 state = 1  # it has yielded
             if before >= 0:
                 self.used[goroutine][before] += (when - start) / 1e9
             since[goroutine] = (state, when)
+            if kind == _file.RUN:
+                self._of_p(when, _file.PSTART, more, 0)
             if kind == _file.NEW:
                 self.made[goroutine] = site
             elif kind == _file.PARK and more:
                 parked[goroutine] = (when, more, site)
-            elif kind == _file.READY:
-                wakers[goroutine] = more
-            elif goroutine in parked:
+            elif kind != _file.READY and goroutine in parked:
                 self._waited(goroutine, when, *parked.pop(goroutine), wakers.pop(goroutine, 0))
         for goroutine, (when, reason, site) in parked.items():  # they wait still
             self._waited(goroutine, self.last, when, reason, site, 0)
+        for p in list(self._idle_since):
+            self._of_p(self.last, _file.PSTART, p, 0)
+
+    def _of_p(self, when: int, kind: int, more: int, site: int) -> None:
+        if kind == _file.PSTOP:
+            self._idle_since.setdefault(more, when)
+        elif kind in (_file.PSTART, _file.HANDOFF) and more in self._idle_since:
+            self.idle[more] += (when - self._idle_since.pop(more)) / 1e9
+        if kind == _file.STEAL:
+            self.counts.update(steals=1, stolen=site)
+        elif kind == _file.HANDOFF:
+            self.counts["hand-offs"] += 1
+        elif kind == _file.GIL:
+            self.counts.update({"waits for the GIL": 1, "ns for the GIL": more})
 
     def _waited(self, goroutine: int, until: int, when: int, reason: int, site: int, waker: int) -> None:
         place = self.trace.sites[site][1] if site else ""
@@ -75,6 +96,22 @@ def _bucket(seconds: float) -> int:
     return next((i for i in range(8) if seconds < 10 ** (i - 6)), 8)
 
 
+def _scheduler(found: Analysis) -> list[str]:
+    length = (found.last - found.first) / 1e9 or 1
+    lines = [f"  P {p} idle {100 * found.idle[p] / length:.1f}% of the time" for p in sorted(found.idle)]
+    counts = found.counts
+    lines.append(
+        f"  {counts['steals']:,} steals of {counts['stolen']:,} goroutines, "
+        f"{counts['hand-offs']:,} hand-offs of Ps"
+    )
+    if counts["waits for the GIL"]:
+        lines.append(
+            f"  {counts['waits for the GIL']:,} times a thread that was idle waited for the GIL, "
+            f"{counts['ns for the GIL'] / 1e9:.6f} s in all"
+        )
+    return lines
+
+
 def summary(trace: Trace) -> str:
     found = Analysis(trace)
     events = len(trace.events) // _file.EVENT.size
@@ -85,9 +122,13 @@ def summary(trace: Trace) -> str:
     lines += ["", "Longest waits", "  seconds  goroutine  for  at  woken by"]
     for wait in sorted(found.waits, key=lambda wait: -wait.seconds)[:LONGEST]:
         name = name_of(trace, wait.goroutine, found.made)
-        by = f"{wait.waker} {name_of(trace, wait.waker, found.made)}" if wait.waker else "-"
+        by = (
+            _file.CAUSES[-wait.waker]
+            if wait.waker <= 0
+            else f"{wait.waker} {name_of(trace, wait.waker, found.made)}"
+        )
         lines.append(
-            f"  {wait.seconds:9.6f}  {wait.goroutine} {name}  {wait.reason}  {wait.place or '-'}  {by}"
+            f"  {wait.seconds:9.6f}  {wait.goroutine} {name}  {wait.reason}  {wait.place or '-'}  {by or '-'}"
         )
     lines += ["", "Waits by reason: number, total, longest; how many took <1 µs, <10 µs, ... <10 s, more"]
     by_reason: dict[str, list[float]] = defaultdict(list)
@@ -104,4 +145,5 @@ def summary(trace: Trace) -> str:
     for goroutine, used in sorted(found.used.items(), key=lambda item: -item[1][0])[:LONGEST]:
         name = name_of(trace, goroutine, found.made)
         lines.append(f"  {used[0]:9.6f} {used[1]:9.6f} {used[2]:9.6f}  {goroutine} {name}")
+    lines += ["", "Scheduler", *_scheduler(found)]
     return "\n".join(lines) + "\n"

@@ -71,6 +71,12 @@ uint32_t host_trace_made(struct g *gp)
 }
 
 uint32_t host_trace_here(void) { return 0; }
+uint32_t host_trace_parks(struct g *gp)
+{
+    (void)gp;
+    return 0;
+}
+void host_profile_wait(struct g *gp, enum profile kind) { (void)gp, (void)kind; }
 
 void host_hang(void)
 {
