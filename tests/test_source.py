@@ -25,6 +25,7 @@ LONGEST = 600  # lines; a file that comes near it asks to be cut
 # The layers of the runtime, lowest first: a header includes only what stands before it.
 LAYERS = [
     "sys.h",
+    "chunks.h",
     "lockrank.h",
     "lock.h",
     "runq.h",
@@ -52,7 +53,7 @@ LAYERS = [
 
 # The tiers of csrc/python, lowest first, and in each the files, likewise: a file includes its own header and what stands
 # before it. The one exception is a pair: an awaitable and what it is to asyncio.
-BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach"]
+BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach", "pychunks"]
 RUN = [
     "pyownthread",
     "pyg",

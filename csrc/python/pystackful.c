@@ -17,6 +17,7 @@
 
 #include "pyattach.h"
 #include "pycall.h"
+#include "pychunks.h"
 #include "pyeventloop.h"
 #include "pypanic.h"
 #include "pypreempt.h"
@@ -208,6 +209,7 @@ static void g0_loop(struct hostm *hm)
 static struct hostm *hostm_new(struct m *mp)
 {
     struct hostm *hm = mp->host ? mp->host : calloc(1, sizeof(*hm));
+    chunks_install();
     if (hm) {
         hm->quit = false;
         hm->on = NULL;

@@ -11,6 +11,7 @@
 #endif
 
 #include "pyworker.h"
+#include "runtime/chunks.h"
 #include "runtime/host.h"
 #include "runtime/sleepers.h"
 
@@ -81,6 +82,7 @@ bool host_tidy(struct m *mp, int64_t *until)
 #ifdef __GLIBC__
         malloc_trim(0);
 #endif
+        chunks_trim();
         return true;
     }
     if (hm->return_at && hm->return_at < *until)

@@ -3,6 +3,7 @@
 #define GOPY_RUNTIME_H
 
 #include "runtime/chan.h"
+#include "runtime/chunks.h"
 #include "runtime/hogs.h"
 #include "runtime/host.h"
 #include "runtime/iowait.h"
