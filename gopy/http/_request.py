@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from gopy import context
 from gopy.context import Context
-from gopy.http._body import NO_BODY, BadRequest
+from gopy.http._body import BadRequest, body_of
 from gopy.http._header import Header, header_of
 
 if TYPE_CHECKING:
     import ssl
 
+    from gopy.http._body import RequestBody
     from gopy.http._form import Upload
 
 MAX_FORM_BYTES = 10 << 20  # of an urlencoded body, as in Go
@@ -33,11 +34,11 @@ class Request:
     proto      "HTTP/1.1"
     host       of the Host field
     content_length    -1: unknown
-    body       an IO[bytes], read while the client sends
+    body       an IO[bytes], read while the client sends; who awaits has aread() and aread1() as well
     """
 
     # What most requests leave as it is belongs to the class: it costs nothing to make.
-    body: IO[bytes] = cast(IO[bytes], NO_BODY)
+    body: RequestBody = body_of(b"")
     content_length = 0
     host = ""
     pattern = ""  # of the ServeMux that chose the handler
