@@ -37,19 +37,16 @@ class Request:
     body       an IO[bytes], read while the client sends; who awaits has aread() and aread1() as well
     """
 
-    # What most requests leave as it is belongs to the class: it costs nothing to make.
+    # What few ask for belongs to the class; all else to the instance, where it is found sooner.
     body: RequestBody = body_of(b"")
     content_length = 0
     host = ""
     pattern = ""  # of the ServeMux that chose the handler
-    keep_alive = True  # the client would have the connection stay
     expects_continue = False  # it sends its body only when told to
     over = False  # its handler has returned
     _path: str | None = None
     _raw_query: str | None = None
     _header: Header | None = None
-    _context: Context | None = None
-    _form: dict[str, list[str]] | None = None
     _uploads: dict[str, list[Upload]]
     _names: tuple[str, ...] = ()  # of the pattern's wildcards
     _values: tuple[str, ...] = ()
@@ -61,6 +58,9 @@ class Request:
         self.method = method
         self.url = url
         self.proto = proto
+        self.keep_alive = True  # the client would have the connection stay
+        self._context: Context | None = None
+        self._form: dict[str, list[str]] | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url} {self.proto}>"
