@@ -8,10 +8,16 @@ connection. The end is told by finish(); until then an end of the stream is an e
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from gopy.http._reader import Reader
+
+    class RequestBody(IO[bytes]):
+        """What a handler may count on: a file, and what awaits."""
+
+        async def aread(self, size: int | None = -1) -> bytes: ...
+        async def aread1(self, size: int | None = -1) -> bytes: ...
 
 
 class BadRequest(ValueError):
@@ -39,8 +45,8 @@ class Body(io.BufferedIOBase):
     ValueError: what it sends is no body. BodyTooLarge.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader: Reader | None = reader
+    def __init__(self, reader: Reader | None) -> None:
+        self._reader = reader
         self._data = b""  # received, and from _at on not read yet
         self._at = 0
         self._pieces: list[bytes] = []  # received behind that
@@ -122,11 +128,11 @@ class Body(io.BufferedIOBase):
             return b""
         return self._take(len(self._data) if size is None or size < 0 else size)
 
-    async def aread(self, size: int = -1) -> bytes:
+    async def aread1(self, size: int | None = -1) -> bytes:
         """read1() for those who await."""
         if size == 0 or not await self._afill():
             return b""
-        return self._take(len(self._data) if size < 0 else size)
+        return self._take(len(self._data) if size is None or size < 0 else size)
 
     def read(self, size: int | None = -1) -> bytes:
         """So many bytes, fewer only at the end; without a size, all."""
@@ -136,6 +142,15 @@ class Body(io.BufferedIOBase):
         while size > 0 and self._fill():
             pieces.append(self._take(size))
             size -= len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def aread(self, size: int | None = -1) -> bytes:
+        """read() for those who await."""
+        left = -1 if size is None else size
+        pieces: list[bytes] = []
+        while left and await self._afill():
+            pieces.append(self._take(len(self._data) if left < 0 else left))
+            left -= len(pieces[-1]) if left > 0 else 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def readline(self, size: int | None = -1) -> bytes:
@@ -173,7 +188,10 @@ class NoBody(io.BufferedIOBase):
     def read1(self, size: int = -1) -> bytes:
         return b""
 
-    async def aread(self, size: int = -1) -> bytes:
+    async def aread1(self, size: int | None = -1) -> bytes:
+        return b""
+
+    async def aread(self, size: int | None = -1) -> bytes:
         return b""
 
     def readline(self, size: int | None = -1) -> bytes:
@@ -186,3 +204,13 @@ class NoBody(io.BufferedIOBase):
 
 
 NO_BODY = NoBody()
+
+
+def body_of(data: bytes) -> RequestBody:
+    """A body that is there already."""
+    if not data:
+        return cast("RequestBody", NO_BODY)
+    body = Body(None)
+    body.feed(data)
+    body.finish()
+    return cast("RequestBody", body)

@@ -92,8 +92,9 @@ class Client:
 
     timeout            seconds for all of a request, its redirects and the reading of the body included
     tls                an SSLContext; by default one that verifies certificates against the system's
-    authorities max_idle_per_host  connections that are kept between requests follow_redirects   how often; 0:
-    a redirect is the answer
+                       authorities
+    max_idle_per_host  connections that are kept between requests
+    follow_redirects   how often; 0: a redirect is the answer
 
     Proxies are those that HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment name.
     """
@@ -166,7 +167,8 @@ class Client:
         parts = split_url(url)
         for followed in range(self._follow + 1):
             response = self._send(method, url, parts, header, body, ctx)
-            location = response.header.get("Location")
+            # Bytes beyond ASCII are escaped as they came, in whatever encoding that is.
+            location = quote(response.header.get("Location").encode("latin-1"), safe=_SAFE)
             if response.status not in REDIRECTS or not location or not self._follow:
                 return response
             if response.status in (307, 308) and not (body is None or isinstance(body, bytes)):

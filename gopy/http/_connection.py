@@ -92,7 +92,10 @@ class Connection(Reader):
             if self._cancel is not None:  # the handler has ended its goroutine, and nobody has come to that
                 self._cancel()
             if self._state.load() != HIJACKED:
-                self.conn.close()
+                if self.tls is None:
+                    self.conn.close()
+                else:
+                    await self.conn.aclose()  # which may have to wait for a client that does not read
                 self.server._forget(self)
             self._parser = self._framing = self._failure = self._unsent = None  # which refer to this object
 
@@ -239,7 +242,7 @@ class Connection(Reader):
         self.conn.set_write_deadline(
             LINGER if self.server.write_timeout is None else self.server.write_timeout
         )
-        self.conn.write((head + text).encode("latin-1"))
+        await self.conn.awrite((head + text).encode("latin-1"))
         await self._linger()
 
     async def _linger(self) -> None:
@@ -247,7 +250,7 @@ class Connection(Reader):
         take the answer away from it; so it gets the end of the stream, and a little time to end its own."""
         self.conn.set_deadline(LINGER)
         try:
-            self.conn.close_write()
+            await self.conn.aclose_write()
             left = LINGER_BYTES
             while left > 0 and (data := await self.conn.aread()):
                 left -= len(data)
@@ -401,7 +404,14 @@ class Connection(Reader):
     def close_idle(self) -> None:
         """Close it if it waits for a request, and have it end after this one if not."""
         if self._state.compare_and_swap(IDLE, CLOSED):
+            self.close()
+
+    def close(self) -> None:
+        """Close it, without waiting for a client that does not read what TLS has to say last."""
+        if self.tls is None:
             self.conn.close()
+        else:
+            go(self.conn.aclose())
 
 
 def _answer_options(w: ResponseWriter, r: Request) -> None:

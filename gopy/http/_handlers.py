@@ -118,6 +118,8 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
         done: Chan[BaseException | None] = Chan(1)
 
         async def run() -> None:
+            """Call h. What it has made of it counts if the context is still there: when that has ended, h has
+            returned for this reason, or might have, and its answer may lack what it wanted to write."""
             try:
                 result = h(answer, r.with_context(ctx))  # type: ignore[arg-type]
                 if isinstance(result, CoroutineType):
@@ -125,9 +127,11 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
             except ENDS:
                 raise
             except BaseException as exc:
-                done.send(exc)
+                if ctx.err() is None:
+                    done.send(exc)
             else:
-                done.send(None)
+                if ctx.err() is None:
+                    done.send(None)
 
         try:
             go(run())

@@ -60,15 +60,14 @@ def check_value(value: object) -> str:
 @lru_cache(512)
 def known_line(name: str, value: str) -> str:
     """field_line(), of short ones, of which most servers send the same again and again."""
-    return f"{name}: {check_value(value)}\r\n"
+    return f"{check_name(name)}: {check_value(value)}\r\n"
 
 
 def field_line(name: str, value: str) -> str:
-    """The line of a head for a field whose name is canonical. TypeError, ValueError: no value is like
-    that."""
+    """The line of a head for a field. TypeError, ValueError: no name, or no value, is like that."""
     if type(value) is str and len(value) < SHORT:
         return known_line(name, value)
-    return f"{name}: {check_value(value)}\r\n"
+    return f"{check_name(name)}: {check_value(value)}\r\n"
 
 
 def _check_values(values: object) -> list[str]:

@@ -195,7 +195,8 @@ class ServeMux:
     def __call__(self, w: ResponseWriter, r: Request) -> object:
         exact = self._exact
         if exact is not None:
-            path = r.escaped_path
+            url = r.url
+            path = r.escaped_path if "?" in url else url
             leaf = exact.get((r.method, path)) or (r.method != "HEAD" and exact.get(("", path)))
             if leaf:
                 r.pattern = leaf.pattern.text  # type: ignore[union-attr]

@@ -89,7 +89,7 @@ def read_fields(r: Request, fields: list[tuple[bytes, bytes]]) -> int:
         if modern:
             raise BadRequest(400, "no Host")
     else:
-        r.host = known_host(host)
+        r.host = _hosts.get(host) or known_host(host)
     return length
 
 

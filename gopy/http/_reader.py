@@ -8,7 +8,7 @@ connection in memory.
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -19,6 +19,7 @@ from gopy.http._request import Request
 from gopy.net import Conn
 
 if TYPE_CHECKING:
+    from gopy.http._body import RequestBody
     from gopy.http._server import Server
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -160,7 +161,7 @@ class Reader:
             raise BodyTooLarge(f"the body is larger than {most} bytes")
         r.content_length = length
         self._body = body = Body(self)
-        r.body = cast(IO[bytes], body)
+        r.body = cast("RequestBody", body)
         self._receiving = r
         self._framing = Framing(length, server.max_header_bytes)
         self._fields = []  # for trailers

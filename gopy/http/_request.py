@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from gopy import context
 from gopy.context import Context
-from gopy.http._body import NO_BODY, BadRequest
+from gopy.http._body import BadRequest, body_of
 from gopy.http._header import Header, header_of
 
 if TYPE_CHECKING:
     import ssl
 
+    from gopy.http._body import RequestBody
     from gopy.http._form import Upload
 
 MAX_FORM_BYTES = 10 << 20  # of an urlencoded body, as in Go
@@ -33,22 +34,19 @@ class Request:
     proto      "HTTP/1.1"
     host       of the Host field
     content_length    -1: unknown
-    body       an IO[bytes], read while the client sends
+    body       an IO[bytes], read while the client sends; who awaits has aread() and aread1() as well
     """
 
-    # What most requests leave as it is belongs to the class: it costs nothing to make.
-    body: IO[bytes] = cast(IO[bytes], NO_BODY)
+    # What few ask for belongs to the class; all else to the instance, where it is found sooner.
+    body: RequestBody = body_of(b"")
     content_length = 0
     host = ""
     pattern = ""  # of the ServeMux that chose the handler
-    keep_alive = True  # the client would have the connection stay
     expects_continue = False  # it sends its body only when told to
     over = False  # its handler has returned
     _path: str | None = None
     _raw_query: str | None = None
     _header: Header | None = None
-    _context: Context | None = None
-    _form: dict[str, list[str]] | None = None
     _uploads: dict[str, list[Upload]]
     _names: tuple[str, ...] = ()  # of the pattern's wildcards
     _values: tuple[str, ...] = ()
@@ -60,6 +58,9 @@ class Request:
         self.method = method
         self.url = url
         self.proto = proto
+        self.keep_alive = True  # the client would have the connection stay
+        self._context: Context | None = None
+        self._form: dict[str, list[str]] | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url} {self.proto}>"

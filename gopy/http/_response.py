@@ -38,6 +38,8 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _date = (0, "")
 
+_new = dict.__new__  # of an empty Header: __init__() has nothing to do
+
 
 def http_date(seconds: float) -> str:
     """A time as HTTP writes it: "Sun, 06 Nov 1994 08:49:37 GMT"."""
@@ -71,31 +73,31 @@ class Hijacked(RuntimeError):
 class ResponseWriter:
     """Takes a handler's answer: header(), write_header(), write(). Used by one goroutine at a time."""
 
-    # What most responses leave as it is belongs to the class: it costs nothing to make.
-    status = 0  # not known yet
-    written = 0  # bytes of the body
-    sent = False  # the head, at least
+    # What few ask for belongs to the class; all else to the instance, where it is found sooner.
     hijacked = False
-    _ended = ""  # why nothing more can be written
-    _header: Header | None = None
-    _lines = ""  # of the head
     _has_date = False
-    _has_type = False
-    _declared = -1  # the Content-Length that the handler set
-    _size = 0  # of what is pending
-    _chunked = False
-    _close = False  # the handler set Connection: close, or the end of the connection is that of the body
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self._connection = connection
         self._request = request
+        self.status = 0  # not known yet
+        self.written = 0  # bytes of the body
+        self.sent = False  # the head, at least
+        self._ended = ""  # why nothing more can be written
+        self._header: Header | None = None
+        self._lines = ""  # of the head
+        self._has_type = False
+        self._declared = -1  # the Content-Length that the handler set
         self._pending: list[bytes] = []
+        self._size = 0  # of what is pending
+        self._chunked = False
+        self._close = False  # the handler set Connection: close, or the body's end is the connection's
 
     def header(self) -> Header:
         """The fields to be sent. Changes after write_header(), or the first write, do not matter."""
         header = self._header
         if header is None:
-            header = self._header = Header()
+            header = self._header = _new(Header)
         return header
 
     def write_header(self, status: int) -> None:
@@ -125,11 +127,15 @@ class ResponseWriter:
         """Make the lines of the head from the header."""
         header = self._header
         if header:
-            if dict.__contains__(
-                header, "Content-Type"
-            ):  # also without a value, which keeps from guessing one
-                self._has_type = True
-            self._take_fields([(name, value) for name, values in dict.items(header) for value in values])
+            lines = ""
+            for name, values in dict.items(header):
+                if name == "Content-Type":  # also without a value, which keeps from guessing one
+                    self._has_type = True
+                elif name in _OURS:
+                    values = [value for value in values if not self._is_ours(name, value)]
+                for value in values:
+                    lines += field_line(name, value)
+            self._lines = lines
 
     def _take_fields(self, fields: Iterable[tuple[str, str]]) -> None:
         """Make the lines of the head. What frames the message is not the handler's to say. ValueError,

@@ -18,6 +18,7 @@ from gopy.http._mux import default_mux
 from gopy.http._request import Request
 from gopy.http._response import ResponseWriter
 from gopy.net import Listener, listen
+from gopy.net._conn import wrap_tls
 
 # What answers a request: a plain function, or an `async def` whose steps the connection's goroutine takes.
 Handler = Callable[[ResponseWriter, Request], object]
@@ -35,13 +36,11 @@ class Server:
 
     addr                 "host:port", ":8080", or "unix:/path"
     handler              None: the default mux, where handle() registers. Plain, or `async def`. An exception
-    is
-                         logged through the logger "gopy.http", answered with 500 if nothing was sent, and
+                         is logged through the logger "gopy.http", answered with 500 if nothing was sent, and
                          ends the connection
-    tls                  a server's SSLContext. It is set to offer "http/1.1" by ALPN
+    tls                  a server's SSLContext, for listeners without one. It will offer "http/1.1" by ALPN
     read_header_timeout  seconds for a head, from its first byte on (and for the first request and the
-    handshake,
-                         from the beginning); 408, or just the end if nothing has come
+                         handshake, from the beginning); 408, or just the end if nothing has come
     read_timeout         seconds for a body, from when its head is there
     write_timeout        seconds for the answer, from when the head of the request is there
     idle_timeout         seconds between two requests
@@ -50,8 +49,7 @@ class Server:
     max_connections      more wait to be accepted
     reuse_port           other processes may listen on the same port
     access_log           True, a logging.Logger, a function of a line, or a file: a line of the common log
-    format for
-                         each request
+                         format for each request
 
     Timeouts of None are without end.
     """
@@ -123,14 +121,16 @@ class Server:
         return self.tls
 
     def serve(self, ln: Listener) -> None:
-        """Serve the connections of a listener, which is closed at the end. Parks until shutdown() or close():
-        then ServerClosed. OSError (EBADF): somebody else has closed it."""
+        """Serve the connections of a listener, which is closed at the end; by TLS if it or the server has a
+        context for that. Parks until shutdown() or close(): then ServerClosed. OSError (EBADF): somebody else
+        has closed it."""
         if not isinstance(ln, Listener):
             raise TypeError(f"`ln` must be a gopy.net.Listener, got {type(ln).__name__}")
+        tls = self._tls_context() if ln._tls is None else None
         self._listeners[ln] = None
         try:
             while not self._stopping.load():
-                self._accept(ln)
+                self._accept(ln, tls)
             raise ServerClosed
         except OSError:
             if self._stopping.load():
@@ -140,13 +140,13 @@ class Server:
             self._listeners.pop(ln, None)
             ln.close()
 
-    def _accept(self, ln: Listener) -> None:
+    def _accept(self, ln: Listener, tls: ssl.SSLContext | None) -> None:
         if self._places is not None:
             which, _, _ = select(send(self._places, None), recv(self._stopped.done()))
             if which == 1:
                 return
         try:
-            conn = ln.accept()
+            conn = ln.accept() if tls is None else wrap_tls(ln.accept(), tls, True, None)
         except BaseException:
             self._leave_place()
             raise
@@ -211,10 +211,13 @@ class Server:
             ctx.raise_if_done()
 
     def close(self) -> None:
-        """Close the listeners and all connections at once, but for those that were hijacked."""
+        """Close the listeners and all connections at once, but for those that were hijacked.
+
+        Over TLS a client who does not read has 5 seconds to take the end, for which nobody waits.
+        """
         self._stop()
         for connection in list(self._connections):
-            connection.conn.close()
+            connection.close()
 
 
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -1,9 +1,7 @@
 """One request and its answer on a connection, and the pool that connections go back to.
 
-    taken from the pool, or dialled -> request written -> head of the answer read -> body read to its end ->
-    pool
-                                                                                    closed early, or failed ->
-                                                                                    closed
+    taken from the pool, or dialled -> request written -> head read -> body read to its end -> pool
+                                                                       closed early, or failed -> closed
 
 While a context is given, its end closes the connection, whatever waits there: so every stage is given up, and
 what was raised for that is turned into what ended the context.

@@ -2,8 +2,12 @@
 (SO_REUSEPORT).
 
     SIGTERM, SIGINT    workers finish their requests, for `--grace` seconds, and end
-    SIGHUP             new workers, with the application imported anew; when they listen, the old ones end as
-    above a worker dies      another one is started
+    SIGHUP             new workers, with the application imported anew; when they listen, the old ones end
+                       as above
+    a worker dies      another one is started
+
+A worker that cannot be started, as the system has no process, memory or descriptor left, is tried again after
+a pause: the master lives for as long as nobody ends it.
 
 The master only binds the port, so that it is taken and known; of a unix socket it keeps the one listener,
 which all workers accept from. A worker says by a byte on a pipe that it listens, and ends when its other pipe
@@ -19,11 +23,11 @@ import signal as signals
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gopy import context, runtime, signal, time
-from gopy._core import Chan, NetFD, RecvChan, block_on, blocking, default, go, recv, select, send
+from gopy._core import Chan, NetFD, RecvChan, block_on, default, go, recv, select, send
 from gopy.http._server import Server, ServerClosed
 from gopy.http._wsgi import import_application, wsgi
 from gopy.net._addr import Addr
@@ -31,7 +35,7 @@ from gopy.net._listener import Listener, bind_any, listen
 
 log = logging.getLogger("gopy.http")
 
-PAUSE = 1.0  # seconds before a worker that died at once is replaced
+PAUSE = 1.0  # seconds before a worker that died at once, or that could not be started, is tried again
 BOOT_FAILED = 3  # exit status when a worker of the first ones never listened, as gunicorn's
 
 
@@ -121,7 +125,6 @@ class Worker:
     started: float
     leaving: bool = False  # it has been told to end
     ready: bool = False
-    ended: Chan[int] = field(default_factory=lambda: Chan(1))
 
 
 class Master:
@@ -130,7 +133,9 @@ class Master:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._workers: list[Worker] = []
-        self._events: Chan[tuple[str, Worker | None]] = Chan(64)
+        self._ready: Chan[Worker] = Chan(64)
+        self._wanted: Chan[None] = Chan(64)  # a worker, as often as there is something in it
+        self._some_ended: Chan[int] = Chan(1)
         self._lifeline, self._held = os.pipe()  # the workers' end, and ours
         self._listener: int | None = None  # the descriptor that workers inherit
         self._stopping = False
@@ -138,6 +143,8 @@ class Master:
     def run(self) -> int:
         signs: Chan[int] = Chan(16)
         signal.notify(signs, signals.SIGTERM, signals.SIGINT, signals.SIGHUP)
+        # One is enough to look at all of them, and takes no thread for each worker to wait in.
+        signal.notify(self._some_ended, signals.SIGCHLD)
         try:
             placeholder, bind = self._bind()
         except (OSError, ValueError) as exc:
@@ -163,51 +170,62 @@ class Master:
         return sock, str(Addr(host, sock.getsockname()[1]))
 
     def _start(self) -> None:
+        """Start a worker; if that can't be done, later."""
+        try:
+            worker, reading = self._spawn()
+        except OSError as exc:
+            log.error("no worker could be started: %s; trying again in %g seconds", exc, PAUSE)
+            self._start_in(PAUSE)
+        else:
+            self._workers.append(worker)
+            go(self._await_ready, worker, reading)
+
+    def _start_in(self, seconds: float) -> None:
+        time.after_func(seconds, self._wanted.send, None)
+
+    def _spawn(self) -> tuple[Worker, int]:
+        """A process, and the descriptor on which it says that it listens. OSError: there is no room."""
         reading, writing = os.pipe()
-        command = [sys.executable, *_flags(), "-m", "gopy", "wsgi", self._args.app, "--bind", self._args.bind]
-        command += [
-            "--grace",
-            str(self._args.grace),
-            "--lifeline",
-            str(self._lifeline),
-            "--ready",
-            str(writing),
-        ]
-        command += ["--access-log"] if self._args.access_log else []
-        passed = [self._lifeline, writing]
-        if self._listener is not None:
-            command += ["--listener", str(self._listener)]
-            passed.append(self._listener)
-        process = subprocess.Popen(command, pass_fds=passed)
-        os.close(writing)
-        worker = Worker(process, time.now())
-        self._workers.append(worker)
-        go(self._await_ready, worker, reading)
-        go(self._await_end, worker)
+        try:
+            process = subprocess.Popen(self._command(writing), pass_fds=self._passed(writing))
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return Worker(process, time.now()), reading
+
+    def _command(self, ready: int) -> list[str]:
+        args = self._args
+        command = [sys.executable, *_flags(), "-m", "gopy", "wsgi", args.app, "--bind", args.bind]
+        command += ["--grace", str(args.grace), "--lifeline", str(self._lifeline), "--ready", str(ready)]
+        command += ["--access-log"] if args.access_log else []
+        return command + ([] if self._listener is None else ["--listener", str(self._listener)])
+
+    def _passed(self, ready: int) -> list[int]:
+        return [self._lifeline, ready] + ([] if self._listener is None else [self._listener])
 
     def _await_ready(self, worker: Worker, fd: int) -> None:
         runtime.wait_read(fd)
         if os.read(fd, 1):
-            self._events.send(("ready", worker))
+            self._ready.send(worker)
         os.close(fd)
-
-    def _await_end(self, worker: Worker) -> None:
-        blocking(worker.process.wait)
-        self._events.send(("ended", worker))
 
     def _supervise(self, signs: RecvChan[int]) -> int:
         while self._workers or not self._stopping:
-            chosen: tuple[int, Any, bool] = select(recv(signs), recv(self._events))
-            which, what, _ = chosen
-            if which == 0:
-                self._on_signal(what)
-            elif what[0] == "ready":
-                self._on_ready(what[1])
-            elif what[0] == "start":
-                if not self._stopping:
-                    self._start()
-            elif not self._on_end(what[1]):
-                return BOOT_FAILED
+            match select(recv(signs), recv(self._ready), recv(self._wanted), recv(self._some_ended)):
+                case (0, signum, _):
+                    self._on_signal(signum)
+                case (1, worker, _):
+                    self._on_ready(worker)
+                case (2, _, _):
+                    if not self._stopping:
+                        self._start()
+                case _:
+                    ended = [each for each in self._workers if each.process.poll() is not None]
+                    for worker in ended:
+                        if not self._on_end(worker):
+                            return BOOT_FAILED
         return 0
 
     def _on_signal(self, signum: int) -> None:
@@ -248,8 +266,7 @@ class Master:
             return False
         staying = sum(not each.leaving for each in self._workers)
         if staying < self._args.workers:
-            pause = 0.0 if time.now() - worker.started > PAUSE else PAUSE
-            time.after_func(pause, self._events.send, ("start", None))
+            self._start_in(0 if time.now() - worker.started > PAUSE else PAUSE)
         return True
 
 

@@ -3,7 +3,6 @@ tests."""
 
 from __future__ import annotations
 
-import io
 import ssl
 import tempfile
 from typing import IO, TYPE_CHECKING, Any, Self, cast
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 from gopy import context
 from gopy._core import go
 from gopy.http import _server
-from gopy.http._body import NO_BODY
+from gopy.http._body import body_of
 from gopy.http._client import Client
 from gopy.http._header import Header
 from gopy.http._request import Request
@@ -25,6 +24,7 @@ from gopy.net import listen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gopy.http._body import RequestBody
     from gopy.http._connection import Connection
     from gopy.http._server import Handler
     from gopy.net import Conn
@@ -58,10 +58,10 @@ def new_request(
         body = body.encode()
     if isinstance(body, bytes):
         r.content_length = len(body)
-        r.body = io.BytesIO(body) if body else cast(IO[bytes], NO_BODY)
+        r.body = body_of(body)
     else:
         r.content_length = -1
-        r.body = body
+        r.body = cast("RequestBody", body)
     return r
 
 

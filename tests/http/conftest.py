@@ -157,13 +157,13 @@ class Served:
 
 @pytest.fixture
 def serve(until):
-    """serve(handler, tls=None, **options) -> Served"""
+    """serve(handler, tls=None, server_tls=None, **options) -> Served: with a context of the listener's, or the server's"""
     from gopy import http
 
     made = []
 
-    def serve(handler=None, tls=None, **options):
-        server = http.Server("unused", handler, **options)
+    def serve(handler=None, tls=None, server_tls=None, **options):
+        server = http.Server("unused", handler, tls=server_tls, **options)
         served = Served(server, net.listen("tcp", "127.0.0.1:0", tls=tls))
         made.append(served)
         return served

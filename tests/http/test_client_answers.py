@@ -75,6 +75,15 @@ def test_a_redirect_whose_body_is_broken(answering, client):
     assert client.get(url).read() == b"x"
 
 
+def test_a_redirect_in_other_letters(answering, client):
+    """Some servers escape neither what is not ASCII nor blanks."""
+    where = "/J\u00fcrgen M".encode()
+    url, heads = answering(b"HTTP/1.1 302 Found\r\nLocation: " + where + b"\r\nContent-Length: 0\r\n\r\n", OK)
+    assert client.get(url).read() == b"x"
+    heads.recv()
+    assert heads.recv()[1].startswith(b"GET /J%C3%BCrgen%20M HTTP/1.1\r\n")
+
+
 def test_the_message_is_framed_by_the_client(answering, client):
     url, heads = answering(OK, OK)
     client.post(url, "a/b", b"", header={"Transfer-Encoding": "chunked", "Content-Length": "7"}).read()

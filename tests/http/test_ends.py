@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gopy import Chan, context, http, runtime
-from gopy.http import httptest
+from gopy import Chan, context, go, http, runtime
+from gopy.http import _handlers, httptest
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 EXPECTS = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n"
@@ -163,6 +163,25 @@ def test_timeout_handler_answers_who_only_stops_to_send(serve):
         client.send(GET)
         client.conn.close_write()
         assert client.answer()[0] == 503
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_returns_when_the_time_is_over_is_no_answer(serve, monkeypatch, fails):
+    """Whether it has returned is looked at late: then both are true."""
+
+    def handler(w, r):
+        w.write("half of it")
+        r.context().done().recv()
+        if fails:
+            raise KeyError
+
+    def go_to_its_end(coroutine):
+        go(coroutine).join()
+
+    monkeypatch.setattr(_handlers, "go", go_to_its_end)
+    served = serve(http.timeout_handler(handler, 0.01, "timed out"))
+    for _ in range(20):
+        assert served.get()[::2] == (503, b"timed out")
 
 
 def test_timeout_handler_around_wsgi(serve):

@@ -207,12 +207,12 @@ def test_strip_prefix(target, path):
 
 
 def test_timeout_handler(serve):
-    go_on, ended = Chan(), Chan(1)
+    ended = Chan(1)
 
     def slow(w, r):
-        w.write("too late")
-        r.context().done().recv()
         try:
+            w.write("too late")
+            r.context().done().recv()
             w.write("x")
         except http.HandlerTimeout as exc:
             ended.send(exc)
@@ -234,7 +234,6 @@ def test_timeout_handler(serve):
     assert (status, header["x"], body) == (201, "y", b"in time")
     assert serve(http.timeout_handler(async_fast, 60, "")).get()[2] == b"in time"
     assert serve(http.timeout_handler(failing, 60, "")).get()[0] == 500
-    del go_on
 
 
 # Requests
@@ -554,3 +553,15 @@ def test_the_context_of_a_request_made_by_hand():
     assert r.with_context(ctx).context() is ctx and r.context() is context.background()
     cancel()
     go(lambda: None).join()
+
+
+def test_a_body_made_by_hand_can_be_awaited():
+    async def handler(w, r):
+        await w.awrite(await r.body.aread(2) + b" " + await r.body.aread())
+
+    for body, want in ((b"hello", b"he llo"), ("hello", b"he llo"), (b"", b" ")):
+        w = httptest.ResponseRecorder()
+        go(handler(w, httptest.new_request("POST", "/", body))).join()
+        assert w.body == want
+    r = httptest.new_request("POST", "/", b"one\ntwo")
+    assert (r.body.readline(), r.body.read()) == (b"one\n", b"two")

@@ -3,7 +3,6 @@
 import pytest
 
 from gopy import Chan, go, http
-from gopy import time as gotime
 
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -21,7 +20,11 @@ async def ahello(w, r):
 
 
 async def aecho(w, r):
-    while data := await r.body.aread():
+    await w.awrite(await r.body.aread())
+
+
+async def aecho_in_pieces(w, r):
+    while data := await r.body.aread1():
         await w.awrite(data)
 
 
@@ -247,7 +250,7 @@ def test_options_for_the_server(serve):
 # Bodies
 
 
-@pytest.mark.parametrize("handler", [echo, aecho])
+@pytest.mark.parametrize("handler", [echo, aecho, aecho_in_pieces])
 def test_bodies(serve, handler):
     big = bytes(range(256)) * 2000
     with serve(handler).client() as client:
@@ -294,6 +297,24 @@ def test_reading_a_body_in_pieces(serve):
     assert got[:6] == [30, b"ab", b"1\n", b"lin", 4, b"e tw"]
     assert b"".join([got[6], *got[7]]) == b"o\nthree\nfour\nfive\n6"
     assert got[8:] == [b"", b""]
+
+
+def test_awaiting_so_much_of_a_body(serve):
+    """As much as is asked for, however it comes."""
+    got, come = Chan(1), Chan()
+
+    async def handler(w, r):
+        first = await r.body.aread1()
+        await come.asend(None)
+        got.send([first, *[await r.body.aread(size) for size in (0, 4, 1, None)], await r.body.aread()])
+
+    with serve(handler).client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
+        come.recv()
+        for piece in b"cd", b"efghi", b"j":
+            client.send(piece)
+        client.answer()
+    assert got.recv() == [b"ab", b"", b"cdef", b"g", b"hij", b""]
 
 
 def test_continue_is_said_when_the_body_is_wanted(serve):
@@ -378,7 +399,7 @@ def test_a_request_that_is_over_gives_no_more_of_its_body(serve):
         assert client.answer()[0] == 200
 
 
-def test_a_body_that_another_goroutine_still_reads(serve):
+def test_a_body_that_another_goroutine_still_reads(serve, until):
     """What it would read is the connection's again: two readers would tear the next request apart."""
     reading, result = Chan(), Chan(1)
 
@@ -390,10 +411,9 @@ def test_a_body_that_another_goroutine_still_reads(serve):
             except (OSError, ValueError) as exc:
                 result.send(exc)
 
-        go(read)
+        reader = go(read)
         reading.recv()
-        while not r.body.reading:
-            gotime.sleep(0.001)
+        until(lambda: reader.state == "IO wait")
 
     with serve(handler).client() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")

@@ -1,10 +1,9 @@
-"""Servers over time: deadlines, limits, the client's leaving, shutdown, hijacking, TLS, and clients that behave badly."""
+"""Servers over time: deadlines, limits, the client's leaving, shutdown, hijacking, and clients that behave badly."""
 
 import errno
 import os
 import resource
 import socket
-import ssl
 
 import pytest
 
@@ -410,35 +409,6 @@ def test_an_upgrade_that_nobody_makes(serve):
         assert client.answer()[2] == b"h2cGET /smuggled HTTP/1.1\r\n\r\n"
         assert client.answer()[2] == b"h2cabc"
         assert client.answer()[2] == b""
-
-
-# TLS
-
-
-def test_tls(serve, certificates, caplog):
-    def handler(w, r):
-        w.write(f"{r.tls.version()} {r.tls.selected_alpn_protocol()}")
-
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(certificates.folder / "server.pem", certificates.folder / "server.key")
-    probe = http.Server("unused", handler, tls=server)
-    served = serve(handler, tls=probe._tls_context())
-    context = ssl.create_default_context(cafile=str(certificates.authority))
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    with net.dial("tcp", f"localhost:{served.addr.port}", tls=context) as conn:
-        for _ in range(2):
-            conn.write(GET)
-            assert conn.read().endswith(b"TLSv1.3 http/1.1")
-    with served.client() as client:  # one who does not speak TLS
-        client.send(GET)
-        client.read_all()
-    with served.client() as client:
-        client.send(b"\x16\x03\x01")
-        client.conn.set_linger(0)
-    with net.dial("tcp", f"localhost:{served.addr.port}", tls=context) as conn:
-        conn.write(GET)
-        assert conn.read().endswith(b"http/1.1")
-    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 # Clients that behave badly, beside others

@@ -119,6 +119,34 @@ def test_a_worker_that_dies_is_replaced(start_program, folder):
     master.end(signal.SIGINT)
 
 
+NO_ROOM = """
+import errno, os, subprocess
+
+failing = [errno.EAGAIN, errno.ENOMEM] * 2
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **options):
+        if failing:
+            number = failing.pop()
+            raise OSError(number, os.strerror(number))
+        super().__init__(*args, **options)
+
+subprocess.Popen = Popen
+"""
+
+
+def test_a_system_without_room_for_a_process(start_program, folder):
+    """The master is there again when the system has some."""
+    (folder / "sitecustomize.py").write_text(NO_ROOM)
+    master = Master(start_program, folder)
+    master.wait_for_workers(2)
+    assert master.program.stderr.count("no worker could be started") == 4
+    os.kill(master.listening()[0], signal.SIGKILL)
+    master.wait_for_workers(3)
+    master.ask_all(master.listening()[1:])
+    master.end()
+
+
 def test_a_request_under_way_is_finished(start_program, folder):
     master = Master(start_program, folder, workers=1)
     master.wait_for_workers(1)
