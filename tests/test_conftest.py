@@ -160,3 +160,13 @@ def test_a_long_run_says_at_its_start_how_long_it_takes(run_pytest, processes, m
 
 def test_a_short_run_says_nothing_of_that(run_pytest):
     assert "at a time" not in run_pytest("def test():\n    pass\n").stdout
+
+
+def test_programs_share_their_bytecode(run_program):
+    """Whatever the environment says: each would else compile all that it imports."""
+    source = "import sys, colorsys; print(sys.dont_write_bytecode, sys.pycache_prefix, colorsys.__cached__)\n"
+    first, second = (run_program(source).stdout.split() for _ in range(2))
+    assert first == second
+    assert first[0] == "False"
+    assert first[2].startswith(first[1])
+    assert Path(first[2]).exists()

@@ -22,20 +22,25 @@ typedef struct {
 #define COND(self) (&((Waiters *)(self))->c)
 #define LOCK(self) (((Waiters *)(self))->lock)
 
+static PyObject *waiters_over(PyObject *lock)
+{
+    PyObject *self = Waiters_Type.tp_alloc(&Waiters_Type, 0);
+    if (self)
+        LOCK(self) = new_ref(lock);
+    return self;
+}
+
 static PyObject *waiters_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"lock", NULL};
     PyObject *lock;
+    (void)type;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Waiters", names, &lock))
         return NULL;
-    if (!is_threadlock(lock)) {
-        type_error("lock", "a Lock or an RLock", lock);
-        return NULL;
-    }
-    PyObject *self = type->tp_alloc(type, 0);
-    if (self)
-        LOCK(self) = new_ref(lock);
-    return self;
+    if (is_threadlock(lock))
+        return waiters_over(lock);
+    type_error("lock", "a Lock or an RLock", lock);
+    return NULL;
 }
 
 static void waiters_dealloc(PyObject *self)
@@ -171,13 +176,15 @@ static int parse_wait(PyObject *timeout, int64_t *deadline)
 
 /* ---- the methods ---- */
 
-enum { WAIT, NOTIFY, NOTIFY_ALL, EVENT_WAIT, EVENT_SET, EVENT_CLEAR, NMETHODS };
+enum { INIT, WAIT, NOTIFY, NOTIFY_ALL, EVENT_WAIT, EVENT_SET, EVENT_CLEAR, NMETHODS };
 
 static PyObject *slow[NMETHODS];                                   /* the library's own */
 static PyObject *condition_class;                                  /* threading.Condition */
 static PyObject *name_waiters, *name_lock, *name_cond, *name_flag; /* of attributes, with their underscores */
 static PyObject *name_enter, *name_exit;
-static PyObject *name_timeout, *name_n;
+static PyObject *name_timeout, *name_n, *name_lock_argument;
+/* The methods of its lock that a Condition has as attributes: over a Lock, over an RLock. Tuples of names. */
+static PyObject *of_lock[2];
 
 static PyObject *slowly(int which, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -207,6 +214,34 @@ static bool argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
         return true;
     *arg = args[0];
     return n == 1 && (nargs == 1 || PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, 0), name) == 0);
+}
+
+/* What self has of its lock, as it is in the library. */
+static bool take_over(PyObject *self, PyObject *lock, PyObject *names)
+{
+    bool ok = PyObject_SetAttr(self, name_lock, lock) == 0;
+    for (Py_ssize_t i = 0; ok && i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *method = PyObject_GetAttr(lock, PyTuple_GET_ITEM(names, i));
+        ok = method && PyObject_SetAttr(self, PyTuple_GET_ITEM(names, i), method) == 0;
+        Py_XDECREF(method);
+    }
+    return ok;
+}
+
+/* The library finds what its lock has by exceptions, up to 3.13: four fifths of its time. */
+static PyObject *condition_init_(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *lock = Py_None;
+    if (!argument(args, nargs, kwnames, name_lock_argument, &lock) ||
+        (PyObject *)Py_TYPE(self) != condition_class || !(lock == Py_None || is_threadlock(lock)))
+        return slowly(INIT, self, args, nargs, kwnames);
+    lock = lock == Py_None ? PyObject_CallNoArgs((PyObject *)&RLock_Type) : new_ref(lock);
+    PyObject *waiters = lock ? waiters_over(lock) : NULL;
+    bool ok = waiters && take_over(self, lock, of_lock[Py_IS_TYPE(lock, &RLock_Type)]) &&
+              PyObject_SetAttr(self, name_waiters, waiters) == 0;
+    Py_XDECREF(waiters);
+    Py_XDECREF(lock);
+    return ok ? new_ref(Py_None) : NULL;
 }
 
 static PyObject *wait_with(PyObject *waiters, PyObject *timeout)
@@ -378,6 +413,8 @@ static PyObject *event_clear(PyObject *self, PyObject *noargs)
 }
 
 static PyMethodDef condition_defs[] = {
+    {"__init__", FASTKW(condition_init_),
+     "__init__($self, /, lock=None)\n--\n\nOver a lock, or a new RLock."},
     {"wait", FASTKW(condition_wait),
      "wait($self, /, timeout=None)\n--\n\n"
      "Free the lock, park until notified or for `timeout` seconds, take the lock again. Whether it was notified.\n\n"
@@ -413,15 +450,17 @@ static PyObject *methods_of(PyObject *cls, PyMethodDef *defs)
     return made;
 }
 
-/* (threading.Condition, Event, slow methods of both): the methods of each, by name. */
+/* (threading.Condition, Event, slow methods of both, of_lock): the methods of each, by name. */
 static PyObject *core_condition_methods(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    if (!check_nargs("condition_methods", nargs, 3))
+    if (!check_nargs("condition_methods", nargs, 4))
         return NULL;
     condition_class = new_ref(args[0]);
     for (int i = 0; i < NMETHODS; i++)
         slow[i] = new_ref(PyTuple_GET_ITEM(args[2], i));
+    for (int i = 0; i < 2; i++)
+        of_lock[i] = new_ref(PyTuple_GET_ITEM(args[3], i));
     return Py_BuildValue("NN", methods_of(args[0], condition_defs), methods_of(args[1], event_defs));
 }
 
@@ -436,10 +475,11 @@ int condition_init(void)
         PyObject **name;
         const char *text;
     } names[] = {
-        {&name_waiters, "_waiters"}, {&name_lock, "_lock"},
-        {&name_cond, "_cond"},       {&name_flag, "_flag"},
-        {&name_enter, "__enter__"},  {&name_exit, "__exit__"},
-        {&name_timeout, "timeout"},  {&name_n, "n"},
+        {&name_waiters, "_waiters"},   {&name_lock, "_lock"},
+        {&name_cond, "_cond"},         {&name_flag, "_flag"},
+        {&name_enter, "__enter__"},    {&name_exit, "__exit__"},
+        {&name_timeout, "timeout"},    {&name_n, "n"},
+        {&name_lock_argument, "lock"},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if ((*names[i].name = PyUnicode_InternFromString(names[i].text)) == NULL)

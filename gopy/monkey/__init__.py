@@ -107,4 +107,4 @@ def patch_all(
     if added:
         from gopy.monkey import _late
 
-        _late.repair(PatchWarning)
+        _late.repair(PatchWarning, added)

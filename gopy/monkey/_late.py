@@ -126,6 +126,30 @@ def _locks(objects: "_Objects") -> list[str]:
     return [f"a lock that is held ({lock!r})" for lock in left if not _is_a_thread_s(lock)]
 
 
+def _simple_queues(objects: "_Objects") -> list[str]:
+    """Exchange queues, with what is in them, unless a thread may be waiting there. -> what could not be
+    exchanged
+    """
+    pairs: list[tuple[Any, Any]] = []
+    left = []
+    queue: Any
+    for queue in objects.of(objects.simple_queue):
+        if type(queue) is not objects.simple_queue or _other_threads():
+            left.append(queue)
+            continue
+        new: _core.SimpleQueue[Any] = _core.SimpleQueue()
+        while not queue.empty():
+            new.put(queue.get_nowait())
+        pairs.append((queue, new))
+    if pairs:
+        _exchange(pairs, {id(left), *(id(found) for found in objects.found.values())})
+    return [f"a queue ({queue!r})" for queue in left]
+
+
+def _other_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each is not threading.main_thread()]
+
+
 def _is_free(lock: Any) -> bool:
     if not lock.acquire(False):
         return False
@@ -144,7 +168,7 @@ def _renew_conditions(objects: "_Objects", new: set[int]) -> None:
     """A Condition holds methods of its lock."""
     for condition in objects.of(threading.Condition):
         if id(getattr(condition, "_lock", None)) in new and not condition._waiters:
-            condition.__init__(condition._lock)
+            threading.Condition.__init__(condition, condition._lock)
 
 
 class _Objects:
@@ -153,7 +177,8 @@ class _Objects:
     def __init__(self) -> None:
         self.lock: type = type(_registry.original("_thread", "allocate_lock")())
         self.rlock: type = _registry.original("_thread", "RLock")
-        kinds = [self.lock, self.rlock, threading.Condition]
+        self.simple_queue: type = _registry.original("queue", "SimpleQueue")
+        kinds = [self.lock, self.rlock, threading.Condition, self.simple_queue]
         if "socket" in sys.modules:
             kinds.append(sys.modules["socket"].socket)
         self.found: dict[type, list[Any]] = {kind: [] for kind in kinds}
@@ -171,7 +196,7 @@ class _Objects:
         return self.found[kind]
 
 
-def repair(category: type[Warning]) -> None:
+def repair(category: type[Warning], added: list[str]) -> None:
     """Replace what can be, and warn of the rest, once."""
     left = []
     _references()
@@ -182,8 +207,9 @@ def repair(category: type[Warning]) -> None:
                 importlib.import_module(f"gopy.monkey.{module}").adopt(sock)
     if "threading" in _registry.parts:
         left += _locks(objects)
-    others = [each for each in threading.enumerate() if each is not threading.main_thread()]
-    if others:
+    if "queue" in added:
+        left += _simple_queues(objects)
+    if others := _other_threads():
         left.append(f"threads that run already ({', '.join(sorted(thread.name for thread in others))})")
     if _core.num_goroutine() > 1:
         left.append(f"{_core.num_goroutine() - 1} goroutines that run already")

@@ -122,22 +122,41 @@ def _is_whole(cls: type) -> bool:
     return cls is condition or all(getattr(cls, name) is getattr(condition, name) for name in _WAITING)
 
 
-def _making_condition_init(original: Callable[..., None]) -> Callable[..., None]:
-    def __init__(self: Any, lock: Any = None) -> None:
-        original(self, lock)
-        if type(self._lock) in (_core.Lock, _core.RLock) and _is_whole(type(self)):
-            self._waiters = _core.Waiters(self._lock)  # by which the methods in C know it
-
-    return __init__
+def _taken_over(original: Callable[..., None], lock: Any) -> tuple[str, ...]:
+    """The methods of its lock that a Condition has as attributes of its own, seen in one that the library has
+    made.
+    """
+    made = object.__new__(threading.Condition)
+    original(made, lock)
+    names = tuple(name for name, value in vars(made).items() if getattr(value, "__self__", None) is lock)
+    if vars(made).keys() != {"_lock", "_waiters", *names}:
+        raise ImportError("gopy.monkey does not know this version of Python: a Condition holds more")
+    return names
 
 
 def _patch_conditions() -> None:
     condition, event = threading.Condition, threading.Event
-    slow = (condition.wait, condition.notify, condition.notify_all, event.wait, event.set, event.clear)
-    for cls, methods in zip((condition, event), _core.condition_methods(condition, event, slow), strict=True):
+    original: Any = condition.__init__
+
+    def __init__(self: Any, lock: Any = None) -> None:  # of a subclass, or over a lock of another kind
+        original(self, lock)
+        if type(self._lock) in (_core.Lock, _core.RLock) and _is_whole(type(self)):
+            self._waiters = _core.Waiters(self._lock)  # by which the methods in C know it
+
+    slow = (
+        __init__,
+        condition.wait,
+        condition.notify,
+        condition.notify_all,
+        event.wait,
+        event.set,
+        event.clear,
+    )
+    taken_over = tuple(_taken_over(original, lock) for lock in (_core.Lock(), _core.RLock()))
+    all_methods = _core.condition_methods(condition, event, slow, taken_over)
+    for cls, methods in zip((condition, event), all_methods, strict=True):
         for name, method in methods.items():
             _registry.replace_method(cls, name, partial(_registry.given, method))
-    _registry.replace_method(condition, "__init__", _making_condition_init)
 
 
 def patch() -> None:

@@ -497,3 +497,31 @@ testing.synctest(body)
         "[1, 2]",
         "[0, 1, 2]",
     )
+
+
+def test_a_condition_has_what_the_library_gives_it(ok):
+    """Attributes and all, whatever lock it is over, and however it is made."""
+    ok(
+        """
+plain = monkey._registry.original("threading", "Condition")
+def names(condition):
+    return list(vars(condition))
+for lock in (threading.Lock, threading.RLock):
+    mine = threading.Condition(lock=lock())
+    with mine:
+        print(names(mine) == names(plain(lock())), mine.acquire.__self__ is mine._lock, mine.acquire(False))
+print(names(threading.Condition()) == names(plain()), type(threading.Condition(None)._lock) is type(threading.RLock()))
+class Sub(threading.Condition):
+    def __init__(self, lock, extra):
+        super().__init__(lock)
+        self.extra = extra
+print(names(Sub(None, 1))[:-1] == names(plain()), type(Sub(threading.Lock(), 1)._waiters).__name__)
+print(told(threading.Condition, 1)[:14], told(threading.Condition, 1, 2)[:9], told(lambda: threading.Condition(locks=1))[:9])
+""",
+        1,
+        "True True False",
+        "True True True",
+        "True True",
+        "True Waiters",
+        "AttributeError TypeError TypeError",
+    )

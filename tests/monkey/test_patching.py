@@ -188,6 +188,55 @@ def test_late_locks_are_exchanged(run_program):
     ) == ["True True", "True True", "True True", "True True"]
 
 
+def test_late_queues_are_exchanged(run_program):
+    """What is in them, too. One of another class stays, and is told of."""
+    assert says(
+        run_program,
+        """
+        import queue, warnings
+        warnings.simplefilter("always")
+        there, held = queue.SimpleQueue(), [queue.SimpleQueue()]
+        there.put(1)
+        there.put(2)
+        from gopy import monkey, _core
+        monkey.patch_all()
+        print(type(there) is type(held[0]) is _core.SimpleQueue, there.qsize(), there.get(), there.get(), held[0].empty())
+        """,
+    ) == ["True 2 1 2 True"]
+    source = """
+        import queue, warnings
+        class Mine(queue.SimpleQueue):
+            pass
+        mine = Mine()
+        from gopy import monkey
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            monkey.patch_all()
+        print(len(caught), "a queue (<__main__.Mine object at" in str(caught[0].message))
+        """
+    assert says(run_program, source) == ["1 True"]
+
+
+def test_late_conditions_of_a_class_of_their_own(run_program):
+    """Their lock is exchanged, and their __init__ is not called for that."""
+    assert says(
+        run_program,
+        """
+        import threading
+        class Named(threading.Condition):
+            def __init__(self, name, *, lock=None):
+                super().__init__(lock)
+                self.name = name
+        named = Named("x")
+        from gopy import monkey, _core
+        monkey.patch_all()
+        print(named.name, type(named._lock) is _core.RLock, named.acquire.__self__ is named._lock)
+        with named:
+            print(named.wait(0.001), type(named._waiters).__name__)
+        """,
+    ) == ["x True True", "False Waiters"]
+
+
 def test_what_is_not_repaired_is_told_once(run_program):
     source = """
         import threading, warnings
