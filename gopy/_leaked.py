@@ -55,9 +55,9 @@ class _Heap:
     """What refers to what, as it was at one moment. Nodes are known by their index."""
 
     def __init__(self, goroutines: list[Goroutine]) -> None:
-        nodes, edges, excess, parked, held, loose, calls, waits, codes = _core.heap(goroutines)
+        nodes, edges, excess, parked, held, loose, calls, waits, codes, own = _core.heap(goroutines)
         flat = _words(nodes)
-        self.references = flat[1::3]
+        self.references = [count - own for count in flat[1::3]]
         self.index = {address: i for i, address in enumerate(flat[::3])}
         waited = _words(waits)
         for address, references in zip(waited[::2], waited[1::2], strict=True):

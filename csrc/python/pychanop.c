@@ -172,23 +172,26 @@ static enum op_result recv_finish(struct op *op, struct g *gp, enum wake w)
 
 /* ---- the methods ----
  *
- * A call that has nothing else to look at (may_try) tries the channel here first, without an operation: through op_run
- * a buffered pair would take a third longer. If the try has queued the goroutine, op_wait goes on from there. */
+ * A call that has nothing else to look at (may_try) tries the channel first, without an operation: through op_run a buffered
+ * pair would take a third longer. What needs no other goroutine is done in the method itself, which calls nothing
+ * but at its end, and so saves no registers. */
 
 static inline bool may_try(PyChan *ch) { return likely(ch->c && !real_peek(&sched.attention)); }
 
-/* The G that the try may queue; NULL: it must not queue any. */
+/* The G that a try may queue; NULL: it must not queue any. */
 static inline struct g *may_queue(int64_t deadline)
 {
     struct m *mp = getm();
     return likely(mp && deadline != DEADLINE_PAST) ? mp->curg : NULL;
 }
 
-/* send(), whose try with gp has said r, or CHAN_BLOCK if there was none. Steals value. */
-__attribute__((noinline)) static PyObject *send_slowly(PyObject *self, struct g *gp, enum chan_result r,
-                                                       PyObject *value, int64_t deadline)
+/* Steals value. */
+__attribute__((noinline)) static PyObject *send_slowly(PyObject *self, PyObject *value, int64_t deadline)
 {
+    PyChan *ch = (PyChan *)self;
     struct op op = {.kind = &send_kind, .obj = self, .value = value, .deadline = deadline};
+    struct g *gp = may_queue(deadline);
+    enum chan_result r = may_try(ch) ? chansend_begin(ch->c, gp, value) : CHAN_BLOCK;
     if (r == CHAN_BLOCK)
         return op_run(&op);
     if (r == CHAN_PARK) {
@@ -198,26 +201,35 @@ __attribute__((noinline)) static PyObject *send_slowly(PyObject *self, struct g 
     return op_wait(&op, gp, sent(&op, r));
 }
 
+__attribute__((noinline)) static PyObject *send_parsed(PyObject *self, PyObject *const *args,
+                                                       Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t deadline = NEVER;
+    if (parse_timeout_kw(args, nargs, 1, kwnames, "send", &deadline) < 0)
+        return NULL;
+    return send_slowly(self, new_ref(args[0]), deadline);
+}
+
 PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyChan *ch = (PyChan *)self;
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 1 || kwnames) && parse_timeout_kw(args, nargs, 1, kwnames, "send", &deadline) < 0)
-        return NULL;
+    if (unlikely(nargs != 1 || kwnames))
+        return send_parsed(self, args, nargs, kwnames);
     PyObject *value = new_ref(args[0]);
-    struct g *gp = may_queue(deadline);
-    enum chan_result r = may_try(ch) ? chansend_begin(ch->c, gp, value) : CHAN_BLOCK;
-    if (likely(r == CHAN_OK))
+    if (may_try(ch) && likely(chan_put(ch->c, value)))
         Py_RETURN_NONE;
-    return send_slowly(self, gp, r, value, deadline);
+    return send_slowly(self, value, NEVER);
 }
 
-/* A receive of some kind, likewise. */
+/* A receive of some kind. */
 __attribute__((noinline)) static PyObject *recv_slowly(const struct op_kind *kind, PyObject *self,
-                                                       struct g *gp, enum chan_result r, void *elem,
                                                        int64_t deadline)
 {
+    PyChan *ch = (PyChan *)self;
     struct op op = {.kind = kind, .obj = self, .deadline = deadline};
+    void *elem = NULL;
+    struct g *gp = may_queue(deadline);
+    enum chan_result r = may_try(ch) ? chanrecv_begin(ch->c, gp, &elem) : CHAN_BLOCK;
     if (r == CHAN_BLOCK)
         return op_run(&op);
     if (r == CHAN_PARK)
@@ -225,36 +237,40 @@ __attribute__((noinline)) static PyObject *recv_slowly(const struct op_kind *kin
     return op_wait(&op, gp, began(&op, r, elem));
 }
 
-static inline PyObject *receive(const struct op_kind *kind, PyObject *self, int64_t deadline)
+__attribute__((noinline)) static PyObject *recv_parsed(const struct op_kind *kind, PyObject *self,
+                                                       PyObject *const *args, Py_ssize_t nargs,
+                                                       PyObject *kwnames)
+{
+    int64_t deadline = NEVER;
+    const char *name = kind == &recv_kind ? "recv" : "recv_ok";
+    if (parse_timeout_kw(args, nargs, 0, kwnames, name, &deadline) < 0)
+        return NULL;
+    return recv_slowly(kind, self, deadline);
+}
+
+static inline PyObject *receive(const struct op_kind *kind, PyObject *self)
 {
     PyChan *ch = (PyChan *)self;
-    void *elem = NULL;
-    struct g *gp = may_queue(deadline);
-    enum chan_result r = may_try(ch) ? chanrecv_begin(ch->c, gp, &elem) : CHAN_BLOCK;
-    if (likely(r == CHAN_OK && kind != &recv_ok_kind))
-        return received(ch->c, elem);
-    return recv_slowly(kind, self, gp, r, elem, deadline);
+    void *elem = may_try(ch) ? chan_take(ch->c) : NULL;
+    return likely(elem != NULL) ? (PyObject *)elem : recv_slowly(kind, self, NEVER);
 }
 
 PyObject *chan_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) && parse_timeout_kw(args, nargs, 0, kwnames, "recv", &deadline) < 0)
-        return NULL;
-    return receive(&recv_kind, self, deadline);
+    if (unlikely(nargs != 0 || kwnames))
+        return recv_parsed(&recv_kind, self, args, nargs, kwnames);
+    return receive(&recv_kind, self);
 }
 
 PyObject *chan_recv_ok(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t deadline = NEVER;
-    if (unlikely(nargs != 0 || kwnames) &&
-        parse_timeout_kw(args, nargs, 0, kwnames, "recv_ok", &deadline) < 0)
-        return NULL;
-    return receive(&recv_ok_kind, self, deadline);
+    if (unlikely(nargs != 0 || kwnames))
+        return recv_parsed(&recv_ok_kind, self, args, nargs, kwnames);
+    return recv_slowly(&recv_ok_kind, self, NEVER);
 }
 
 /* NULL without an exception: closed and drained. */
-PyObject *chan_next(PyObject *ch) { return receive(&next_kind, ch, NEVER); }
+PyObject *chan_next(PyObject *ch) { return receive(&next_kind, ch); }
 
 PyObject *chan_asend(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {

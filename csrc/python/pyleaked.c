@@ -22,7 +22,8 @@
 struct look {
     PyObject *goroutines; /* a list */
     void **suspended;     /* suspended_frame() of each */
-    Py_ssize_t own;       /* how many references to each object are the look's own */
+    PyObject *probe;      /* an object that nobody else refers to */
+    Py_ssize_t own;       /* so many references to each object in nodes are of who shows it */
     bool begun;
     struct words nodes;  /* of each object: its address, its references, and the end of its part of edges */
     struct words edges;  /* what the objects refer to */
@@ -149,8 +150,10 @@ static int add_node(PyObject *o, void *arg)
         for (Py_ssize_t i = 0; i < PyList_GET_SIZE(look->goroutines); i++)
             look_at_goroutine(look, i);
     }
+    if (o == look->probe)
+        look->own = Py_REFCNT(o) - 1;
     words_add(&look->nodes, (uintptr_t)o);
-    words_add(&look->nodes, (uint64_t)(Py_REFCNT(o) - look->own));
+    words_add(&look->nodes, (uint64_t)Py_REFCNT(o));
     if (Py_TYPE(o)->tp_traverse && !is_greenlet(o) && !is_frames_root(o)) {
         Py_TYPE(o)->tp_traverse(o, add_edge, look);
         uncounted_references(o, &look->excess);
@@ -172,7 +175,6 @@ static bool look_at_heap(struct look *look)
 #else
     PyObject *gc = PyImport_ImportModule("gc");
     PyObject *objects = gc ? PyObject_CallMethod(gc, "get_objects", NULL) : NULL;
-    look->own = 1;
     for (Py_ssize_t i = 0; objects && i < PyList_GET_SIZE(objects); i++)
         add_node(PyList_GET_ITEM(objects, i), look);
     Py_XDECREF(gc);
@@ -202,7 +204,7 @@ static PyObject *result_of(struct look *look)
 {
     struct words *all[] = {&look->nodes,     &look->edges,      &look->excess,     &look->parked,
                            &look->refs.held, &look->refs.loose, &look->refs.calls, &look->waits};
-    PyObject *result = PyTuple_New(9);
+    PyObject *result = PyTuple_New(10);
     for (int i = 0; result && i < 8; i++) {
         PyObject *bytes = all[i]->failed ? PyErr_NoMemory() : bytes_of(all[i]);
         if (bytes == NULL)
@@ -210,16 +212,18 @@ static PyObject *result_of(struct look *look)
         else
             PyTuple_SET_ITEM(result, i, bytes);
     }
-    PyObject *codes = result ? codes_of(&look->refs.calls) : NULL;
-    if (codes == NULL)
+    if (result) {
+        PyTuple_SET_ITEM(result, 8, codes_of(&look->refs.calls));
+        PyTuple_SET_ITEM(result, 9, PyLong_FromSsize_t(look->own));
+    }
+    if (PyErr_Occurred())
         Py_CLEAR(result);
-    else
-        PyTuple_SET_ITEM(result, 8, codes);
     return result;
 }
 
 static void look_free(struct look *look)
 {
+    Py_XDECREF(look->probe);
     free(look->suspended);
     free(look->nodes.at);
     free(look->edges.at);
@@ -231,7 +235,7 @@ static void look_free(struct look *look)
     free(look->waits.at);
 }
 
-/* heap(goroutines) -> the arrays of struct look, as bytes, and the codes of the calls. No finalizer runs meanwhile: it
+/* heap(goroutines) -> the arrays of struct look, as bytes, the codes of the calls, and `own`. No finalizer runs meanwhile: it
  * could park this goroutine, and others would leave where they are suspended. */
 static PyObject *core_heap(PyObject *self, PyObject *goroutines)
 {
@@ -239,8 +243,11 @@ static PyObject *core_heap(PyObject *self, PyObject *goroutines)
     struct look look = {.goroutines = goroutines};
     Py_ssize_t n = PyList_GET_SIZE(goroutines);
     look.suspended = calloc((size_t)n + 1, sizeof(*look.suspended));
-    if (look.suspended == NULL)
+    look.probe = PyList_New(0);
+    if (look.suspended == NULL || look.probe == NULL) {
+        look_free(&look);
         return PyErr_NoMemory();
+    }
     int gc = PyGC_Disable();
     freeze_switches();
     for (Py_ssize_t i = 0; i < n; i++)

@@ -91,6 +91,32 @@ static inline void chanbuf_put(struct hchan *c, void *elem)
     c->count++;
 }
 
+/* What most sends and receives of a buffered channel are: there is room, or a value, and nobody waits, so nobody is woken
+ * and nothing is called. false, and NULL: it is more than that, and nothing has happened. A value must not be NULL. */
+static inline bool chan_put(struct hchan *c, void *elem)
+{
+    if (GOPY_THREADED && c->size == 0)
+        return false;
+    lock(&c->lock);
+    bool simple =
+        !(apeek(&c->flags) & (CHAN_IS_CLOSED | CHAN_BUBBLED)) && c->recvq.first == NULL && c->count < c->size;
+    if (simple)
+        chanbuf_put(c, elem);
+    unlock(&c->lock);
+    return simple;
+}
+
+static inline void *chan_take(struct hchan *c)
+{
+    if (GOPY_THREADED && c->size == 0)
+        return NULL;
+    lock(&c->lock);
+    bool simple = !(apeek(&c->flags) & (CHAN_TIMED | CHAN_BUBBLED)) && c->sendq.first == NULL && c->count > 0;
+    void *elem = simple ? chanbuf_get(c) : NULL;
+    unlock(&c->lock);
+    return elem;
+}
+
 /* The part that an operation on one channel and a select have in common: send or receive if that can be done without
  * waiting, else CHAN_BLOCK. *woken is set to a goroutine whose wait this has ended: the caller readies it after it has
  * unlocked c. */
