@@ -80,6 +80,19 @@ __attribute__((noinline)) static PyCodeObject *users_code(PyThreadState *ts, int
     return code;
 }
 
+static inline uint32_t unit_at(int offset) { return offset > 0 ? (uint32_t)offset / CODE_UNIT : 0; }
+
+PyCodeObject *creator_running(uint32_t *unit)
+{
+    int offset = 0;
+    PyCodeObject *code = running_code(PyThreadState_Get(), &offset);
+    *unit = unit_at(offset);
+    Py_XDECREF(code); /* its frame has it */
+    return code;
+}
+
+bool creator_is_own(PyCodeObject *code) { return code == worker_code || is_own(code); }
+
 PyCodeObject *creator_here(uint32_t *unit)
 {
     PyThreadState *ts = PyThreadState_Get();
@@ -94,7 +107,7 @@ PyCodeObject *creator_here(uint32_t *unit)
             offset = users ? below : 0;
         }
     }
-    *unit = offset > 0 ? (uint32_t)offset / CODE_UNIT : 0;
+    *unit = unit_at(offset);
     return code;
 }
 

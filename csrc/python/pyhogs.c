@@ -21,12 +21,12 @@ static int64_t threshold;  /* 0: nobody wants to know */
 
 static enum { NONE, STARTING, WATCHES } state;
 
-/* The goroutine that still hogs, a new reference; NULL: it does not any more, or is the runtime's own. */
-static PyObject *culprit(struct hog *hog)
+/* The goroutine that still hogs, a new reference; NULL: it does not any more, or is the runtime's own, or nobody waits. */
+static PyObject *culprit(struct hog *hog, uint32_t *waiting)
 {
     PyObject *go = NULL;
     world_stop();
-    if (hog_is_current(hog) && hog->gp->kind != GSYSTEM)
+    if (hog_is_current(hog) && hog->gp->kind != GSYSTEM && (*waiting = hog_waiters(hog)) > 0)
         go = new_ref((PyObject *)goroutine_of(hog->gp));
     world_start();
     return go;
@@ -34,11 +34,11 @@ static PyObject *culprit(struct hog *hog)
 
 static void report(struct hog *hog)
 {
-    PyObject *go = culprit(hog), *fn = go ? aload(&reporter) : NULL;
-    PyObject *r =
-        fn ? PyObject_CallFunction(fn, "OdIOO", go, (double)hog->ran * 1e-9, hog->waiting,
-                                   hog->others ? Py_True : Py_False, hog->computes ? Py_True : Py_False)
-           : NULL;
+    uint32_t waiting;
+    PyObject *go = culprit(hog, &waiting), *fn = go ? aload(&reporter) : NULL;
+    PyObject *r = fn ? PyObject_CallFunction(fn, "OdIO", go, (double)hog->ran * 1e-9, waiting,
+                                             hog->computes ? Py_True : Py_False)
+                     : NULL;
     if (r == NULL && PyErr_Occurred())
         PyErr_WriteUnraisable(fn);
     Py_XDECREF(r);
@@ -70,8 +70,8 @@ static void watch(void *none)
 
 static void thread(void *arg) { own_thread(watch, arg); }
 
-/* hogs(threshold in seconds or None, reporter): reporter(goroutine, seconds, how many wait, whether there are more of
- * them, whether it computes) is called for each, on a thread of gopy's. */
+/* hogs(threshold in seconds or None, reporter): reporter(goroutine, seconds, how many wait, whether it
+ * computes) is called for each, on a thread of gopy's. */
 static PyObject *core_hogs(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;

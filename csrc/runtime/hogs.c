@@ -46,13 +46,12 @@ static bool has_scheduled(struct m *mp, struct seen *s)
     return gp == NULL || gp != s->gp || (pp && (pp != s->pp || real_peek(&pp->schedtick) != s->tick));
 }
 
-/* How many wait for mp alone, and whether there are others that cannot be counted here. */
-static uint32_t count_waiting(struct m *mp, bool *others)
+/* Does anybody wait for mp alone? */
+static bool is_waited_for(struct m *mp)
 {
     struct p *pp = real_peek(&mp->p);
-    *others = real_peek(&mp->remote) != NULL;
-    return real_peek(&mp->lockq.n) + real_peek(&mp->yieldq.n) +
-           (pp && (real_peek(&pp->runnext) & RUNNEXT_BOUND) ? 1 : 0);
+    return real_peek(&mp->lockq.n) || real_peek(&mp->yieldq.n) || real_peek(&mp->remote) ||
+           (pp && (real_peek(&pp->runnext) & RUNNEXT_BOUND));
 }
 
 bool hog_look(int64_t now, int64_t threshold, struct hog *found)
@@ -70,18 +69,26 @@ bool hog_look(int64_t now, int64_t threshold, struct hog *found)
         s->computes |= host_attached(mp);
         if (s->told || now - s->since < threshold)
             continue;
-        struct hog hog = {.mp = mp, .gp = s->gp, .ran = now - s->since, .computes = s->computes};
-        hog.waiting = count_waiting(mp, &hog.others);
-        if (hog.waiting == 0 && !hog.others)
+        if (!is_waited_for(mp))
             continue;
         s->told = true;
-        *found = hog;
+        *found = (struct hog){.mp = mp, .gp = s->gp, .ran = now - s->since, .computes = s->computes};
         return true;
     }
     return false;
 }
 
 bool hog_is_current(struct hog *hog) { return !has_scheduled(hog->mp, &table[hog->mp->id]); }
+
+uint32_t hog_waiters(struct hog *hog)
+{
+    struct m *mp = hog->mp;
+    struct p *pp = real_peek(&mp->p);
+    uint32_t n = mp->lockq.n + mp->yieldq.n + (pp && (apeek(&pp->runnext) & RUNNEXT_BOUND) ? 1 : 0);
+    for (struct g *gp = aload(&mp->remote); gp; gp = gp->schedlink)
+        n += aload(&gp->boundm) == mp;
+    return n;
+}
 
 /* The table may be in the midst of growing: it is left where it lies. */
 void hogs_forget(void)

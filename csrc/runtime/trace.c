@@ -69,11 +69,9 @@ static struct tracering *new_ring_locked(void)
     return tracer.all = ring;
 }
 
-/* The next goroutine runs a moment after one has parked: to read the counter again would cost as much as all the rest. */
-static void ring_add(struct tracering *ring, enum tracekind kind, uint64_t id, uint64_t more)
+static inline void ring_put(struct tracering *ring, int64_t ticks, enum tracekind kind, uint64_t id,
+                            uint64_t more)
 {
-    int64_t ticks = kind == TRACE_RUN && ring->ticks ? ring->ticks : ticks_now();
-    ring->ticks = kind == TRACE_PARK ? ticks : 0;
     ring->events[ring->n++ & ring->mask] = (struct traceevent){ticks, id << 8 | (uint64_t)kind, more};
 }
 
@@ -85,16 +83,30 @@ __attribute__((noinline)) static void add_slowly(struct m *mp, enum tracekind ki
     if (*at == NULL)
         *at = new_ring_locked();
     if (*at)
-        ring_add(*at, kind, id, more);
+        ring_put(*at, ticks_now(), kind, id, more);
     unlock(&tracer.lock);
 }
 
 __attribute__((noinline)) void trace_add(struct m *mp, enum tracekind kind, uint64_t id, uint64_t more)
 {
-    if (likely(mp && mp->trace))
-        ring_add(mp->trace, kind, id, more);
-    else
+    if (unlikely(mp == NULL || mp->trace == NULL)) {
         add_slowly(mp, kind, id, more);
+        return;
+    }
+    mp->trace->ticks = 0;
+    ring_put(mp->trace, ticks_now(), kind, id, more);
+}
+
+/* The next goroutine runs a moment after one has parked: to read the counter again would cost as much as all the rest. */
+__attribute__((noinline)) void trace_run(struct m *mp, struct g *gp)
+{
+    struct tracering *ring = mp->trace;
+    if (unlikely(ring == NULL || ring->ticks == 0)) {
+        trace_add(mp, TRACE_RUN, gp->id, (uint64_t)mp->p->id);
+        return;
+    }
+    ring_put(ring, ring->ticks, TRACE_RUN, gp->id, (uint64_t)mp->p->id);
+    ring->ticks = 0;
 }
 
 /* gp has been made. */
@@ -120,10 +132,16 @@ void trace_set_cause(struct m *mp, enum tracecause cause)
         mp->trace->cause = cause;
 }
 
-void trace_park(struct m *mp, struct g *gp, uint64_t reason)
+__attribute__((noinline)) void trace_park(struct m *mp, struct g *gp, uint64_t reason)
 {
-    reason &= ~(uint64_t)WAIT_DURABLE;
-    trace_add(mp, TRACE_PARK, gp->id, reason | (uint64_t)host_trace_parks(gp) << TRACE_ID_BITS);
+    uint64_t more = (reason & ~(uint64_t)WAIT_DURABLE) | (uint64_t)host_trace_parks(gp) << TRACE_ID_BITS;
+    struct tracering *ring = mp->trace;
+    if (unlikely(ring == NULL)) {
+        add_slowly(mp, TRACE_PARK, gp->id, more);
+        return;
+    }
+    ring->ticks = ticks_now();
+    ring_put(ring, ring->ticks, TRACE_PARK, gp->id, more);
 }
 
 /* mp looks for work for longer than a moment. */

@@ -50,6 +50,7 @@ void trace_ready(struct m *mp, struct g *gp);
 void trace_set_cause(struct m *mp, enum tracecause cause);
 void trace_looks(struct m *mp);
 void trace_park(struct m *mp, struct g *gp, uint64_t reason);
+void trace_run(struct m *mp, struct g *gp);
 
 /* mp is this thread's M, or NULL. Called attached. */
 static inline void trace_event(struct m *mp, enum tracekind kind, uint64_t id, uint64_t more)
@@ -82,7 +83,7 @@ static inline void trace_yields(struct m *mp, struct g *gp)
 static inline void trace_runs(struct m *mp, struct g *gp)
 {
     if (unlikely(real_peek(&sched.tracing)) && mp->p)
-        trace_add(mp, TRACE_RUN, gp->id, (uint64_t)mp->p->id);
+        trace_run(mp, gp);
 }
 
 /* While no other thread runs: */

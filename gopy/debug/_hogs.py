@@ -38,18 +38,16 @@ def _call(frame: FrameType) -> str:
     return "a call of C"
 
 
-def _text(
-    goroutine: _core.Goroutine, seconds: float, waiting: int, more: bool, computes: bool
-) -> tuple[str, Any]:
+def _text(goroutine: _core.Goroutine, seconds: float, waiting: int, computes: bool) -> tuple[str, Any]:
     """What is to be told, and the place."""
     stacks = _core.stacks([goroutine], None, sys._getframe(), sys._current_frames())
     frames = stacks[0][3]
     users = [pair for pair in frames if not _stacks.is_own(pair[0].f_code.co_filename)] or frames
     place = (users[-1][0].f_code, users[-1][1]) if users else (goroutine.name, 0)
-    count = f"{'at least ' if more else ''}{waiting + more} goroutine{'s' if waiting + more > 1 else ''}"
+    count = f"{waiting} goroutine{'s' if waiting > 1 else ''}"
     text = (
         f"hog: goroutine {goroutine.id} [{goroutine.name}] has kept its thread for {seconds:.2f} s; "
-        f"{count} that only this thread may run wait{'' if waiting + more > 1 else 's'}:\n"
+        f"{count} that only this thread may run wait{'' if waiting > 1 else 's'}:\n"
         + _stacks.frames_text(users)
         + _stacks.created_by(goroutine)
     )
@@ -57,9 +55,9 @@ def _text(
     return text + (COMPUTES if computes else BLOCKED.format(call=call)), place
 
 
-def _report(goroutine: _core.Goroutine, seconds: float, waiting: int, more: bool, computes: bool) -> None:
+def _report(goroutine: _core.Goroutine, seconds: float, waiting: int, computes: bool) -> None:
     """Called by the core, on a thread of its own."""
-    text, place = _text(goroutine, seconds, waiting, more, computes)
+    text, place = _text(goroutine, seconds, waiting, computes)
     if place in _told:
         return
     _told.add(place)
