@@ -103,7 +103,7 @@ for _ in range(3):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("gomaxprocs", [1, 8])
+@pytest.mark.parametrize("gomaxprocs", [1, 2])  # an M keeps 64 idle workers
 def test_goroutines_that_end_between_others_leave_no_holes(run_program, gomaxprocs):
     """A process may have 65,530 mappings, and no unmapping that would make it more succeeds."""
     done = run_program(

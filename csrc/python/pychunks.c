@@ -4,10 +4,11 @@
  * its end frees it. Python takes them from its arena allocator, which on Linux maps and unmaps each. From the first start
  * of an M on they come from chunks.c, for every thread of the process.
  *
- * What there was before is asked for all other sizes, and for the memory of the slabs. It gets back, too, the chunks that
- * it had given before. Our functions are never taken out of Python again, as chunks of theirs are out until the process
- * ends, and the extension stays loaded until then. Should somebody else replace them, our chunks are freed by a
- * stranger: chunks.c then never sees them again, so it does not give their slabs back. */
+ * What there was before is asked for all other sizes (to which belong chunks that 3.15 rounds up to huge pages, where
+ * those are wanted), and for the memory of the slabs. It gets back, too, the chunks that it had given before. Our
+ * functions are never taken out of Python again, as chunks of theirs are out until the process ends, and the extension
+ * stays loaded until then. Should somebody else replace them, our chunks are freed by a  stranger: chunks.c then never
+ * sees them again, so it does not give their slabs back. */
 #include "pychunks.h"
 
 #include "runtime/chunks.h"

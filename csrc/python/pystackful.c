@@ -144,7 +144,7 @@ static void start(struct m *mp, struct hostm *hm, struct g *gp)
 {
     int gc = PyGC_Disable();
     struct worker *w = pop_idle(hm);
-    bool fresh = w == NULL && (w = new_worker(hm)) != NULL;
+    bool fresh = w == NULL && (w = new_worker()) != NULL;
     bool ok = w != NULL;
     if (ok) {
         hm->handoff = gp;
@@ -257,14 +257,14 @@ static PyMethodDef g0_def = {"g0", g0_run, METH_NOARGS, NULL};
 bool stackful_adopt_main(struct m *mp)
 {
     struct hostm *hm = hostm_new(mp);
-    PyObject *fn = PyCFunction_New(&g0_def, NULL);
+    PyObject *fn = PyCFunction_New(&g0_def, NULL), *args = fn ? PyTuple_Pack(1, fn) : NULL;
     main_worker.glet = main_worker.at = greenlet_current();
-    if (hm == NULL || fn == NULL || main_worker.glet == NULL)
-        goto fail;
-    hm->g0 = greenlet_new(fn, main_worker.glet);
-    if (hm->g0 == NULL)
-        goto fail;
-    Py_DECREF(fn);
+    PyGreenlet *g0 = hm && args && main_worker.glet ? greenlet_new(args) : NULL;
+    Py_XDECREF(fn);
+    Py_XDECREF(args);
+    if (g0 == NULL)
+        return false;
+    hm->g0 = g0;
     mp->host = hm;
     hm->on = &main_worker;
     main_worker.chunk = first_chunk(hm->ts);
@@ -278,9 +278,6 @@ bool stackful_adopt_main(struct m *mp)
     if (!ok)
         frames_remove(&main_worker.frames);
     return ok;
-fail:
-    Py_XDECREF(fn);
-    return false;
 }
 
 /* The thread that forked goes on with its own greenlets. Idle workers and suspended goroutines are left where

@@ -43,9 +43,10 @@ struct hostm {
 
 PyThreadState *m_tstate(struct m *mp); /* NULL: it has none */
 unsigned long m_thread_ident(struct m *mp);
-int switch_init(void);                                      /* -1: raised */
-PyGreenlet *greenlet_new(PyObject *fn, PyGreenlet *parent); /* NULL: raised */
-PyGreenlet *greenlet_current(void);                         /* likewise */
+int switch_init(void); /* -1: raised */
+/* Its parent is the one that runs. args: (function,). NULL: raised */
+PyGreenlet *greenlet_new(PyObject *args);
+PyGreenlet *greenlet_current(void); /* likewise */
 bool is_greenlet(PyObject *o);
 /* false: the switch did not happen, or the target ended with an exception (which is then set). */
 bool switch_to(struct hostm *hm, PyGreenlet *target);

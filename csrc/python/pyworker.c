@@ -13,9 +13,9 @@
 
 #define RESUME_WITHOUT_LOOKING 2 /* the argument of RESUME */
 
-PyObject *worker_function;
 PyCodeObject *worker_code;
 
+static PyObject *worker_args; /* of its greenlet */
 static PyNumberMethods run_number;
 
 static PyTypeObject Run_Type = {
@@ -60,10 +60,10 @@ int worker_init(unaryfunc run)
         return -1;
     PyObject *module = Py_CompileString("def goroutine():\n -run\n", "<gopy>", Py_file_input);
     PyObject *r = module ? PyEval_EvalCode(module, globals, globals) : NULL;
-    worker_function = r ? new_ref(PyDict_GetItemString(globals, "goroutine")) : NULL;
-    worker_code = worker_function ? (PyCodeObject *)code_without_looking(worker_function) : NULL;
-    if (worker_code == NULL ||
-        PyObject_SetAttrString(worker_function, "__code__", (PyObject *)worker_code) < 0)
+    PyObject *function = r ? PyDict_GetItemString(globals, "goroutine") : NULL;
+    worker_code = function ? (PyCodeObject *)code_without_looking(function) : NULL;
+    if (worker_code == NULL || PyObject_SetAttrString(function, "__code__", (PyObject *)worker_code) < 0 ||
+        (worker_args = PyTuple_Pack(1, function)) == NULL)
         return -1;
     Py_DECREF(r);
     Py_DECREF(module);
@@ -114,10 +114,10 @@ void free_dead(struct hostm *hm)
         free_worker(w);
 }
 
-struct worker *new_worker(struct hostm *hm)
+struct worker *new_worker(void)
 {
     struct worker *w = calloc(1, sizeof(*w));
-    if (w == NULL || (w->glet = greenlet_new(worker_function, hm->g0)) == NULL) {
+    if (w == NULL || (w->glet = greenlet_new(worker_args)) == NULL) {
         free(w);
         if (!PyErr_Occurred())
             PyErr_NoMemory();

@@ -4,12 +4,11 @@
 
 #include "pyswitch.h"
 
-extern PyObject *worker_function;
 extern PyCodeObject *worker_code; /* its code: the frames of a goroutine lie above it */
 int worker_init(unaryfunc run);
 void worker_takes(struct m *mp, struct worker *w, Goroutine *go);
-struct worker *pop_idle(struct hostm *hm);   /* NULL: there is none */
-struct worker *new_worker(struct hostm *hm); /* NULL: raised */
+struct worker *pop_idle(struct hostm *hm); /* NULL: there is none */
+struct worker *new_worker(void);           /* in g0, which is its parent. NULL: raised */
 void free_worker(struct worker *w);
 void free_dead(struct hostm *hm);
 
