@@ -105,6 +105,26 @@ def test_a_wheel_is_audited_and_needs_no_compiler(archive, unpacked, fresh, tmp_
     assert " passed" in pytest_of(fresh, unpacked, *[unpacked / "tests" / name for name in SMALL_PART])
 
 
+@pytest.mark.skipif(
+    not importlib.util.find_spec("cibuildwheel"),
+    reason="NOT TESTED HERE: needs cibuildwheel, of the extra release",
+)
+def test_cibuildwheel_takes_the_settings():
+    """It builds in containers, which a test can't; but it knows each of these, and has read the settings."""
+    command = [
+        sys.executable,
+        "-m",
+        "cibuildwheel",
+        "--platform",
+        "linux",
+        "--print-build-identifiers",
+        REPOSITORY,
+    ]
+    pythons = ["cp311", "cp312", "cp313", "cp314", "cp314t", "cp315", "cp315t"]
+    wanted = {f"{python}-{kind}_x86_64" for python in pythons for kind in ("manylinux", "musllinux")}
+    assert set(run(*command, cwd=REPOSITORY).split()) == wanted
+
+
 RIGHT = """
 from gopy import Chan, go
 

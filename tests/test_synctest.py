@@ -460,7 +460,7 @@ def test_ctrl_c(run_program):
 
 
 def test_a_child_that_is_forked_in_a_bubble(run_program):
-    finished = run_program("""
+    program = """
         import os
         from gopy import go, testing, time
 
@@ -473,7 +473,9 @@ def test_a_child_that_is_forked_in_a_bubble(run_program):
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
         print(testing.synctest(body))
-        """)
+        """
+    # From CPython 3.15 on the warning of a fork beside threads is raised where it is an error.
+    finished = run_program(program, flags=["-W", "ignore::DeprecationWarning"])
     assert (finished.stdout, finished.stderr) == ("5\n", "")
 
 

@@ -23,7 +23,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from gopy import context
@@ -134,8 +134,8 @@ class Connection(Reader):
             w = ResponseWriter(self, r)
             try:
                 result = (handler if r.url != "*" else _answer_options)(w, r)
-                if result is not None and type(result) is CoroutineType:
-                    await result
+                if result is not None:
+                    await _end_of(result)
                 if (
                     not w.status and not w.hijacked
                 ):  # here, as a header that cannot be sent is the handler's fault
@@ -416,6 +416,14 @@ class Connection(Reader):
 
 def _answer_options(w: ResponseWriter, r: Request) -> None:
     """OPTIONS *, which asks about the server as a whole: no handler's concern, as in Go."""
+
+
+async def _end_of(result: object) -> None:
+    """What a handler has returned has come to its end. TypeError: its body would never run."""
+    if isinstance(result, CoroutineType):
+        await result
+    elif isinstance(result, GeneratorType):
+        raise TypeError("a handler must be a plain function or an async def, got a generator function")
 
 
 def _joined(pieces: tuple[bytes, ...]) -> list[bytes]:

@@ -471,6 +471,17 @@ def test_a_handler_that_raises(serve, caplog):
     assert serve(ahandler).get("/")[0] == 500
 
 
+def test_a_handler_that_yields_is_refused(serve, caplog):
+    """It would have answered with nothing, and said nothing."""
+
+    def handler(w, r):
+        w.write("never")
+        yield
+
+    assert serve(handler).get("/")[0] == 500
+    assert "got a generator function" in caplog.text
+
+
 def test_a_response_cannot_be_split(serve):
     raised = Chan(10)
 
