@@ -132,7 +132,6 @@ def _simple_queues(objects: "_Objects") -> list[str]:
     """
     pairs: list[tuple[Any, Any]] = []
     left = []
-    queue: Any
     for queue in objects.of(objects.simple_queue):
         if type(queue) is not objects.simple_queue or _other_threads():
             left.append(queue)
@@ -177,7 +176,7 @@ class _Objects:
     def __init__(self) -> None:
         self.lock: type = type(_registry.original("_thread", "allocate_lock")())
         self.rlock: type = _registry.original("_thread", "RLock")
-        self.simple_queue: type = _registry.original("queue", "SimpleQueue")
+        self.simple_queue: Any = _registry.original("queue", "SimpleQueue")
         kinds = [self.lock, self.rlock, threading.Condition, self.simple_queue]
         if "socket" in sys.modules:
             kinds.append(sys.modules["socket"].socket)
