@@ -1,26 +1,21 @@
 """runtime.leaked(): goroutines that nothing reachable can wake. testing.leaks(): those that a block leaves."""
 
 import gc
-import sys
 
 import pytest
 
 from gopy import Chan, go, runtime, testing, time
-from gopy._core import FREE_THREADED
-
-# There a stack's depth follows from the code, but not for a thread's newest frames.
-NOT_WHERE_IT_STANDS = FREE_THREADED and sys.version_info < (3, 14)
 
 
 @pytest.fixture
 def parked(until):
-    """parked(n): n goroutines that the test has started are parked."""
+    """parked(n): n goroutines that the test has started are parked, and the others have ended."""
     before = {g.id for g in runtime.goroutines()}
 
     def parked(n):
         def there():
             mine = [g for g in runtime.goroutines() if g.id not in before]
-            return len([g for g in mine if g.state not in ("runnable", "running")]) == n
+            return len(mine) == n and not any(g.state in ("runnable", "running") for g in mine)
 
         until(there)
 
