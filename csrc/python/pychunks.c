@@ -7,7 +7,7 @@
  * What there was before is asked for all other sizes (to which belong chunks that 3.15 rounds up to huge pages, where
  * those are wanted), and for the memory of the slabs. It gets back, too, the chunks that it had given before. Our
  * functions are never taken out of Python again, as chunks of theirs are out until the process ends, and the extension
- * stays loaded until then. Should somebody else replace them, our chunks are freed by a  stranger: chunks.c then never
+ * stays loaded until then. Should somebody else replace them, our chunks are freed by a stranger: chunks.c then never
  * sees them again, so it does not give their slabs back. */
 #include "pychunks.h"
 
