@@ -386,7 +386,8 @@ if os.fork() == 0:
 assert os.wait()[1] == 0
 go(int).join()
 trace.stop()
-"""
+""",
+        flags=["-W", "ignore::DeprecationWarning"],  # of a fork in a process with threads
     )
     assert (done.returncode, done.stderr) == (0, "")
 
