@@ -83,7 +83,7 @@ def readv_now(fd: int, buffers: Any) -> Any:
 def _making_read(original: Callable[..., Any], now: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def patched(fd: int, what: Any, /) -> Any:
-        if not isinstance(fd, int) or not _core.parks():
+        if not isinstance(fd, int) or fd < 0 or not _core.parks():
             return original(fd, what)
         return read_ready(fd, now, original, fd, what)
 

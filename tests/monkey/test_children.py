@@ -113,10 +113,12 @@ os.write(w, b"ab")
 both = [bytearray(1), bytearray(1)]
 print(got, os.readv(r, both), both, told(os.read, 999, 1), told(os.write, 999, b""))
 print(told(os.write, r, b"x"), told(os.read, w, 1))
+print({told(os.read, -1, 1), told(os.readv, -1, both), told(os.write, -1, b"x")})
 """,
         procs,
         "[300000] 2 [bytearray(b'a'), bytearray(b'b')] OSError: [Errno 9] Bad file descriptor OSError: [Errno 9] Bad file descriptor",
         "OSError: [Errno 9] Bad file descriptor OSError: [Errno 9] Bad file descriptor",
+        "{'OSError: [Errno 9] Bad file descriptor'}",
     )
 
 
