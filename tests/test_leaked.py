@@ -6,15 +6,21 @@ import pytest
 
 from gopy import Chan, go, runtime, testing, time
 
+others = set()  # of earlier tests, which may have leaked some
+
+
+@pytest.fixture(autouse=True)
+def earlier():
+    others.update(g.id for g in runtime.goroutines())
+
 
 @pytest.fixture
 def parked(until):
-    """parked(n): n goroutines that the test has started are parked, and the others have ended."""
-    before = {g.id for g in runtime.goroutines()}
+    """parked(n): n goroutines that the test has started are parked, and its others have ended."""
 
     def parked(n):
         def there():
-            mine = [g for g in runtime.goroutines() if g.id not in before]
+            mine = [g for g in runtime.goroutines() if g.id not in others]
             return len(mine) == n and not any(g.state in ("runnable", "running") for g in mine)
 
         until(there)
@@ -23,7 +29,7 @@ def parked(until):
 
 
 def names():
-    return sorted(g.name for g in runtime.leaked())
+    return sorted(g.name for g in runtime.leaked() if g.id not in others)
 
 
 @pytest.fixture
