@@ -155,8 +155,11 @@ void goroutine_start(struct m *mp, struct g *gp, struct gwait *wait)
     gp->wait = wait;
     goroutine_bind(mp, gp);
     mp->curg = gp;
-    casgstatus(gp, GS(Grunnable) | GS(Grunning), Grunning); /* the main goroutine runs already */
-    trace_runs(mp, gp);
+    /* The main goroutine runs already, and so does a stackless one that was about to wait and need not. */
+    bool goes_on = gp->kind == GSTACKLESS && apeek(&gp->status) == Grunning;
+    casgstatus(gp, GS(Grunnable) | GS(Grunning), Grunning);
+    if (likely(!goes_on))
+        trace_runs(mp, gp);
 }
 
 /* gp, which starts or is stackless and between two steps, is mp's until goroutine_unbind. */

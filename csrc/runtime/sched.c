@@ -21,7 +21,7 @@ void globrunqput(struct g *gp)
 }
 
 /* Take one from the global queue, and up to `most` - 1 more to pp's ring. */
-static struct g *globrunqget(struct p *pp, uint32_t most)
+static struct g *globrunqget(struct m *mp, struct p *pp, uint32_t most)
 {
     if (likely(apeek(&sched.nglob) == 0))
         return NULL;
@@ -36,6 +36,7 @@ static struct g *globrunqget(struct p *pp, uint32_t most)
         runqput(&pp->runq, gq_pop(&sched.globq));
     apoke(&sched.nglob, sched.globq.n);
     unlock(&sched.lock);
+    trace_looks(mp);
     return gp;
 }
 
@@ -96,6 +97,7 @@ bool runqput_next(struct m *mp, struct p *pp, uintptr_t next)
 static void take_remote(struct m *mp, struct p *pp)
 {
     struct g *list = axchg(&mp->remote, (struct g *)NULL), *fifo = NULL;
+    trace_looks(mp);
     while (list) {
         struct g *gp = list;
         list = gp->schedlink;
@@ -172,7 +174,7 @@ static struct g *pick_patient(struct m *mp, struct p *pp, uint64_t tick)
     struct g *gp = NULL;
     switch (tick / 61 % 3) {
     case 0:
-        gp = globrunqget(pp, 1);
+        gp = globrunqget(mp, pp, 1);
         break;
     case 1:
         gp = gq_pop(&mp->lockq);
@@ -257,7 +259,7 @@ static struct g *pick(struct m *mp, struct p *pp)
      * would starve the goroutines that have yielded here. */
     if (GOPY_THREADED && tick % 4 == 0 && (gp = pick_yielded(mp)) != NULL)
         return gp;
-    if ((gp = globrunqget(pp, RUNQ_SIZE / 2)) != NULL)
+    if ((gp = globrunqget(mp, pp, RUNQ_SIZE / 2)) != NULL)
         return gp;
     return gq_pop(&mp->yieldq);
 }
@@ -336,7 +338,7 @@ static struct g *stealwork(struct m *mp, struct p *pp)
             if (gp == NULL)
                 gp = run_timers_of(mp, victim);
         }
-        if (gp == NULL && (gp = globrunqget(pp, RUNQ_SIZE / 2)) == NULL && aload(&mp->remote)) {
+        if (gp == NULL && (gp = globrunqget(mp, pp, RUNQ_SIZE / 2)) == NULL && aload(&mp->remote)) {
             take_remote(mp, pp);
             if ((gp = gq_pop(&mp->lockq)) == NULL)
                 gp = runqget(&pp->runq);

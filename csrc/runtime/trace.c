@@ -97,7 +97,8 @@ __attribute__((noinline)) void trace_add(struct m *mp, enum tracekind kind, uint
     ring_put(mp->trace, ticks_now(), kind, id, more);
 }
 
-/* The next goroutine runs a moment after one has parked: to read the counter again would cost as much as all the rest. */
+/* The next goroutine runs a moment after one has parked: to read the counter again would cost as much as all the rest.
+ * Not if that one comes from another M, which may have run or readied it since: its turns would overlap. */
 __attribute__((noinline)) void trace_run(struct m *mp, struct g *gp)
 {
     struct tracering *ring = mp->trace;
@@ -144,7 +145,7 @@ __attribute__((noinline)) void trace_park(struct m *mp, struct g *gp, uint64_t r
     ring_put(ring, ring->ticks, TRACE_PARK, gp->id, more);
 }
 
-/* mp looks for work for longer than a moment. */
+/* mp looks for work for longer than a moment, or has found some that is not its own. */
 void trace_looks(struct m *mp)
 {
     if (mp->trace)
