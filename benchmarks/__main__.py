@@ -16,6 +16,7 @@ takes less. Where a peer knows GOMAXPROCS, gopy is compared with it at the same 
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -133,6 +134,19 @@ def run(arguments: list[str]) -> int:
     return 1 if any(case.error and case.peer.startswith("gopy") for case in cases) else 0
 
 
+def gathered(records: Iterator[dict[str, Any]], progress: Progress) -> tuple[list[dict[str, Any]], bool]:
+    """(all of the records, or those until Ctrl-C; whether it was pressed)"""
+    found: list[dict[str, Any]] = []
+    interrupted = False
+    try:
+        for record in records:
+            found.append(record)
+    except KeyboardInterrupt:
+        interrupted = True
+    progress.close()
+    return found, interrupted
+
+
 def run_scaling(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks scaling", description=scaling.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -143,14 +157,9 @@ def run_scaling(arguments: list[str]) -> int:
     options = scaling.Options(quick=args.quick)
     peers = announced_peers()
     progress = Progress(scaling.steps(peers, args.only), unit="point")
-    found: list[dict[str, Any]] = []
-    interrupted = False
-    try:
-        for record in scaling.curves(peers, options, progress.advance, progress.begin, args.only):
-            found.append(record)
-    except KeyboardInterrupt:
-        interrupted = True
-    progress.close()
+    found, interrupted = gathered(
+        scaling.curves(peers, options, progress.advance, progress.begin, args.only), progress
+    )
     results.write(args.json, quick=options.quick, scaling=found)
     print(scaling.summary(found))
     return 130 if interrupted else 0
@@ -181,14 +190,9 @@ def run_cores(arguments: list[str]) -> int:
     options = cores.Options(args.procs, args.runs, args.quick)
     peers = announced_peers()
     progress = Progress(cores.steps(peers, options, args.only), unit="child")
-    found: list[dict[str, Any]] = []
-    interrupted = False
-    try:
-        for record in cores.records(peers, options, progress.advance, progress.begin, args.only):
-            found.append(record)
-    except KeyboardInterrupt:
-        interrupted = True
-    progress.close()
+    found, interrupted = gathered(
+        cores.records(peers, options, progress.advance, progress.begin, args.only), progress
+    )
     if args.json:
         results.write(args.json, quick=options.quick, speedups=found)
     if draws and cores.speed_up(found):

@@ -5,6 +5,7 @@ ns of CPU time per sleep, of all threads together: the cores that have nothing t
 
 from time import process_time
 
+from benchmarks.bench_sleep_many import sleepers
 from benchmarks.workload import Metric, Workload
 
 
@@ -13,21 +14,7 @@ def seconds(i: int) -> float:
 
 
 def with_gopy(n: int) -> float:
-    from gopy import Chan, go
-    from gopy.time import sleep
-
-    start = process_time()
-    done: Chan[None] = Chan(n)
-
-    def nap(i: int) -> None:
-        sleep(seconds(i))
-        done.send(None)
-
-    for i in range(n):
-        go(nap, i)
-    for _ in range(n):
-        done.recv()
-    return process_time() - start
+    return sleepers(n, seconds, process_time)
 
 
 def with_gopy_async(n: int) -> float:

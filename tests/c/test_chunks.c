@@ -1,5 +1,6 @@
 /* test_chunks.c: chunks of one size: nobody gets another's, the source gets all of its memory back, and none is lost when
  * threads, forks and a source that has nothing left come in between. */
+#include "check.h"
 #include "runtime/chunks.h"
 
 #include <pthread.h>
@@ -9,21 +10,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(x)                                                                                             \
-    do {                                                                                                     \
-        if (!(x)) {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                          \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
-
-static uint32_t rnd(uint32_t *x)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 17;
-    return *x ^= *x << 5;
-}
 
 /* ---- the source ---- */
 

@@ -10,18 +10,11 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "check.h"
 #include "host_threads.h"
 #include "parking.h"
 #include "runtime/host.h"
 #include "runtime/iowait.h"
-
-#define CHECK(x)                                                                                             \
-    do {                                                                                                     \
-        if (!(x)) {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                          \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 #define SENDERS 6
 #define FOREIGN 2
@@ -35,13 +28,6 @@ static uint8_t *sent[SENDERS + FOREIGN], *got[SENDERS + FOREIGN]; /* by number *
 static uint32_t nended, over;
 static int64_t ends;
 static uint32_t seed;
-
-static uint32_t rnd(uint32_t *x)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 17;
-    return *x ^= *x << 5;
-}
 
 static bool on(void) { return nanotime() < ends; }
 

@@ -5,15 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "runtime/runtime.h"
-
-#define CHECK(x)                                                                                             \
-    do {                                                                                                     \
-        if (!(x)) {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                          \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 #define ENOUGH 200 /* received */
 

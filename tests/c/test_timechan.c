@@ -3,15 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "runtime/runtime.h"
-
-#define CHECK(x)                                                                                             \
-    do {                                                                                                     \
-        if (!(x)) {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                          \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 #define MS 1000000
 #define HOUR (3600000LL * MS)
