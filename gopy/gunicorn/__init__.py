@@ -79,6 +79,9 @@ class Worker(AsyncWorker):  # type: ignore[misc]
     def run(self) -> None:
         """The life of the process, in the main goroutine."""
         listeners = [_Listener(listener.sock) for listener in self.sockets]
+        # Before a goroutine accepts: the worker may be told to end before one has begun.
+        for listener in listeners:
+            listener.sock.setblocking(True)
         accepting = [go(self._accept, listener) for listener in listeners]
         while self.alive:
             self.notify()
@@ -110,7 +113,6 @@ class Worker(AsyncWorker):  # type: ignore[misc]
 
     def _accept(self, listener: _Listener) -> None:
         """Start a goroutine for each connection, until the listener is closed."""
-        listener.sock.setblocking(True)
         while self.alive:
             self._free.acquire(1)
             if not self._accept_one(listener):

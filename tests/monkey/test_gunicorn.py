@@ -139,6 +139,33 @@ def test_quit(gunicorn):
 
 
 @pytest.mark.slow
+def test_a_worker_told_to_end_before_a_goroutine_of_it_has_run_ends_in_peace(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "conf.py").write_text(
+        "import os, signal\n"
+        "def post_worker_init(worker):\n"
+        "    worker.alive = False\n"
+        "    os.kill(worker.ppid, signal.SIGTERM)\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-k",
+        "gopy.gunicorn.Worker",
+        "-b",
+        "127.0.0.1:0",
+        "-c",
+        "conf.py",
+    ]
+    done = subprocess.run(
+        [*command, "--no-control-socket", "app:app"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr and "Worker exiting" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "needs", "field", "none", "ten"),
     [("notes", "flask", "text", [], ["hello"] * 10), ("votes", "django", "choice", {}, {"hello": 10})],
