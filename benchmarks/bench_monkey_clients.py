@@ -52,7 +52,7 @@ WORKLOAD = Workload(
         for time, most in (("wall time", 1.15), ("CPU time", 1.0))
     ),
     versions={peer: partial(ask, peer) for peer in ("gopy", "gevent", "threads")},
-    n=150,
+    n=600,
     step=AT_ONCE,
     in_go=False,
     in_quick=False,

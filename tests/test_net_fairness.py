@@ -1,6 +1,7 @@
 """Package net: a peer that sends as fast as it can, whose reader so never parks, holds nobody else up."""
 
 import json
+import os
 
 import pytest
 
@@ -68,3 +69,61 @@ def test_a_peer_that_sends_as_fast_as_it_can(run_program, gomaxprocs, machine_de
     late = machine_delay()
     assert found["ticks"] >= 8 or late > 0.02
     assert found["trip"] < 0.3 + 10 * late
+
+
+AT_ONCE = """
+import socket, sys
+from gopy import go, net, runtime
+
+ROUNDS = 1000
+rounds = 0
+
+def answer(peer):
+    global rounds
+    rounds += 1
+    peer.send(b"x")  # the next request is there before the answer has been given
+    if rounds == 10:
+        one[1].send(b"x")
+
+async def asks_at_once(conn, peer):
+    while rounds < ROUNDS:
+        await conn.aread()
+        answer(peer)
+
+def asks_at_once_of_a_stackful_one(conn, peer):
+    while rounds < ROUNDS:
+        conn.read()
+        answer(peer)
+
+async def asks_once(conn):
+    await conn.aread()
+    print(rounds)
+
+def pair():
+    with net.listen("tcp", "127.0.0.1:0") as listener:
+        peer = socket.create_connection(tuple(listener.addr))
+        return listener.accept(), peer
+
+many, one = pair(), pair()
+for conn, peer in many, one:
+    read = go(conn.read)
+    runtime.gosched()  # it parks, so the poller knows the descriptor
+    peer.send(b"x")
+    read.join()
+patient = go(asks_once(one[0]))
+runtime.gosched()  # it waits
+busy = go(asks_at_once_of_a_stackful_one, *many) if sys.argv[1:] else go(asks_at_once(*many))
+many[1].send(b"x")
+patient.join()
+busy.join()
+for each in many + one:
+    each.close()
+"""
+
+
+@pytest.mark.skipif(os.environ.get("GOPY_NETPOLLER") == "poll", reason="poll(2) tells what is, not what has come")
+@pytest.mark.parametrize("stackful", [(), ("stackful",)], ids=["async", "stackful"])
+def test_a_peer_that_asks_again_at_once_waits_for_its_turn(run_program, stackful):
+    done = run_program(AT_ONCE, *stackful, env={"GOMAXPROCS": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) < 100  # of 1000; polled for every 61 turns

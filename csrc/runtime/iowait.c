@@ -104,7 +104,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         s->held = true;
-        w->empty = s->drained && !s->ready && gp && !pd->odd && pd->gen == np.gen && !np.backend->level;
+        w->empty = s->drained && !s->ready && !pd->odd && pd->gen == np.gen && !np.backend->level;
         r = enter_locked(w, &next);
     }
     unlock(&pd->lock);
@@ -140,6 +140,8 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
         next = give_up_locked(w);
         r = ended(w, WAKE_TIMEOUT);
     } else if (gp == NULL) {
+        /* The wait that follows need not ask again. */
+        s->drained = mode == POLL_READ;
         next = give_up_locked(w);
         r = IO_PARK;
     } else {
