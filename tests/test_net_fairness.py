@@ -121,7 +121,9 @@ for each in many + one:
 """
 
 
-@pytest.mark.skipif(os.environ.get("GOPY_NETPOLLER") == "poll", reason="poll(2) tells what is, not what has come")
+@pytest.mark.skipif(
+    os.environ.get("GOPY_NETPOLLER") == "poll", reason="poll(2) tells what is, not what has come"
+)
 @pytest.mark.parametrize("stackful", [(), ("stackful",)], ids=["async", "stackful"])
 def test_a_peer_that_asks_again_at_once_waits_for_its_turn(run_program, stackful):
     done = run_program(AT_ONCE, *stackful, env={"GOMAXPROCS": "1"})

@@ -22,17 +22,18 @@
 #define SMALL 16384 /* bytes; what is received is copied once up to here */
 
 /* Does a short read say that nothing is left? See iowait_end. */
-static bool is_tcp(NetFD *self, int fd)
+static bool is_tcp(const struct iowait *w)
 {
 #ifdef SO_PROTOCOL
-    if (unlikely(apeek(&self->tcp) == 0)) {
+    if (unlikely(apeek(&w->pd->tcp) == TCP_UNKNOWN)) {
         int protocol = 0;
         socklen_t len = sizeof(protocol);
-        bool yes = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
-        apoke(&self->tcp, yes ? 1 : 2);
+        bool yes =
+            getsockopt(w->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+        iowait_learn(w, yes ? TCP_YES : TCP_NO);
     }
 #endif
-    return apeek(&self->tcp) == 1;
+    return apeek(&w->pd->tcp) == TCP_YES;
 }
 
 bool netfd_is_open(NetFD *f)
@@ -64,14 +65,13 @@ static enum op_result go_on(struct netop *io, struct g *gp, enum io_result r)
     while (likely(r == IO_OK)) {
         bool known = w->empty && !self->unread;
         enum step s = known ? AGAIN : io->step(io, w->fd);
-        w->empty = false;
         if (s == AGAIN) {
             w->partial = io->step == step_read_full && io->done > 0;
             r = iowait_again(w, gp);
             continue;
         }
         int err = errno;
-        iowait_end(w, io->drained && is_tcp(self, w->fd));
+        iowait_end(w, io->drained && is_tcp(w));
         if (s == FAILED)
             raise_errno(err);
         return s == DONE ? io->result(io) : OP_RAISED;
@@ -203,7 +203,8 @@ static ssize_t receive(struct netop *io, int fd, char *to, size_t most)
         return take_unread(self, to, most);
     while ((n = recv(fd, to, most, io->flags)) < 0 && errno == EINTR)
         ;
-    io->drained = n > 0 && n < (ssize_t)most;
+    /* MSG_PEEK leaves what it has got, MSG_OOB what is not urgent. */
+    io->drained = n > 0 && n < (ssize_t)most && (io->flags & ~MSG_DONTWAIT) == 0;
     return n;
 }
 

@@ -10,7 +10,6 @@ typedef struct {
     int fd; /* the socket's, as long as the polldesc of that number has seq */
     uint32_t seq;
     bool opened;    /* fd and seq are set */
-    uint8_t tcp;    /* 1: it is, 2: it is not, 0: nobody has asked */
     PyObject *peer; /* bytes, the address that accept() got, or NULL */
     /* Bytes that a cancelled read_full() had got, or NULL. Only whoever has the reading side of the descriptor touches
      * them. */

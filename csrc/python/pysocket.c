@@ -72,7 +72,6 @@ static bool serve(PyObject *self, struct netop *io, NetFD *f)
     if (!yes)
         PyErr_Clear();
     f->opened = true;
-    f->tcp = 2; /* io->drained is of no use: others may read the same descriptor, behind the runtime's back */
     io->op.obj = (PyObject *)f;
     io->op.deadline = NEVER;
     io->flags |= MSG_DONTWAIT;

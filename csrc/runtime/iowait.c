@@ -126,6 +126,7 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
     bool arm = false;
     enum io_result r;
     int err = gp ? netpollinit() : 0;
+    w->empty = false;
     lock(&pd->lock);
     bool doclose = netpollsysdone_locked(pd);
     if (unlikely(pd->seq != seq)) {
@@ -225,6 +226,15 @@ void iowait_end(struct iowait *w, bool drained)
         close(w->fd);
     if (unlikely(next != NULL))
         goready(next);
+}
+
+void iowait_learn(const struct iowait *w, enum polltcp tcp)
+{
+    struct polldesc *pd = w->pd;
+    lock(&pd->lock);
+    if (pd->seq == w->seq)
+        apoke(&pd->tcp, (uint8_t)tcp);
+    unlock(&pd->lock);
 }
 
 bool iowait_setdeadline(int fd, uint32_t seq, enum pollmode mode, int64_t when)

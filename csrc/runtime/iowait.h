@@ -33,7 +33,7 @@ struct iowait {
     uint32_t seq;
     uint8_t mode;     /* enum pollmode */
     bool locking;     /* it waits for its side, not for the descriptor */
-    bool empty;       /* set by iowait_begin */
+    bool empty;       /* set by iowait_begin; false from iowait_again on */
     bool partial;     /* see above; false when it begins */
     uint8_t ended;    /* of IO_ENDED: enum wake */
     int err;          /* of IO_ERRNO */
@@ -46,9 +46,10 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp);
 bool iowait_poll(const struct iowait *w);
 enum io_result iowait_again(struct iowait *w, struct g *gp);
 enum io_result iowait_finish(struct iowait *w, struct g *gp, enum wake how);
-/* drained: a TCP stream gave less than was asked for, so the next bytes will come with an event. (Not so a unix socket,
- * where a read ends at descriptors that come with the data.) */
+/* drained: a TCP stream gave less than was asked for, so the next bytes will come with an event, whoever else reads the
+ * descriptor. (Not so a unix socket, where a read ends at descriptors that come with the data.) */
 void iowait_end(struct iowait *w, bool drained);
+void iowait_learn(const struct iowait *w, enum polltcp tcp); /* that is what w's descriptor is */
 
 void iowait_leave(struct iowait *w);
 

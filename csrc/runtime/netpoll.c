@@ -97,6 +97,7 @@ static void evict_locked(struct polldesc *pd, struct gqueue *list)
         s->deadline = NEVER;
     }
     pd->odd = false;
+    apoke(&pd->tcp, TCP_UNKNOWN);
     pd->joined = NULL;
 }
 
@@ -184,6 +185,7 @@ bool netpolljoin(int fd, const void *who, uint32_t *seq)
     lock(&pd->lock);
     if (unlikely(pd->joined == NULL) && !pd->open) {
         pd->joined = who;
+        apoke(&pd->tcp, TCP_UNKNOWN);
         forget_registration_locked(pd); /* a wait's (fdwait), perhaps for what had the number before */
     }
     bool mine = pd->joined == who;

@@ -32,6 +32,8 @@ struct pollside {
     bool drained;         /* the last operation left nothing to be had; an event would have come since */
 };
 
+enum polltcp { TCP_UNKNOWN, TCP_YES, TCP_NO };
+
 struct polldesc {
     struct lock lock;
     uint32_t seq;       /* changes when the descriptor is opened and when it is closed */
@@ -40,6 +42,7 @@ struct polldesc {
     bool open;          /* the runtime owns the descriptor */
     const void *joined; /* who has joined, or NULL. Never together with `open` */
     bool odd;           /* its end, an error or urgent data: `drained` does not hold where those are */
+    uint8_t tcp;        /* enum polltcp: is it a TCP stream? */
     bool closeafter;    /* closed meanwhile: the last of nsys is to close(2) it */
     int armerr;         /* why it could not be registered; 0: it could */
     struct pollside side[2];

@@ -91,6 +91,52 @@ print(len(a.recv(50_000, socket.MSG_WAITALL)))
 
 
 @PROCS
+def test_who_has_read_all_waits_for_what_comes_next_whoever_else_reads(ok, procs):
+    ok(
+        """
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    peer = socket.create_connection(listener.getsockname())
+    conn, _ = listener.accept()
+twin = conn.dup()
+
+def next_of(data, read=lambda: conn.recv(100)):
+    peer.sendall(data)
+    return read()
+
+reader = waiting(conn.recv, 1)
+peer.sendall(b"!")
+reader.join()
+print(next_of(b"abc", lambda: conn.recv(100, socket.MSG_PEEK)), conn.recv(100))
+print(next_of(b"def", lambda: twin.recv(2)), conn.recv(100), next_of(b"g", lambda: os.read(conn.fileno(), 9)), next_of(b"h"))
+buffer = bytearray(8)
+print(next_of(b"ij", lambda: buffer[: conn.recv_into(buffer)]), next_of(b"k", lambda: twin.recv(5)), next_of(b"l"))
+conn.settimeout(0.01)
+print(told(conn.recv, 9), told(conn.recv, 9), next_of(b"m"))
+conn.setblocking(False)
+print(told(conn.recv, 9)[:15])
+conn.setblocking(True)
+reader = waiting(lambda: print(conn.recv(9)))
+peer.sendall(b"n")
+reader.join()
+peer.send(b"o", socket.MSG_OOB)
+print(conn.recv(1, socket.MSG_OOB), next_of(b"p"), next_of(b"q"))
+peer.close()
+print(conn.recv(9), conn.recv(9))
+[each.close() for each in (conn, twin)]
+""",
+        procs,
+        "b'abc' b'abc'",
+        "b'de' b'f' b'g' b'h'",
+        "bytearray(b'ij') b'k' b'l'",
+        "TimeoutError: timed out TimeoutError: timed out b'm'",
+        "BlockingIOError",
+        "b'n'",
+        "b'o' b'p' b'q'",
+        "b'' b''",
+    )
+
+
+@PROCS
 def test_readers_take_turns_and_each_has_its_own_timeout(ok, procs):
     ok(
         """
