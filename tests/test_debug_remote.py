@@ -59,7 +59,7 @@ def run_module(*arguments):
 def started(start_program):
     def started(source, **options):
         program = start_program(source, **options)
-        program.wait_for(lambda: "ready" in program.stdout)
+        program.wait_for(lambda: "ready\n" in program.stdout)
         return program
 
     return started
@@ -166,10 +166,10 @@ time.sleep(60)
 """
     program = started(source, env={"GOPY_DUMP": "SIGUSR1"})
     asks = subprocess.Popen([sys.executable, "-m", "gopy", "trace", str(program.pid), "--seconds", "10000"])
-    program.wait_for(lambda: "begun" in program.stdout)
+    program.wait_for(lambda: "begun\n" in program.stdout)
     asks.kill()
     asks.wait()
-    program.wait_for(lambda: "ended" in program.stdout)
+    program.wait_for(lambda: "ended\n" in program.stdout)
     folder = _remote.FOLDER.format(uid=os.geteuid())
     program.wait_for(lambda: not any(str(program.pid) in name for name in os.listdir(folder)))
     program.kill()

@@ -298,7 +298,7 @@ async def main():
 run(main())
 """
     program = start_program(PRELUDE + source, loop, env={"GOMAXPROCS": str(procs)})
-    program.wait_for(lambda: "waits" in program.stdout)
+    program.wait_for(lambda: "waits\n" in program.stdout)
     program.process.send_signal(signal.SIGINT)
     finished = program.finish()
     assert finished.returncode == -signal.SIGINT

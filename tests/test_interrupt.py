@@ -164,7 +164,7 @@ def test_interrupt_that_nobody_catches(start_program):
     )
     children = [start_program(source, how, env={"GOMAXPROCS": n}) for how in ("recv", "sleep") for n in "14"]
     for child in children:
-        child.wait_for(lambda: "parked" in child.stdout)
+        child.wait_for(lambda: "parked\n" in child.stdout)
         child.process.send_signal(signal.SIGINT)
     for child in children:
         result = child.finish()
@@ -411,7 +411,7 @@ def test_dump_on_writes_every_stack_and_the_program_goes_on(start_program):
     )
     for how in ("parked", "computing", "behind"):
         child = start_program(source, how, env=ONE)
-        child.wait_for(lambda: "ready" in child.stdout)
+        child.wait_for(lambda: "ready\n" in child.stdout)
         child.process.send_signal(signal.SIGQUIT)
         child.wait_for(lambda: child.stderr.count("goroutine ") >= 4 and child.stderr.endswith("\n"))
         child.process.send_signal(signal.SIGUSR1)

@@ -82,7 +82,7 @@ def start(start_program, server):
 
 def joined(worker):
     """It, once it is in the group."""
-    worker.wait_for(lambda: "working" in worker.stdout)
+    worker.wait_for(lambda: "working\n" in worker.stdout)
     return worker
 
 

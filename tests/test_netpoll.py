@@ -373,7 +373,7 @@ def test_ctrl_c_ends_the_wait_of_the_main_goroutine(start_program):
     )
     import signal
 
-    program.wait_for(lambda: "ready" in program.stdout)
+    program.wait_for(lambda: "ready\n" in program.stdout)
     os.kill(program.pid, signal.SIGINT)
     result = program.finish()
     assert result.stdout == "ready\ninterrupted\nb'x'\n", result.stderr

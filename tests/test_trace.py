@@ -471,7 +471,7 @@ def test_the_command_makes_a_page(tmp_path):
 def test_a_trace_of_a_process(tmp_path, start_program, capsys):
     source = "from gopy import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.001)"
     program = start_program(source, env={"GOPY_DUMP": "SIGUSR1"})
-    program.wait_for(lambda: "ready" in program.stdout)
+    program.wait_for(lambda: "ready\n" in program.stdout)
     kept = tmp_path / "kept"
     status = _command.main([str(program.pid), "--seconds", "0.1", "--keep", str(kept)])
     out, err = capsys.readouterr()
