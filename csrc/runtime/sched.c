@@ -93,7 +93,8 @@ bool runqput_next(struct m *mp, struct p *pp, uintptr_t next)
 
 /* Others have pushed ready goroutines that were bound to this M then, the newest first. A stackless one whose step has ended
  * since is bound no more: any M may run it, and this one may end, or run one goroutine for long, before it comes to its
- * queue. So only those that are bound still go there. */
+ * queue. So only those that are bound still go there, and system goroutines for the main thread, which are bound once they
+ * start: on another M they would find that the main thread's is not at work. */
 static void take_remote(struct m *mp, struct p *pp)
 {
     struct g *list = axchg(&mp->remote, (struct g *)NULL), *fifo = NULL;
@@ -107,7 +108,7 @@ static void take_remote(struct m *mp, struct p *pp)
     while (fifo) {
         struct g *gp = fifo;
         fifo = gp->schedlink;
-        if (likely(aload(&gp->boundm) == mp))
+        if (likely(aload(&gp->boundm) == mp) || gp->kind == GSYSTEM)
             gq_push(&mp->lockq, gp);
         else
             wakep_if(runqput_tail(mp, pp, (uintptr_t)gp));

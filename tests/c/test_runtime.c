@@ -394,6 +394,29 @@ static void test_readied_within_its_step(void)
     tls_m = was;
 }
 
+/* Another thread has queued system goroutines for mp, which alone may run them, as what they ask is asked of mp. So none
+ * is left where any M may take it. */
+static void test_system_goroutines_are_left_to_their_thread(void)
+{
+    static struct g system[2];
+    struct m *mp = m_new(), *was = getm();
+    CHECK(mp);
+    tls_m = mp;
+    struct p *pp = mp->p = pidleget();
+    CHECK(pp);
+    for (int i = 0; i < 2; i++) {
+        system[i] = (struct g){.kind = GSYSTEM, .status = Grunnable, .epoch = sched.epoch};
+        readyremote(&system[i], mp);
+    }
+    CHECK(findrunnable(mp) == &system[0]);
+    CHECK(runqlen(&pp->runq) == 0 && pp->runnext == 0);
+    CHECK(findrunnable(mp) == &system[1]);
+    mp->ending = true;
+    CHECK(findrunnable(mp) == NULL);
+    m_exit(mp);
+    tls_m = was;
+}
+
 int main(int argc, char **argv)
 {
     uint32_t seed = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : (uint32_t)nanotime() | 1;
@@ -415,6 +438,8 @@ int main(int argc, char **argv)
         puts("ok channels and select between threads");
         test_readied_within_its_step();
         puts("ok readied within its step");
+        test_system_goroutines_are_left_to_their_thread();
+        puts("ok system goroutines are left to their thread");
     }
     for (int i = 0; i < sched.nprocs; i++)
         free(sched.allp[i]);
