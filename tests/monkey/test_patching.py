@@ -107,6 +107,44 @@ def test_off_the_main_thread(run_program):
     ]
 
 
+def test_in_a_goroutine_of_the_main_thread(run_program):
+    source = """
+        import warnings
+        from gopy import _preempt, go, monkey
+        warnings.simplefilter("ignore", monkey.PatchWarning)
+        thread_ident = _preempt._thread_ident  # a thread's, also when patched
+        main = thread_ident()
+        done = []
+
+        def patch():
+            if thread_ident() == main:
+                monkey.patch_all()
+                done.append(_preempt._wanted)
+
+        while not done:
+            go(patch).join()
+        print(done)
+        """
+    assert says(run_program, source, env={"GOPY_PREEMPT": None, "GOMAXPROCS": "1"}) == ["[0.01]"]
+
+
+def test_once_patched_it_may_be_called_anywhere(run_program):
+    assert says(
+        run_program,
+        PATCH
+        + """
+import threading
+from gopy import go
+for call in (monkey.patch_all, lambda: monkey.patch_all(socket=False, ssl=False)):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    go(call).join()
+print("ok")
+""",
+    ) == ["ok"]
+
+
 def test_it_starts_no_thread(run_program):
     assert says(
         run_program,
