@@ -142,6 +142,8 @@ class Client:
         check_method(method)
         if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
             raise TypeError(f"`body` must be bytes or a file, got {type(body).__name__}")
+        if ctx is not None:
+            context._check_parent(ctx, "ctx")
         fields = Header(header or {})
         end: Callable[[], None] | None = None
         if self._timeout is not None:
