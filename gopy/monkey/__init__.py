@@ -63,7 +63,9 @@ def _check(flags: dict[str, Any]) -> None:
         check_bool(name, value)
     for name, needed in _NEEDS.items():
         if flags.get(name) and not (flags[needed] or needed in _registry.parts):
-            raise ValueError(f"`{name}` needs `{needed}`: leave that alone or say {name}=False, too")
+            raise ValueError(
+                f"`{name}` needs `{needed}`: leave both alone ({name}=False, --no-{name}), or neither"
+            )
 
 
 def patch_all(
