@@ -15,6 +15,7 @@ NAME is a flag of gopy.monkey.patch_all(), as in --no-subprocess. What follows t
 import builtins
 import io
 import os
+import pkgutil
 import runpy
 import sys
 from inspect import signature
@@ -53,13 +54,16 @@ def _fresh_main() -> dict[str, Any]:
 
 
 def _run_script(path: str) -> None:
-    if not os.path.isfile(path):
-        runpy.run_path(path, run_name="__main__")  # a folder or an archive, or it does not exist
+    if pkgutil.get_importer(path) is not None:  # a folder or an archive, with a __main__.py in it
+        runpy.run_path(path, run_name="__main__")
         return
     if not sys.flags.safe_path:  # in place of the current folder, which `-m gopy` has put there
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     with io.open_code(os.path.abspath(path)) as file:
-        code = compile(file.read(), path, "exec")
+        code = pkgutil.read_code(file)
+        if code is None:  # it has not been compiled yet
+            file.seek(0)
+            code = compile(file.read(), path, "exec")
     namespace = _fresh_main()
     namespace.update(__file__=path, __builtins__=builtins, __cached__=None)
     exec(code, namespace)
@@ -80,6 +84,9 @@ def _run(arguments: list[str]) -> int:
             run_module._run_module_as_main(rest[0])
     elif first.startswith("-"):
         return _usage(f"unknown option {first}")
+    elif not os.path.exists(first):
+        print(f"{PROGRAM}: there is no file {first!r}", file=sys.stderr)
+        return 2
     else:
         sys.argv = [first, *rest]
         _run_script(first)

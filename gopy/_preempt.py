@@ -8,6 +8,7 @@ that has our handler. No such signal is ever sent: Python is only told that one 
 import os
 import signal
 import threading
+from _thread import get_ident as _thread_ident  # of a thread, also once gopy.monkey has replaced the name
 
 from gopy import _core
 
@@ -35,6 +36,14 @@ def _take_signal() -> int:
     return _signum
 
 
+def on_main_thread() -> bool:
+    """Whether the main thread runs the caller, in whatever goroutine. Once patched, current_thread() is the
+    goroutine's own, and so is the main thread's identity after a fork.
+    """
+    main = threading.main_thread().ident
+    return main is not None and _thread_ident() == _core.native_ident(main)
+
+
 def preempt(seconds: float | None) -> None:
     """Make a goroutine yield that has run for so long while others wait, even if it calls nothing of
     gopy's.
@@ -56,7 +65,7 @@ def preempt(seconds: float | None) -> None:
     TypeError: it is no number. RuntimeError: on a build with a GIL, if every signal has a handler already.
     """
     global _wanted
-    on_main = threading.current_thread() is threading.main_thread()
+    on_main = on_main_thread()
     if seconds is not None and _NEEDS_SIGNAL and not on_main and not _signum:
         raise ValueError("preempt() must be called on the main thread")
     _core.preempt_after(seconds, _take_signal() if seconds is not None and _NEEDS_SIGNAL and on_main else 0)
@@ -76,7 +85,7 @@ def at_start() -> None:
         raise ValueError(
             f"the environment variable GOPY_PREEMPT must be a positive number of seconds, or 0, got {text!r}"
         ) from None
-    if threading.current_thread() is threading.main_thread():
+    if on_main_thread():
         at_adoption()
 
 

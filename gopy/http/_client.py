@@ -28,6 +28,8 @@ AGENT = "gopy-http/1"
 _folds = re.compile(r"[ \t]*\r?\n[ \t]+").sub
 _SAFE = "%/?#[]@!$&'()*+,;=:\"<>\\^`{|}~-._"
 
+Fields = Mapping[str, Any] | None  # of a request: each with its value, or with a list of them
+
 
 class TooManyRedirects(ConnectionError):
     """A Client was sent elsewhere more often than it follows."""
@@ -131,7 +133,7 @@ class Client:
         url: str,
         *,
         body: bytes | IO[bytes] | None = None,
-        header: Mapping[str, Any] | None = None,
+        header: Fields = None,
         ctx: Context | None = None,
     ) -> Response:
         """Send a request and return the answer, whose body is still to be read, or closed. Parks.
@@ -142,6 +144,8 @@ class Client:
         check_method(method)
         if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
             raise TypeError(f"`body` must be bytes or a file, got {type(body).__name__}")
+        if ctx is not None:
+            context._check_parent(ctx, "ctx")
         fields = Header(header or {})
         end: Callable[[], None] | None = None
         if self._timeout is not None:
@@ -232,19 +236,34 @@ class Client:
             response.body.read()  # its end, with which the connection is free
         return response
 
-    def get(self, url: str, **kw: Any) -> Response:
+    def get(
+        self,
+        url: str,
+        *,
+        body: bytes | IO[bytes] | None = None,
+        header: Fields = None,
+        ctx: Context | None = None,
+    ) -> Response:
         """do("GET", url, ...)"""
-        return self.do("GET", url, **kw)
+        return self.do("GET", url, body=body, header=header, ctx=ctx)
 
-    def head(self, url: str, **kw: Any) -> Response:
+    def head(self, url: str, *, header: Fields = None, ctx: Context | None = None) -> Response:
         """do("HEAD", url, ...)"""
-        return self.do("HEAD", url, **kw)
+        return self.do("HEAD", url, header=header, ctx=ctx)
 
-    def post(self, url: str, content_type: str, body: bytes | IO[bytes], **kw: Any) -> Response:
+    def post(
+        self,
+        url: str,
+        content_type: str,
+        body: bytes | IO[bytes],
+        *,
+        header: Fields = None,
+        ctx: Context | None = None,
+    ) -> Response:
         """do("POST", url, body=body, ...) with a Content-Type."""
-        header = Header(kw.pop("header", None) or {})
-        header.set("Content-Type", content_type)
-        return self.do("POST", url, body=body, header=header, **kw)
+        fields = Header(header or {})
+        fields.set("Content-Type", content_type)
+        return self.do("POST", url, body=body, header=fields, ctx=ctx)
 
     def close_idle_connections(self) -> None:
         """Close the connections that are kept for other requests."""
@@ -280,11 +299,19 @@ def same_site(a: SplitResult, b: SplitResult) -> bool:
 default_client = Client()
 
 
-def get(url: str, **kw: Any) -> Response:
-    """Client.get() of a client that all share."""
-    return default_client.get(url, **kw)
+def get(
+    url: str,
+    *,
+    body: bytes | IO[bytes] | None = None,
+    header: Fields = None,
+    ctx: Context | None = None,
+) -> Response:
+    """Client.get() of a client that all share, and that has no timeout."""
+    return default_client.get(url, body=body, header=header, ctx=ctx)
 
 
-def post(url: str, content_type: str, body: bytes | IO[bytes], **kw: Any) -> Response:
-    """Client.post() of a client that all share."""
-    return default_client.post(url, content_type, body, **kw)
+def post(
+    url: str, content_type: str, body: bytes | IO[bytes], *, header: Fields = None, ctx: Context | None = None
+) -> Response:
+    """Client.post() of a client that all share, and that has no timeout."""
+    return default_client.post(url, content_type, body, header=header, ctx=ctx)

@@ -23,14 +23,13 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from gopy import context
 from gopy._core import Goroutine, Int32, Mutex, go
 from gopy.context import Context
 from gopy.http._body import BadRequest
-from gopy.http._handlers import ENDS
+from gopy.http._handlers import ENDS, answer_nothing, end_of
 from gopy.http._reader import Reader
 from gopy.http._request import Request
 from gopy.http._response import Hijacked, ResponseWriter, date_line
@@ -135,11 +134,11 @@ class Connection(Reader):
             try:
                 result = (handler if r.url != "*" else _answer_options)(w, r)
                 if result is not None:
-                    await _end_of(result)
+                    result = await end_of(result)
                 if (
                     not w.status and not w.hijacked
                 ):  # here, as a header that cannot be sent is the handler's fault
-                    w.write_header(200)
+                    answer_nothing(w, result)
             except ENDS:
                 raise
             except BaseException as exc:  # asyncio's CancelledError is no Exception
@@ -416,14 +415,6 @@ class Connection(Reader):
 
 def _answer_options(w: ResponseWriter, r: Request) -> None:
     """OPTIONS *, which asks about the server as a whole: no handler's concern, as in Go."""
-
-
-async def _end_of(result: object) -> None:
-    """What a handler has returned has come to its end. TypeError: its body would never run."""
-    if isinstance(result, CoroutineType):
-        await result
-    elif isinstance(result, GeneratorType):
-        raise TypeError("a handler must be a plain function or an async def, got a generator function")
 
 
 def _joined(pieces: tuple[bytes, ...]) -> list[bytes]:

@@ -6,13 +6,13 @@ import html
 import posixpath
 import re
 from collections.abc import Iterable
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from gopy import context
 from gopy._core import Chan, Mutex, go, recv, select
-from gopy.http._response import CHUNK
+from gopy.http._response import CHUNK, check_status, to_bytes
 from gopy.http._status import body_allowed, status_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,26 @@ ENDS = (
     KeyboardInterrupt,
     GeneratorExit,
 )  # the goroutine, or the program: not for a server to catch
+
+
+async def end_of(result: object) -> object:
+    """What a handler has returned, at its end if that is a coroutine. TypeError: its body would never run."""
+    if isinstance(result, CoroutineType):
+        return await result
+    if isinstance(result, GeneratorType):
+        raise TypeError("a handler must be a plain function or an async def, got a generator function")
+    return result
+
+
+def answer_nothing(w: ResponseWriter | _Answer, result: object) -> None:
+    """The answer of a handler that has written nothing. TypeError: it has returned what it meant to write, as
+    handlers do elsewhere.
+    """
+    if isinstance(result, (str, bytes, dict)):
+        raise TypeError(
+            f"a handler answers by w.write(), and this one has only returned a {type(result).__name__}"
+        )
+    w.write_header(200)
 
 
 def error(w: ResponseWriter, message: str, status: int) -> None:
@@ -121,9 +141,9 @@ def timeout_handler(h: Handler, seconds: float, message: str = "") -> Handler:
             """Call h. What it has made of it counts if the context is still there: when that has ended, h has
             returned for this reason, or might have, and its answer may lack what it wanted to write."""
             try:
-                result = h(answer, r.with_context(ctx))  # type: ignore[arg-type]
-                if isinstance(result, CoroutineType):
-                    await result
+                result = await end_of(h(answer, r.with_context(ctx)))  # type: ignore[arg-type]
+                if not answer.status:
+                    answer_nothing(answer, result)
             except ENDS:
                 raise
             except BaseException as exc:
@@ -178,6 +198,7 @@ class _Answer:
         return size
 
     def write_header(self, status: int) -> None:
+        status = check_status(status)
         with self._mutex:
             if not self.status and (status >= 200 or status == 101):
                 self.status = status
@@ -192,8 +213,7 @@ class _Answer:
             count -= self.write(data)
 
     def write(self, data: bytes | str) -> int:
-        if isinstance(data, str):
-            data = data.encode()
+        data = to_bytes(data)
         with self._mutex:
             if self._ctx.err() is not None:
                 raise HandlerTimeout("the handler has timed out")

@@ -126,6 +126,8 @@ class Header(dict[str, list[str]]):
 
     def update(self, fields: Any = (), /, **more: Any) -> None:
         """Set each field of a mapping, or of pairs, to its value or list of values."""
+        if isinstance(fields, (str, bytes)):
+            raise TypeError(f"`fields` must be a mapping, or pairs, got {type(fields).__name__}")
         pairs = fields.items() if isinstance(fields, Mapping) else fields
         for name, value in [*pairs, *more.items()]:
             self[name] = [value] if isinstance(value, str) else value

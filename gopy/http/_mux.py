@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Callable[..., object])
 
+_MISSING: Any = object()  # None is what a wrapper gives that has forgotten to return its handler
+
 Found = tuple["Node", tuple[str, ...]]  # a leaf, and what the wildcards stand for
 
 _ONE, _REST = object(), object()  # the wildcards' keys among a node's children; a literal's is its text
@@ -146,7 +148,7 @@ class ServeMux:
     def handle(self, pattern: str, handler: Handler) -> None: ...
     @overload
     def handle(self, pattern: str) -> Callable[[H], H]: ...
-    def handle(self, pattern: str, handler: Any = None) -> Any:
+    def handle(self, pattern: str, handler: Any = _MISSING) -> Any:
         """Register a handler; without one, a decorator for it.
 
         PatternError, which is a Panic and a ValueError: the pattern is malformed, or conflicts with another
@@ -155,7 +157,7 @@ class ServeMux:
             raise TypeError(f"`pattern` must be a str, got {type(pattern).__name__}")
         frame = sys._getframe(1)
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        if handler is not None:
+        if handler is not _MISSING:
             self._register(pattern, handler, where)
             return None
 

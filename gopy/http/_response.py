@@ -106,12 +106,7 @@ class ResponseWriter:
         Only the first final status counts: another is logged and forgotten. ValueError: there is no such
         status, or the header has a Content-Length that is no number; a value with CR, LF or NUL.
         """
-        if type(status) is not int:
-            if not isinstance(status, int) or isinstance(status, bool):
-                raise TypeError(f"`status` must be an int, got {type(status).__name__}")
-            status = int(status)
-        if not 100 <= status <= 999:
-            raise ValueError(f"`status` must be between 100 and 999, got {status}")
+        status = check_status(status)
         if self._ended:
             self._refuse()
         if self.status:
@@ -207,7 +202,7 @@ class ResponseWriter:
         if type(data) is str:
             data = data.encode()
         elif type(data) is not bytes:
-            data = _to_bytes(data)
+            data = to_bytes(data)
         if self._ended:
             self._refuse()
         status = self.status
@@ -402,7 +397,18 @@ def _descriptor(file: IO[bytes]) -> int | None:
         return None
 
 
-def _to_bytes(data: object) -> bytes:
+def check_status(status: int) -> int:
+    """As an int, of which http.HTTPStatus is a subclass."""
+    if type(status) is not int:
+        if not isinstance(status, int) or isinstance(status, bool):
+            raise TypeError(f"`status` must be an int, got {type(status).__name__}")
+        status = int(status)
+    if not 100 <= status <= 999:
+        raise ValueError(f"`status` must be between 100 and 999, got {status}")
+    return status
+
+
+def to_bytes(data: object) -> bytes:
     if isinstance(data, str):
         return data.encode()
     if isinstance(data, (bytes, bytearray, memoryview)):

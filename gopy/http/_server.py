@@ -201,6 +201,8 @@ class Server:
 
         Raises ctx.err() when that ends first; what is left then goes on, or is ended by close(). Hijacked
         connections are not waited for."""
+        if ctx is not None:
+            context._check_parent(ctx, "ctx")
         self._stop()
         for connection in list(self._connections):
             connection.close_idle()

@@ -9,7 +9,6 @@ changes. docs/monkey.md says what is patched, what is not, and what to do there.
 
 import importlib
 import os as _os_module
-import threading as _threading_module
 from typing import Any
 
 from gopy import _preempt
@@ -64,11 +63,9 @@ def _check(flags: dict[str, Any]) -> None:
         check_bool(name, value)
     for name, needed in _NEEDS.items():
         if flags.get(name) and not (flags[needed] or needed in _registry.parts):
-            raise ValueError(f"`{name}` needs `{needed}`: leave that alone or say {name}=False, too")
-    if _threading_module.current_thread() is not _threading_module.main_thread():
-        raise RuntimeError(
-            "patch_all() must be called on the main thread, before others are started: python -m gopy"
-        )
+            raise ValueError(
+                f"`{name}` needs `{needed}`: leave both alone ({name}=False, --no-{name}), or neither"
+            )
 
 
 def patch_all(
@@ -91,7 +88,7 @@ def patch_all(
 
     What has been imported before is repaired: references to what was replaced are replaced, unlocked locks
     exchanged. What could not be repaired is named by one PatchWarning. ValueError: a flag without one that
-    it needs. RuntimeError: not on the main thread.
+    it needs. RuntimeError: not on the main thread, and there is something left to patch.
     """
     flags = {
         "socket": socket, "ssl": ssl, "time": time, "select": select, "threading": threading, "queue": queue,
@@ -99,6 +96,10 @@ def patch_all(
     }  # fmt: skip
     _check(flags)
     added = [name for name in _MODULES if flags[name] and name not in _registry.parts]
+    if added and not _preempt.on_main_thread():
+        raise RuntimeError(
+            "patch_all() must be called on the main thread, before others are started: python -m gopy"
+        )
     for name in added:
         importlib.import_module(f"gopy.monkey.{_MODULES[name]}").patch()
         _registry.parts.add(name)

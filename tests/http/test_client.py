@@ -247,6 +247,10 @@ def test_arguments(client):
         client.get("http://x/", header={"A": "b\r\nc"})
     with pytest.raises(TypeError, match="`body`"):
         client.do("POST", "http://x/", body="text")
+    with pytest.raises(TypeError, match="`ctx` must be a Context, got int"):
+        client.get("http://x/", ctx=5)
+    with pytest.raises(TypeError, match="`fields` must be a mapping, or pairs, got str"):
+        client.get("http://x/", header="A: b")
     for bad in {"timeout": "1"}, {"tls": 1}, {"max_idle_per_host": 1.5}, {"follow_redirects": True}:
         with pytest.raises(TypeError):
             http.Client(**bad)

@@ -239,6 +239,19 @@ def test_timeout_handler(serve):
 # Requests
 
 
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda w: w.write(5), "`data` must be bytes or a str, got int"),
+        (lambda w: w.write_header("404"), "`status` must be an int, got str"),
+        (lambda w: (n for n in "ab"), "got a generator function"),
+    ],
+)
+def test_misuse_under_a_timeout_handler(call, error):
+    with pytest.raises(TypeError, match=error):
+        ask(http.timeout_handler(lambda w, r: call(w), 60))
+
+
 def test_query_cookies_and_basic_auth():
     r = httptest.new_request(
         "GET",
@@ -322,6 +335,15 @@ def test_the_default_mux(serve):
         w.write(r.pattern)
 
     assert serve(None).get("/of/the/default/mux")[2] == b"GET /of/the/default/mux"
+
+
+def test_a_wrapper_that_forgets_to_return_its_handler():
+    def forgetful(handler):
+        lambda w, r: handler(w, r)
+
+    mux = http.ServeMux()
+    with pytest.raises(TypeError, match="`handler` must be callable, got NoneType"):
+        mux.handle("/", forgetful(lambda w, r: None))
 
 
 # Files

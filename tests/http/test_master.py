@@ -2,7 +2,7 @@
 
 import errno
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 import pytest
 
@@ -56,3 +56,12 @@ def test_a_pipe_that_cannot_be_had_is_tried_again(master, monkeypatch, caplog):
         master._start()
     assert os.strerror(errno.EMFILE) in caplog.text
     master._wanted.recv()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "1.5", ""])
+def test_a_number_of_workers_that_is_none(number, capsys):
+    parser = ArgumentParser()
+    _workers.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["app:app", f"--workers={number}"])
+    assert f"must be 1 or more, got {number!r}" in capsys.readouterr().err

@@ -482,6 +482,25 @@ def test_a_handler_that_yields_is_refused(serve, caplog):
     assert "got a generator function" in caplog.text
 
 
+@pytest.mark.parametrize("answer", ["text", b"bytes", {"a": "dict"}])
+def test_a_handler_that_returns_its_answer_is_refused(serve, caplog, answer):
+    """It would have answered with nothing, and said nothing."""
+
+    async def ahandler(w, r):
+        return answer
+
+    for handler in (lambda w, r: answer), ahandler, http.timeout_handler(ahandler, 60):
+        assert serve(handler).get("/")[0] == 500
+        assert f"this one has only returned a {type(answer).__name__}" in caplog.text
+        caplog.clear()
+
+
+def test_what_a_handler_returns_beside_its_answer_is_dropped(serve):
+    for handler in (lambda w, r: (w.write("x"), "y")[1]), (lambda w, r: (w.write_header(204), "y")[1]):
+        assert serve(handler).get("/")[0] in (200, 204)
+    assert serve(lambda w, r: 3).get("/")[0] == 200
+
+
 def test_a_response_cannot_be_split(serve):
     raised = Chan(10)
 

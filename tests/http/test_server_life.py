@@ -258,6 +258,13 @@ def test_shutdown_waits_for_requests_and_closes_idle_connections(serve):
     served.server.shutdown()  # a second time, at once
 
 
+def test_shutdown_takes_a_context_only(serve):
+    served = serve(lambda w, r: w.write("still there"))
+    with pytest.raises(TypeError, match="`ctx` must be a Context, got int"):
+        served.server.shutdown(5)
+    assert served.get("/")[2] == b"still there"
+
+
 def test_shutdown_gives_up_with_its_context(serve):
     entered, go_on = Chan(), Chan()
 

@@ -1,8 +1,10 @@
 """gopy.monkey: what patch_all() says of itself, bad use, patching late, and `python -m gopy`."""
 
+import py_compile
 import re
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -105,6 +107,44 @@ def test_off_the_main_thread(run_program):
         "patch_all() must be called on the main thread, before others are started: python -m gopy",
         "False",
     ]
+
+
+def test_in_a_goroutine_of_the_main_thread(run_program):
+    source = """
+        import warnings
+        from gopy import _preempt, go, monkey
+        warnings.simplefilter("ignore", monkey.PatchWarning)
+        thread_ident = _preempt._thread_ident  # a thread's, also when patched
+        main = thread_ident()
+        done = []
+
+        def patch():
+            if thread_ident() == main:
+                monkey.patch_all()
+                done.append(_preempt._wanted)
+
+        while not done:
+            go(patch).join()
+        print(done)
+        """
+    assert says(run_program, source, env={"GOPY_PREEMPT": None, "GOMAXPROCS": "1"}) == ["[0.01]"]
+
+
+def test_once_patched_it_may_be_called_anywhere(run_program):
+    assert says(
+        run_program,
+        PATCH
+        + """
+import threading
+from gopy import go
+for call in (monkey.patch_all, lambda: monkey.patch_all(socket=False, ssl=False)):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    go(call).join()
+print("ok")
+""",
+    ) == ["ok"]
 
 
 def test_it_starts_no_thread(run_program):
@@ -288,6 +328,30 @@ def test_a_script(tmp_path):
     done = run_gopy("sub/script.py", "--no-time", "x", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (3, "")
     assert done.stdout == "__main__ ['--no-time', 'x'] True 7\nTrue True\n"
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive", "compiled"])
+def test_a_script_that_is_no_source(tmp_path, kind):
+    source = tmp_path / "folder" / "__main__.py"
+    source.parent.mkdir()
+    source.write_text(
+        "import sys; from gopy import monkey; print(__name__, sys.argv, monkey.is_patched('os'))\n"
+    )
+    path = tmp_path / kind
+    if kind == "archive":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(source, "__main__.py")
+    elif kind == "compiled":
+        py_compile.compile(str(source), str(path))
+    done = run_gopy(path, "x", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"__main__ ['{path}', 'x'] True\n"
+
+
+def test_a_script_that_is_not_there(tmp_path):
+    done = run_gopy("nowhere.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "python -m gopy: there is no file 'nowhere.py'\n"
 
 
 def test_a_module(tmp_path):

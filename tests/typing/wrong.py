@@ -2,7 +2,21 @@
 
 from typing import assert_never
 
-from gopy import Chan, aselect, context, default, go, recv, runtime, select, send, singleflight, sync, time
+from gopy import (
+    Chan,
+    aselect,
+    context,
+    default,
+    go,
+    http,
+    recv,
+    runtime,
+    select,
+    send,
+    singleflight,
+    sync,
+    time,
+)
 
 
 def function(x: int, y: str = "") -> None: ...
@@ -65,3 +79,10 @@ def sends() -> None:
 def shares(group: singleflight.Group[str, bytes]) -> None:
     group.do("key", lambda: 1)  # error
     group.do(1, lambda: b"")  # error
+
+
+def asks(client: http.Client) -> None:
+    http.get("http://x/", timeout=1)  # error
+    client.get("http://x/", headers={})  # error
+    client.post("http://x/", "text/plain", "text")  # error
+    client.post("http://x/", "text/plain", b"", header={"A": "b"}, ctx=1)  # error
