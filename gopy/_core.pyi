@@ -560,9 +560,8 @@ def stacks(
     goroutines: list[Goroutine],
     me: Goroutine | None,
     here: FrameType,
-    running: dict[int, FrameType],
     /,
-) -> list[tuple[str, float, bool, list[tuple[FrameType, int]]]]: ...
+) -> list[tuple[str, float, bool, list[tuple[CodeType, int, int, dict[str, Any]]]]]: ...
 def start(
     gomaxprocs: int,
     main_ident: int | None,
