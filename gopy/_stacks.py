@@ -1,8 +1,10 @@
 """Stacks and tracebacks as text, for dumps and panics."""
 
+import linecache
 import os
 import traceback
-from types import CodeType, FrameType
+from types import CodeType
+from typing import Any
 
 from gopy import _core
 from gopy._core import Goroutine
@@ -15,8 +17,16 @@ def is_own(filename: str) -> bool:
     return filename.startswith(FOLDER) or filename == "<gopy>"
 
 
-def frames_text(frames: list[tuple[FrameType, int]]) -> str:
-    return "".join(traceback.format_list(traceback.StackSummary.extract(iter(frames))))
+Frame = tuple[CodeType, int, int, dict[str, Any]]  # of _core.stacks(): its line, instruction and globals, too
+
+
+def frames_text(frames: list[Frame]) -> str:
+    """As traceback would write them, which asks frames."""
+    for filename, names in {code.co_filename: names for code, _, _, names in frames}.items():
+        linecache.lazycache(filename, names)
+        linecache.checkcache(filename)
+    shown = [traceback.FrameSummary(code.co_filename, line, code.co_name) for code, line, _, _ in frames]
+    return "".join(traceback.format_list(shown))
 
 
 def _frame(code: CodeType, line: int) -> str:

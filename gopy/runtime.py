@@ -89,7 +89,7 @@ def _ago(seconds: float) -> str:
 
 def _dump(wanted: list[Goroutine], here: FrameType) -> str:
     """The text of each. `here` is the frame that the calling goroutine's stack is to end with."""
-    stacks = _core.stacks(wanted, _core.running_here(), here, sys._current_frames())
+    stacks = _core.stacks(wanted, _core.running_here(), here)
     texts = []
     for goroutine, (state, waited, locked, frames) in zip(wanted, stacks, strict=True):
         header = (

@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+from decimal import Decimal
 
 import pytest
 
@@ -178,11 +180,87 @@ def test_arguments():
     for seconds in (0, -1):
         with pytest.raises(ValueError, match="`seconds` must be positive"):
             debug.cpu_profile(io.BytesIO(), seconds)
+    with pytest.raises(TypeError, match="`file` must be a binary file, got StringIO"):
+        debug.cpu_profile(io.StringIO(), 10_000)
     with pytest.raises(TypeError, match="`seconds`"):
         debug.cpu_profile(io.BytesIO(), "1")
+    debug.cpu_profile(io.BytesIO(), Decimal("0.01"), hz=10**400)
     with pytest.raises(ValueError, match="`hz`"):
         debug.cpu_profile(io.BytesIO(), 1, hz=0)
     with pytest.raises(ValueError, match="`format` must be one of speedscope, collapsed, got 'x'"):
         debug.cpu_profile(io.BytesIO(), 1, format="x")
+    with pytest.raises(TypeError, match="`format` must be a str, got list"):
+        debug.cpu_profile(io.BytesIO(), 1, format=[])
     with pytest.raises(TypeError, match="`file`"):
         debug.goroutine_profile(1)
+
+
+def test_who_is_interrupted_leaves_nothing_behind(run_program):
+    """No thread goes on looking for a profile that nobody gets."""
+    done = run_program(
+        """
+import io, os, signal, threading
+from gopy import debug
+from gopy.debug import _profile
+
+begun, ended = threading.Event(), threading.Event()
+real = _profile.sample
+
+def sample(*arguments):
+    begun.set()
+    real(*arguments)
+    ended.set()
+
+def interrupts():
+    begun.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+_profile.sample = sample
+threading.Thread(target=interrupts).start()
+try:
+    debug.cpu_profile(io.BytesIO(), 10_000)
+except KeyboardInterrupt:
+    ended.wait()
+    print("ended")
+"""
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "ended\n")
+
+
+@pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled"), reason="with a GIL nobody comes between")
+def test_the_collector_stays_as_the_program_has_set_it(run_program):
+    """Whoever looks at goroutines does not turn on again what another thread has turned off."""
+    done = run_program(
+        """
+import gc, threading
+from gopy import debug, go, runtime, _core
+
+over = []
+
+def looks():
+    while not over:
+        _core.sample()
+        runtime.stack(all=True)
+
+def starts():
+    while not over:
+        go(int).join()
+
+threads = [threading.Thread(target=looks) for _ in range(2)]
+threads += [threading.Thread(target=starts) for _ in range(2)]
+for thread in threads:
+    thread.start()
+lost = 0
+for _ in range(3000):
+    gc.disable()
+    runtime.gosched()
+    lost += gc.isenabled()
+    gc.enable()
+over.append(True)
+for thread in threads:
+    thread.join()
+print("lost", lost)
+""",
+        env={"GOMAXPROCS": "8"},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "lost 0\n")

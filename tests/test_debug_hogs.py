@@ -180,6 +180,89 @@ hog()
     assert done.stdout.startswith("hog: goroutine 1 ")
 
 
+TURNS_OFF = """
+class TurnsOff(io.StringIO):
+    def write(self, text):
+        debug.hogs(None)
+        debug.hogs(None)
+        told.write(text)
+
+debug.hogs(0.02, file=TurnsOff())
+share_this_thread()
+until_told()
+debug.hogs(None)
+print(told.getvalue().count("hog: goroutine"))
+import os; os._exit(0)
+"""
+
+
+def test_a_report_turns_it_off(run_program):
+    """The thread that reports does not wait for its own end."""
+    done = run_program(PROLOGUE + TURNS_OFF)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "1\n"
+
+
+ON_AGAIN = """
+begun, may_end = threading.Event(), threading.Event()
+
+class Blocks(io.StringIO):
+    def write(self, text):
+        begun.set()
+        may_end.wait()
+
+def turns_off():
+    debug.hogs(None)
+
+def waits_in_it(thread):
+    frame = sys._current_frames().get(thread.ident)
+    return frame is not None and frame.f_code.co_name == "hogs"
+
+debug.hogs(0.02, file=Blocks())
+share_this_thread()
+while not begun.is_set():
+    pass
+thread = threading.Thread(target=turns_off)
+thread.start()
+while not waits_in_it(thread):
+    clock.sleep(0.001)
+clock.sleep(0.05)  # it has most likely begun to wait for the end of the report
+debug.hogs(10)
+may_end.set()
+thread.join()
+debug.hogs(None)
+print("over")
+import os; os._exit(0)
+"""
+
+
+def test_who_turns_it_off_while_another_turns_it_on(run_program):
+    done = run_program(PROLOGUE + ON_AGAIN)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "over\n")
+
+
+def test_many_turn_it_on_and_off(run_program):
+    done = run_program(
+        """
+import threading
+from gopy import debug
+
+def turns():
+    for _ in range(50):
+        debug.hogs(0.001)
+        debug.hogs(None)
+
+threads = [threading.Thread(target=turns) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("over")
+"""
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "over\n")
+
+
 def test_arguments():
     with pytest.raises(TypeError, match="`threshold`"):
         debug.hogs("soon")

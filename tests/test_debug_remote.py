@@ -153,6 +153,19 @@ def test_several_ask_at_once(started):
     program.kill()
 
 
+def test_a_request_that_nobody_waits_for(started):
+    """Whoever had asked was killed before the process could see it: the next signal is a user's, who wants a dump."""
+    program = started(PARKED + ENDS["parked"], env={"GOPY_DUMP": "SIGUSR1"})
+    folder = _remote._folder(os.geteuid())
+    request = {"question": "snapshot", "reply": f"{folder}/{program.pid}.0.0", "seconds": 0}
+    with open(f"{folder}/{program.pid}", "w") as file:
+        json.dump(request, file)
+    os.kill(program.pid, signal.SIGUSR1)
+    program.wait_for(lambda: "SIGUSR1: goroutine dump" in program.stderr)
+    assert not [name for name in os.listdir(folder) if name.startswith(str(program.pid))]
+    program.kill()
+
+
 def test_who_has_asked_is_gone(started):
     """Nobody wants the trace: it ends, and another can begin."""
     source = """
@@ -172,6 +185,48 @@ time.sleep(60)
     program.wait_for(lambda: "ended\n" in program.stdout)
     folder = _remote.FOLDER.format(uid=os.geteuid())
     program.wait_for(lambda: not any(str(program.pid) in name for name in os.listdir(folder)))
+    program.kill()
+
+
+@pytest.mark.parametrize("command", ["profile", "trace"])
+def test_who_has_asked_is_interrupted(command, started):
+    """It says nothing, and leaves nothing behind."""
+    program = started("import time\nimport gopy\nprint('ready', flush=True)\nwhile True: time.sleep(0.01)",
+                      env={"GOPY_DUMP": "SIGUSR1"})  # fmt: skip
+    line = [sys.executable, "-m", "gopy", command, str(program.pid), "--seconds", "10000"]
+    asks = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = _remote.FOLDER.format(uid=os.geteuid())
+
+    def left():
+        return [name for name in os.listdir(folder) if name.startswith(f"{program.pid}.")]
+
+    program.wait_for(lambda: os.path.isdir(folder) and left())
+    asks.send_signal(signal.SIGINT)
+    assert asks.communicate(timeout=30) == ("", "")
+    assert asks.returncode == 130
+    program.wait_for(lambda: not left())
+    program.kill()
+
+
+def test_nobody_reads_on(started):
+    """As in `python -m gopy ps PID | head -0`."""
+    program = started(PARKED + ENDS["parked"], env={"GOPY_DUMP": "SIGUSR1"})
+    reads, writes = os.pipe()
+    os.close(reads)
+    line = [sys.executable, "-m", "gopy", "ps", str(program.pid)]
+    done = subprocess.run(line, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")
+    program.kill()
+
+
+def test_a_terminal_that_has_not_all_characters(started):
+    program = started(PARKED + ENDS["parked"], env={"GOPY_DUMP": "SIGUSR1"})
+    line = [sys.executable, "-m", "gopy", "stacks", "--tree", str(program.pid)]
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2514\\u2500 5 x worker" in done.stdout
     program.kill()
 
 

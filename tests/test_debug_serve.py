@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("httptools", reason="httptools is not installed")
 
-from gopy import Chan, blocking, debug, go, runtime, sync
-from gopy.debug import _waits
+from gopy import Chan, blocking, debug, go, net, runtime, sync
+from gopy.debug import _serve, _waits
 from gopy.debug._flame import flame
 from gopy.debug._profile import Sample
 
@@ -70,7 +70,8 @@ def test_goroutines(pages, until):
     text = pages(f"/debug/goroutine/{goroutines[0].id}?format=text")[2]
     assert text.startswith(f"goroutine {goroutines[0].id} [")
     assert "parked_here" in text
-    assert pages("/debug/goroutine/999999")[0] == 404
+    for wrong in ("999999", "x", "%ff", "%00"):
+        assert pages(f"/debug/goroutine/{wrong}")[0] == 404
     ch.close()
     for g in goroutines:
         g.join()
@@ -134,6 +135,41 @@ def test_leaked(pages):
     assert debug.leaked is runtime.leaked
     assert "<h2>Goroutines that nothing can wake</h2>" in pages("/debug/leaked")[2]
     assert pages("/debug/leaked?format=text")[2].partition("\n")[0].endswith(" places")
+
+
+@pytest.mark.parametrize("page", ["profile", "block", "mutex", "trace"])
+def test_a_client_that_leaves(page, pages, until, monkeypatch):
+    """Nobody waits for the answer: what is done for it ends."""
+    ended: list[bool] = []
+    real = _serve._counted if page in ("block", "mutex") else getattr(_serve, f"_{page}")
+
+    def serves(*arguments):
+        try:
+            return real(*arguments)
+        finally:
+            ended.append(True)
+
+    if page in ("block", "mutex"):
+        monkeypatch.setattr(_serve, "_counted", serves)
+    else:
+        monkeypatch.setitem(_serve.PAGES, f"GET /debug/{page}", serves)
+    listener = debug.serve("127.0.0.1:0")
+    client = net.dial("tcp", f"127.0.0.1:{listener.addr[1]}")
+    client.write(f"GET /debug/{page}?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    client.close()
+    until(lambda: ended)
+    listener.close()
+
+
+def test_texts_that_are_no_utf_8(pages, until):
+    ch = Chan()
+    goroutine = go(ch.recv)
+    goroutine.name = "\udcff"
+    until(lambda: goroutine.state == "chan receive")
+    for path in ("goroutines?format=text", "goroutines", f"goroutine/{goroutine.id}"):
+        assert "\\udcff" in pages(f"/debug/{path}")[2]
+    ch.close()
+    goroutine.join()
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "1e9"])

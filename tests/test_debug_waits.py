@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from gopy import Chan, debug, go, runtime, sync, time
+from gopy import Chan, _core, debug, go, runtime, sync, time
 from gopy.debug import _waits
 
 HELD = 0.01  # seconds
@@ -215,6 +215,8 @@ def test_arguments():
                 profile(wrong)
         with pytest.raises(TypeError, match="`file` must be a binary file or None, got int"):
             profile(1, file=1)
+        with pytest.raises(TypeError, match="`file` must be a binary file or None, got StringIO"):
+            profile(1, file=io.StringIO())
         with pytest.raises(ValueError, match="`format` must be one of speedscope, collapsed, got 'x'"):
             profile(1, format="x")
 
@@ -274,6 +276,25 @@ def test_more_stacks_than_there_is_room_for(blocked):
     without = sum(one["count"] for one in found if one["frames"] == [])
     assert 0 < without < 2000
     assert sum(one["count"] for one in of(found, "deep", "sleep")) + without == 2000
+
+
+def test_a_handler_in_the_midst_of_turning_it_on(monkeypatch):
+    """A signal may come anywhere, and its handler may turn a profile on and off as well: the last word holds."""
+    real = _core.waits
+    words = [0, None, 0.5, None]
+
+    def waits(number, rate):
+        if words:
+            debug.block_profile(words.pop())  # as a handler that runs here would
+        real(number, rate)
+
+    monkeypatch.setattr(_core, "waits", waits)
+    debug.block_profile(0)
+    assert not words
+    assert _waits.BLOCK._rate == 0
+    assert _waits.BLOCK.counts() is not None
+    debug.block_profile(None)
+    assert _waits.BLOCK.counts() is None
 
 
 def test_a_forked_child_counts_anew(run_program):

@@ -94,3 +94,36 @@ time.sleep(0)
 """
     for done in run_programs((source, {"env": {"GOMAXPROCS": n}}) for n in "128"):
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
+
+
+def test_a_dump_of_goroutines_that_run(run_program):
+    """On other threads, where frames come and go meanwhile."""
+    done = run_program(
+        """
+from gopy import debug, go, runtime
+
+over = []
+
+def deep(n):
+    held = [n]
+    return deep(n - 1) if n else held
+
+def runs(n):
+    while not over:
+        for depth in range(n, n + 30):
+            deep(depth)
+        sorted(range(20), key=lambda i: -i)
+        runtime.gosched()
+
+goroutines = [go(runs, n) for n in range(8)]
+for _ in range(30):
+    runtime.stack(all=True)
+    debug.goroutine_profile()
+over.append(True)
+for goroutine in goroutines:
+    goroutine.join()
+print("over")
+""",
+        env={"GOMAXPROCS": "8"},
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "over\n")

@@ -461,3 +461,47 @@ def test_hypothesis(pytest_of):
         "test_fails": {"FAILED"},
     }
     assert "n=50" in finished.stdout
+
+
+def test_marks_that_say_what_is_unknown(pytest_of):
+    done = pytest_of("""
+        @pytest.mark.synctest(seeds=100)
+        def test_seeds(): pass
+
+        @pytest.mark.synctest(seed="x")
+        def test_seed(): pass
+
+        @pytest.mark.goroutine(1)
+        def test_goroutine(): pass
+
+        @pytest.mark.gomaxprocs
+        def test_no_count(): pass
+
+        @pytest.mark.gomaxprocs(0)
+        def test_count(): pass
+
+        @pytest.mark.leaks("loud")
+        def test_leaks(): pass
+        """)
+    assert done.stdout.count("FAILED") == 6
+    for text in (
+        "pytest.mark.synctest: synctest() got an unexpected keyword argument 'seeds'",
+        "pytest.mark.synctest: `seed` must be an int or None, got str",
+        "pytest.mark.goroutine: goroutine() takes 0 positional arguments but 1 was given",
+        "pytest.mark.gomaxprocs: gomaxprocs() missing 1 required positional argument",
+        "pytest.mark.gomaxprocs: `count` must be 1 or more, got 0",
+        "pytest.mark.leaks: `action` must be off, warn or error, got 'loud'",
+    ):
+        assert text in done.stdout
+
+
+def test_who_has_started_the_test_is_not_told(pytest_of):
+    """pytest has, whose frame is left out."""
+    done = pytest_of("""
+        @pytest.mark.synctest
+        def test_hangs():
+            Chan().recv()
+        """)
+    assert outcomes(done) == {"test_hangs": {"FAILED"}}
+    assert "in test_hangs" in done.stdout
+    assert "created by" not in done.stdout

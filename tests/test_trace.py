@@ -1,12 +1,15 @@
 """gopy.trace: what is recorded, the file, the summary and the page."""
 
 import io
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+import zlib
 
 import pytest
 
@@ -113,6 +116,30 @@ def test_what_was_there_before_is_told(until):
     goroutine.join()
 
 
+def test_who_runs_and_which_ps_are_idle_is_told(run_program):
+    """Else whoever computes all the time would be ready all the time, and a P idle from the start not idle."""
+    done = run_program(
+        """
+import io
+from gopy import trace
+from gopy.trace import _file
+file = io.BytesIO()
+trace.start(file)
+with trace.region("of main, which has not used gopy before"):
+    pass
+trace.stop()
+found = list(_file.decode(file.getvalue()))
+print([event[1] for event in found if event[2] == 1])
+print(sorted(event[3] for event in found if event[1] in (_file.RUN, _file.PSTOP)))
+""",
+        env={"GOMAXPROCS": "8"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout == f"{[NEW, RUN, _file.BEGIN, FINISH]}\n{[*range(8), 1024]}\n"
+    )  # main has no P before it first parks
+
+
 def test_a_full_buffer_keeps_the_newest():
     found = _file.decode(recorded(lambda: ping_pong(30_000), buffer=1 << 16))
     assert found.dropped > 50_000
@@ -140,6 +167,56 @@ def test_regions_tasks_and_logs():
         trace.log("it", "costs little")
 
 
+def test_texts_that_are_no_utf_8():
+    """As of a file whose name is none: they are shown as escapes."""
+    name = os.fsdecode(b"/tmp/\xff.py")
+    namespace: dict = {}
+    exec(compile("def receives(ch): ch.recv()", name, "exec"), namespace)
+
+    def body():
+        ch = Chan()
+        goroutine = go(namespace["receives"], ch)
+        ch.send(1)
+        goroutine.join()
+        trace.log("file", name)
+        with trace.region(name):
+            pass
+
+    data = recorded(body)
+    found = _file.decode(data)
+    assert f"file: {name}" in found.texts
+    assert b"/tmp/\\udcff.py" in data
+    assert "\\udcff" in _page.page(found)
+
+
+def test_a_recorder_forgets_old_texts():
+    """It runs for ever, and the program may never say the same twice."""
+    recorder = trace.recorder(buffer=1 << 16)
+    recorder.start()
+    for i in range(20_000):
+        trace.log("request", str(i))
+    file = io.BytesIO()
+    recorder.write_to(file)
+    kept = trace._record._texts
+    recorder.stop()
+    assert len(kept._young) + len(kept._old) < 20_000 / 2
+    found = _file.decode(file.getvalue())
+    logs = [found.texts[event[3]] for event in found if event[1] == _file.LOG and event[3] < len(found.texts)]
+    assert logs == [f"request: {i}" for i in range(20_000 - len(logs), 20_000)]
+    assert len(logs) > 1000
+
+
+def test_texts_that_are_forgotten():
+    texts = trace._record._Texts(10)
+    numbers = [texts[text] for text in ("12345", "678901", "abc", "12345", "defghijk", "z")]
+    assert numbers == [0, 1, 2, 3, 4, 5]
+    assert texts.first() == 2
+    assert texts.listed(2) == ["abc", "12345", "defghijk", "z"]
+    assert texts.listed(1) == ["?", "abc", "12345", "defghijk", "z"]
+    assert texts["12345"] == 6  # those of the old generation go with it
+    assert texts["z"] == 5
+
+
 def test_one_trace_at_a_time():
     with pytest.raises(RuntimeError, match="no trace is being recorded"):
         trace.stop()
@@ -152,8 +229,10 @@ def test_one_trace_at_a_time():
     with pytest.raises(RuntimeError, match="a trace is being recorded already"):
         recorder.start()
     trace.stop()
-    with pytest.raises(OSError):
-        trace.start("/nowhere/at/all")
+    for wrong in ("/nowhere/at/all", "\0"):
+        with pytest.raises((OSError, ValueError)):
+            trace.start(wrong)
+        assert not trace._record._running
     with pytest.raises(TypeError, match="`file` must be a str or a binary file, got StringIO"):
         trace.start(io.StringIO())
     with pytest.raises(ValueError, match="`seconds` must be positive"):
@@ -362,6 +441,22 @@ def test_a_file_that_is_not_whole(tmp_path, capsys):
     assert "No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("key", ["packets", "dropped", "reasons", "sites", "texts", "names"])
+@pytest.mark.parametrize("value", [None, -1, "x", [1], [["x", 1]], {"1": 1}, {"x": "x"}, float("inf")])
+def test_a_damaged_head(key, value):
+    head = {"packets": 0, "dropped": 0, "reasons": [], "sites": [], "texts": [], "names": {}}
+
+    def file(head, events=b""):
+        ours = _file._field(1, json.dumps(head).encode()) + _file._field(2, zlib.compress(events))
+        return _file._field(1, _file._field(_file.OURS, _file.MAGIC + ours))
+
+    assert "0 events in" in summary(_file.decode(file(head)))
+    with pytest.raises(TraceError, match="it is damaged|it is cut off"):
+        _file.decode(file(head | {key: value}))
+    with pytest.raises(TraceError, match="it is damaged: an event is not whole"):
+        _file.decode(file(head, b"x"))
+
+
 def test_a_forked_child_traces_nothing(run_program):
     done = run_program(
         """
@@ -440,6 +535,33 @@ def test_perfetto_reads_it():
             ended.update(event.terminating_flow_ids)
     assert len(flows) > 20
     assert ended <= flows
+
+
+def test_wakers_that_are_seen_for_the_first_time(run_program):
+    """The writer's table grows in the midst of an event, once the goroutine that is woken has been found in it."""
+    done = run_program(
+        """
+from gopy import _core
+from gopy.trace._file import EVENT, ID_BITS, NEW, READY
+woken = [(READY, id, id + 1_000_000) for id in range(1, 100_000)]
+events = [(NEW, 3_000_000, 0), *woken]
+raw = b"".join(EVENT.pack(1, kind | id << 8, waker) for kind, id, waker in events)
+packets = _core.trace_perfetto(raw, ["?"], [])
+print(packets.count(b"99999 goroutine"), b"readies 99999" in packets)
+""",
+        env={"MALLOC_MMAP_THRESHOLD_": "65536"},  # of glibc's: memory that is freed is gone
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "2 True\n")
+
+
+def test_long_names_are_cut_between_characters():
+    for spaces in range(4):
+        name = "f" * spaces + "\u20ac" * 200
+        data = _core.trace_perfetto(_file.EVENT.pack(1, NEW | 7 << 8, 1 << _file.ID_BITS), ["?", name], [])
+        shown = data.partition(b"7 " + b"f" * spaces)[2]
+        whole = re.match(b"(\xe2\x82\xac)*", shown).group()
+        assert len(whole) > 150
+        assert shown[len(whole)] != 0xE2
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")

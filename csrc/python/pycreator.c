@@ -61,9 +61,11 @@ static PyCodeObject *running_code(PyThreadState *ts, int *offset)
     return (PyCodeObject *)code;
 }
 
-/* The code of the newest frame of the program's below those of gopy's own, likewise. */
+/* The code of the newest frame of the program's below those of gopy's own, likewise. Frames are objects that are made
+ * here, and whoever asks for a trace is in the midst of parking: no collection may run a finalizer then. */
 __attribute__((noinline)) static PyCodeObject *users_code(PyThreadState *ts, int *offset)
 {
+    COLLECTIONS_PAUSE();
     PyFrameObject *frame = PyThreadState_GetFrame(ts);
     PyCodeObject *code = NULL;
     while (frame) {
@@ -77,6 +79,7 @@ __attribute__((noinline)) static PyCodeObject *users_code(PyThreadState *ts, int
         Py_CLEAR(code);
     }
     Py_XDECREF(frame);
+    COLLECTIONS_GO_ON();
     return code;
 }
 

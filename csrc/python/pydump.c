@@ -1,12 +1,25 @@
 /* pydump.c: what a dump of goroutines is written from, as it is at one moment.
  *
  * No other M resumes a suspended goroutine meanwhile, and no Python code runs on this thread: a signal handler or a
- * finalizer could wait for a goroutine. So nothing here calls anything of the user's; the text is Python's to write. */
+ * finalizer could wait for a goroutine. So nothing here calls anything of the user's; the text is Python's to write.
+ *
+ * The frames of a goroutine that runs on another thread come and go: they are looked at while the world is stopped, and
+ * what is told of a frame does not refer to it, as afterwards even its code could not be asked for. */
 #include "pydump.h"
 
 #include "pycoroutine.h"
 #include "pyerror.h"
 #include "pyworker.h"
+
+/* Append (code, line, offset of the instruction, globals) to found. -> whether it could */
+static bool tell_frame(PyObject *found, PyFrameObject *frame)
+{
+    PyObject *one = Py_BuildValue("(NiiN)", PyFrame_GetCode(frame), PyFrame_GetLineNumber(frame),
+                                  PyFrame_GetLasti(frame), PyFrame_GetGlobals(frame));
+    bool ok = one && PyList_Append(found, one) == 0;
+    Py_XDECREF(one);
+    return ok;
+}
 
 /* The frames of a goroutine from the newest, top, up to its worker's, which is not one of them; oldest first. */
 static PyObject *frames_above_worker(PyFrameObject *top)
@@ -19,10 +32,8 @@ static PyObject *frames_above_worker(PyFrameObject *top)
         Py_DECREF(code);
         if (outside)
             break;
-        PyObject *pair = Py_BuildValue("(Oi)", frame, PyFrame_GetLineNumber(frame));
-        if (pair == NULL || PyList_Append(found, pair) < 0)
+        if (!tell_frame(found, frame))
             Py_CLEAR(found);
-        Py_XDECREF(pair);
         PyFrameObject *back = PyFrame_GetBack(frame);
         Py_DECREF(frame);
         frame = back;
@@ -39,12 +50,8 @@ static PyObject *frames_awaiting(PyObject *coro)
     PyObject *found = PyList_New(0), *at = new_ref(coro);
     while (found && at) {
         PyObject *next, *frame = coroutine_frame(at, &next);
-        if (frame) {
-            PyObject *pair = Py_BuildValue("(Oi)", frame, PyFrame_GetLineNumber((PyFrameObject *)frame));
-            if (pair == NULL || PyList_Append(found, pair) < 0)
-                Py_CLEAR(found);
-            Py_XDECREF(pair);
-        }
+        if (frame && !tell_frame(found, (PyFrameObject *)frame))
+            Py_CLEAR(found);
         Py_XDECREF(frame);
         Py_DECREF(at);
         at = next;
@@ -65,53 +72,52 @@ static PyObject *coroutine_of(Goroutine *go)
     return coro;
 }
 
-/* The newest frame of go, from its greenlet if that is suspended, else from `running`, which has the newest frame of
- * each thread by the thread's identifier. NULL: there is none, or an exception is set. */
-static PyObject *top_frame(Goroutine *go, PyObject *running)
+/* The frames of the thread that go is on, which may have left it: then they are none of its. */
+static PyObject *frames_on_thread(Goroutine *go)
 {
-    PyObject *glet = goroutine_greenlet(go);
-    if (glet == NULL)
-        return NULL;
-    /* The thread may be in another greenlet, which the goroutine has made: then the newest frame is the thread's. */
-    PyObject *top = goroutine_on_thread(go) ? new_ref(Py_None) : PyObject_GetAttrString(glet, "gr_frame");
-    Py_DECREF(glet);
+    world_stop();
     struct m *mp = go->g.boundm;
-    if (top == Py_None && mp) {
-        Py_DECREF(top);
-        PyObject *ident = PyLong_FromUnsignedLong(m_thread_ident(mp));
-        top = ident ? PyDict_GetItemWithError(running, ident) : NULL;
-        Py_XINCREF(top);
-        Py_XDECREF(ident);
-    }
-    return top;
-}
-
-static PyObject *frames_of(Goroutine *go, PyObject *here, PyObject *running)
-{
-    if (here)
-        return frames_above_worker((PyFrameObject *)here);
-    PyObject *coro = coroutine_of(go), *found = NULL;
-    PyObject *top = coro ? NULL : top_frame(go, running);
-    if (coro)
-        found = frames_awaiting(coro);
-    else if (top && PyFrame_Check(top))
-        found = frames_above_worker((PyFrameObject *)top);
-    else if (!PyErr_Occurred())
-        found = PyList_New(0);
-    Py_XDECREF(coro);
+    PyThreadState *ts = mp && goroutine_on_thread(go) ? m_tstate(mp) : NULL;
+    PyFrameObject *top = ts ? PyThreadState_GetFrame(ts) : NULL;
+    PyObject *found = top ? frames_above_worker(top) : PyList_New(0);
+    world_start();
     Py_XDECREF(top);
     return found;
 }
 
-/* (state or what it waits for, seconds waited, whether locked to its thread, [(frame, line), ...]) */
-static PyObject *describe(Goroutine *go, PyObject *here, PyObject *running)
+static PyObject *frames_of(Goroutine *go, PyObject *here)
+{
+    if (here)
+        return frames_above_worker((PyFrameObject *)here);
+    PyObject *coro = coroutine_of(go), *found = NULL;
+    if (coro) {
+        found = frames_awaiting(coro);
+        Py_DECREF(coro);
+        return found;
+    }
+    /* The thread may be in another greenlet, which the goroutine has made: then the newest frame is the thread's. */
+    if (goroutine_on_thread(go))
+        return frames_on_thread(go);
+    PyObject *glet = goroutine_greenlet(go);
+    PyObject *top = glet ? PyObject_GetAttrString(glet, "gr_frame") : NULL;
+    if (top && PyFrame_Check(top))
+        found = frames_above_worker((PyFrameObject *)top);
+    else if (!PyErr_Occurred())
+        found = PyList_New(0);
+    Py_XDECREF(glet);
+    Py_XDECREF(top);
+    return found;
+}
+
+/* (state or what it waits for, seconds waited, whether locked to its thread, [what tell_frame() tells, ...]) */
+static PyObject *describe(Goroutine *go, PyObject *here)
 {
     struct g *gp = &go->g;
     double waited = 0;
     if (aload(&gp->status) == Gwaiting && apeek(&gp->waitsince))
         waited = (double)(nanotime_coarse() - apeek(&gp->waitsince)) * 1e-9;
     PyObject *state = PyObject_GetAttrString((PyObject *)go, "state");
-    PyObject *frames = state ? frames_of(go, here, running) : NULL;
+    PyObject *frames = state ? frames_of(go, here) : NULL;
     if (frames == NULL) {
         Py_XDECREF(state);
         return NULL;
@@ -123,23 +129,21 @@ static PyObject *describe(Goroutine *go, PyObject *here, PyObject *running)
 static PyObject *core_stacks(PyObject *self, PyObject *args)
 {
     (void)self;
-    PyObject *wanted, *me, *here, *running;
-    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyList_Type, &wanted, &me, &PyFrame_Type, &here, &PyDict_Type,
-                          &running))
+    PyObject *wanted, *me, *here;
+    if (!PyArg_ParseTuple(args, "O!OO!", &PyList_Type, &wanted, &me, &PyFrame_Type, &here))
         return NULL;
     PyObject *found = PyList_New(0);
-    int gc = PyGC_Disable();
+    COLLECTIONS_PAUSE();
     freeze_switches();
     for (Py_ssize_t i = 0; found && i < PyList_GET_SIZE(wanted); i++) {
         PyObject *go = PyList_GET_ITEM(wanted, i);
-        PyObject *one = describe((Goroutine *)go, go == me ? here : NULL, running);
+        PyObject *one = describe((Goroutine *)go, go == me ? here : NULL);
         if (one == NULL || PyList_Append(found, one) < 0)
             Py_CLEAR(found);
         Py_XDECREF(one);
     }
     thaw_switches();
-    if (gc)
-        PyGC_Enable();
+    COLLECTIONS_GO_ON();
     return found;
 }
 

@@ -17,9 +17,13 @@
 #define MOST_PERIOD 50000000
 
 static PyObject *reporter; /* what is called; never dropped */
-static int64_t threshold;  /* 0: nobody wants to know */
 
+/* The thread ends only by what it finds under the lock, attached: there is never a second one, and whoever wants to know
+ * either finds a thread that goes on or starts one. */
+static struct lock guard; /* of changes of what follows */
+static int64_t threshold; /* 0: nobody wants to know */
 static enum { NONE, STARTING, WATCHES } state;
+static __thread bool watches; /* this is that thread */
 
 /* The goroutine that still hogs, a new reference; NULL: it does not any more, or is the runtime's own, or nobody waits. */
 static PyObject *culprit(struct hog *hog, uint32_t *waiting)
@@ -45,10 +49,9 @@ static void report(struct hog *hog)
     Py_XDECREF(go);
 }
 
-static void watch(void *none)
+/* Look, detached, until nobody wants to know. */
+static void look(void)
 {
-    (void)none;
-    real_store(&state, WATCHES);
     void *left = host_rest();
     for (int64_t most; (most = real_load(&threshold)) != 0;) {
         int64_t period = most / LOOKS;
@@ -65,7 +68,27 @@ static void watch(void *none)
         }
     }
     host_back(left);
-    real_store(&state, NONE);
+}
+
+/* Does nobody want to know still? Then the thread is over. */
+static bool is_over(void)
+{
+    lock(&guard);
+    bool over = threshold == 0;
+    if (over)
+        real_store(&state, NONE);
+    unlock(&guard);
+    return over;
+}
+
+static void watch(void *none)
+{
+    (void)none;
+    watches = true;
+    real_store(&state, WATCHES);
+    do
+        look();
+    while (!is_over());
 }
 
 static void thread(void *arg) { own_thread(watch, arg); }
@@ -84,22 +107,26 @@ static PyObject *core_hogs(PyObject *self, PyObject *const *args, Py_ssize_t nar
         if (ns <= 0)
             return PyErr_Format(PyExc_ValueError, "`threshold` must be positive or None, got %R", args[0]);
     }
-    /* A thread that is about to end goes on if it sees this in time; else wait for its end. */
     astore(&reporter, new_ref(args[1]));
+    lock(&guard);
     real_store(&threshold, ns);
-    for (int i = 0; ns == 0 && real_load(&state) != NONE; i++)
-        nap(i);
-    if (ns == 0 || real_load(&state) != NONE)
-        Py_RETURN_NONE;
-    real_store(&state, STARTING);
-    if (!start_thread(thread, NULL)) {
-        real_store(&state, NONE);
+    bool starts = ns && real_load(&state) == NONE;
+    if (starts)
+        real_store(&state, STARTING);
+    unlock(&guard);
+    if (starts && !start_thread(thread, NULL)) {
+        lock(&guard);
         real_store(&threshold, 0);
+        real_store(&state, NONE);
+        unlock(&guard);
         PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
         return NULL;
     }
     /* None forks, or ends the program, while a thread attaches for the first time. */
-    for (int i = 0; real_load(&state) == STARTING; i++)
+    for (int i = 0; starts && real_load(&state) == STARTING; i++)
+        nap(i);
+    /* Once it is off nothing is reported, unless somebody else turns it on: but the report that turns it off goes on. */
+    for (int i = 0; ns == 0 && !watches && real_load(&threshold) == 0 && real_load(&state) != NONE; i++)
         nap(i);
     Py_RETURN_NONE;
 }
@@ -107,8 +134,10 @@ static PyObject *core_hogs(PyObject *self, PyObject *const *args, Py_ssize_t nar
 /* The thread is the parent's. What the program wants to know it may ask for again. */
 void hogs_fork_child(void)
 {
+    guard = (struct lock){0};
     state = NONE;
     threshold = 0;
+    watches = false;
     hogs_forget();
 }
 

@@ -59,7 +59,7 @@ static PyObject *core_sample(PyObject *self, PyObject *noargs)
 {
     (void)self, (void)noargs;
     PyObject *found = PyList_New(0);
-    int gc = PyGC_Disable();
+    COLLECTIONS_PAUSE();
     world_stop();
     for (struct m *mp = real_load(&sched.allm); mp && found; mp = mp->allnext) {
         struct g *gp = real_load(&mp->curg);
@@ -71,8 +71,7 @@ static PyObject *core_sample(PyObject *self, PyObject *noargs)
         Py_XDECREF(one);
     }
     world_start();
-    if (gc)
-        PyGC_Enable();
+    COLLECTIONS_GO_ON();
     return found;
 }
 

@@ -142,24 +142,20 @@ static PyObject *worker_run(PyObject *self)
  * run a __del__ that blocks, and in g0 nothing can. */
 static void start(struct m *mp, struct hostm *hm, struct g *gp)
 {
-    int gc = PyGC_Disable();
+    COLLECTIONS_PAUSE();
     struct worker *w = pop_idle(hm);
     bool fresh = w == NULL && (w = new_worker()) != NULL;
     bool ok = w != NULL;
+    COLLECTIONS_GO_ON();
     if (ok) {
         hm->handoff = gp;
         hm->starting = fresh ? w : NULL;
-        /* The worker runs from here on: it must find the collector as it was. */
-        if (gc)
-            PyGC_Enable();
         ok = switch_to(hm, w->glet);
         if (ok || hm->handoff == NULL) {
             PyErr_Clear();
             hm->nomem = 0;
             return;
         }
-    } else if (gc) {
-        PyGC_Enable();
     }
     hm->handoff = NULL;
     if (fresh) { /* the worker ended before it had begun */

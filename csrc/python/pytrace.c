@@ -10,6 +10,7 @@
 #include "pycoroutine.h"
 #include "pycreator.h"
 #include "pyerror.h"
+#include "pyop.h"
 #include "pyversion.h"
 #include "runtime/host.h"
 
@@ -140,7 +141,8 @@ uint32_t host_trace_parks(struct g *gp)
     return sites && site < sites->n ? site : 0;
 }
 
-/* Those that are alive when a trace begins: their making is told then, and what they are doing. */
+/* What is there when a trace begins. Of goroutines that are alive their making is told, and what they are doing: those that
+ * neither wait nor run are ready. */
 static void tell_of_all(struct m *mp)
 {
     for (int i = 0; i < ALLG_SHARDS; i++)
@@ -150,6 +152,12 @@ static void tell_of_all(struct m *mp)
             if (apeek(&gp->status) == Gwaiting)
                 trace_add(mp, TRACE_PARK, gp->id, gp->reason & ~WAIT_DURABLE);
         }
+    for (struct m *each = sched.allm; each; each = each->allnext)
+        if (each->curg && each->curg->kind != GSYSTEM)
+            trace_add(mp, TRACE_RUN, each->curg->id, each->p ? (uint64_t)each->p->id : MAXPROCS);
+    for (int i = 0; i < sched.gomaxprocs; i++)
+        if (sched.allp[i]->status == Pidle)
+            trace_add(mp, TRACE_PSTOP, 0, (uint64_t)i);
 }
 
 /* trace_start(bytes). RuntimeError: there is a trace already. */
@@ -158,6 +166,8 @@ static PyObject *core_trace_start(PyObject *self, PyObject *arg)
     (void)self;
     size_t bytes = PyLong_AsSize_t(arg);
     if (bytes == (size_t)-1 && PyErr_Occurred())
+        return NULL;
+    if (host_is_main_thread() && getg_or_raise() == NULL) /* regions and logs are goroutines', main's too */
         return NULL;
     struct sites *made = PyMem_RawCalloc(1, sizeof(*made));
     if (made == NULL)
@@ -202,25 +212,38 @@ static PyObject *sites_list(void)
     return list;
 }
 
-/* trace_collect(): (the events as bytes, how many older ones were dropped, the sites). Another thread may end the trace as
- * soon as the world goes on. */
-static PyObject *core_trace_collect(PyObject *self, PyObject *noargs)
+/* Have events count texts from `first` on. The last number that there is stands for what is forgotten. */
+static void number_texts(struct tracelog *log, uint64_t first)
 {
-    (void)self, (void)noargs;
+    for (size_t i = 0; i < log->n; i++) {
+        struct traceevent *e = &log->events[i];
+        if (trace_kind(e) == TRACE_BEGIN || trace_kind(e) == TRACE_LOG)
+            e->more = e->more >= first ? e->more - first : ((uint64_t)1 << TRACE_ID_BITS) - 1;
+    }
+}
+
+/* trace_collect(first): (the events as bytes, how many older ones were dropped, the sites). Texts have their numbers less
+ * `first`. Another thread may end the trace as soon as the world goes on. */
+static PyObject *core_trace_collect(PyObject *self, PyObject *arg)
+{
+    (void)self;
     struct tracelog log = {0};
+    unsigned long long first = PyLong_AsUnsignedLongLong(arg);
+    if (first == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
     PyObject *list = NULL;
-    int gc = PyGC_Disable();
+    COLLECTIONS_PAUSE();
     world_stop();
     bool traced = sites != NULL, ok = traced && trace_collect(&log);
     if (ok)
         list = sites_list();
     world_start();
-    if (gc)
-        PyGC_Enable();
+    COLLECTIONS_GO_ON();
     if (!traced)
         return not_tracing();
     if (!ok)
         return PyErr_NoMemory();
+    number_texts(&log, first);
     PyObject *r =
         list ? Py_BuildValue("(y#KN)", (char *)log.events, (Py_ssize_t)(log.n * sizeof(struct traceevent)),
                              (unsigned long long)log.dropped, list)
@@ -326,7 +349,7 @@ void trace_fork_child(void)
 PyMethodDef trace_functions[] = {
     {"wait_reasons", core_wait_reasons, METH_NOARGS, NULL},
     {"trace_start", core_trace_start, METH_O, NULL},
-    {"trace_collect", core_trace_collect, METH_NOARGS, NULL},
+    {"trace_collect", core_trace_collect, METH_O, NULL},
     {"trace_stop", core_trace_stop, METH_NOARGS, NULL},
     {"trace_mark", core_trace_mark, METH_VARARGS, NULL},
     {"trace_perfetto", core_trace_perfetto, METH_VARARGS, NULL},

@@ -117,7 +117,8 @@ static inline void world_start(void) {}
 #endif
 
 /* Up to 3.11 the collector may run, and with it finalizers, wherever an object is made; later only between two
- * instructions of Python code. */
+ * instructions of Python code. There it must not be paused: threads that do so at once, one of them the program itself by
+ * gc.disable(), would undo what the others have done. */
 #if PY_VERSION_HEX < 0x030C0000
 #define COLLECTIONS_PAUSE() int collects = PyGC_Disable()
 #define COLLECTIONS_GO_ON() (void)(collects && PyGC_Enable())

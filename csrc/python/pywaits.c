@@ -245,7 +245,7 @@ static PyObject *core_waited(PyObject *self, PyObject *arg)
     if (kind < 0)
         return NULL;
     PyObject *list = PyList_New(0);
-    int gc = PyGC_Disable();
+    COLLECTIONS_PAUSE();
     world_stop();
     struct waits *w = tables[kind];
     for (uint32_t i = 0; w && list && i < SLOTS; i++) {
@@ -261,8 +261,7 @@ static PyObject *core_waited(PyObject *self, PyObject *arg)
         Py_XDECREF(one);
     }
     world_start();
-    if (gc)
-        PyGC_Enable();
+    COLLECTIONS_GO_ON();
     if (w == NULL && list)
         Py_SETREF(list, new_ref(Py_None));
     return list;

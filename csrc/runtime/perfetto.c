@@ -74,13 +74,19 @@ static char *put_bytes(char *to, int field, const char *from, size_t n)
     return to + n;
 }
 
+/* How many bytes of text are at most so many and whole characters. */
+static size_t fitting(const char *text, size_t most)
+{
+    size_t n = strnlen(text, most + 1);
+    if (n > most)
+        for (n = most; n && (text[n] & 0xc0) == 0x80;)
+            n--;
+    return n;
+}
+
 static char *put_string(char *to, int field, const char *text)
 {
-    size_t n = strlen(text);
-    if (n > NAME)
-        for (n = NAME; n && (text[n] & 0xc0) == 0x80;)
-            n--; /* not in the midst of a character */
-    return put_bytes(to, field, text, n);
+    return put_bytes(to, field, text, fitting(text, NAME));
 }
 
 static void put_packet(struct bytes *out, const char *packet, const char *end)
@@ -177,7 +183,10 @@ static const char *text_of(const char *const *texts, size_t n, uint64_t i) { ret
 static void name_of(struct writer *w, struct known *k, char *name)
 {
     const char *site = k->site ? text_of(w->texts->sites, w->texts->nsites, k->site) : "goroutine";
-    snprintf(name, NAME, "%llu %s", (unsigned long long)k->id, site);
+    size_t n = (size_t)snprintf(name, NAME, "%llu ", (unsigned long long)k->id);
+    size_t rest = fitting(site, NAME - 1 - n);
+    memcpy(name + n, site, rest);
+    name[n + rest] = 0;
 }
 
 static uint64_t track_of(struct writer *w, struct known *k)
@@ -248,14 +257,14 @@ static void p_is_free(struct writer *w, uint64_t p, int64_t when)
 static void runs(struct writer *w, struct known *k, int64_t when, uint64_t p)
 {
     char name[NAME];
-    if (p >= MAXPROCS)
-        return;
     leaves_p(w, k, when);
-    p_is_free(w, p, when);
-    name_of(w, k, name);
-    put_event(w->out, when, SLICE_BEGIN, p_track(w, p), name, 0);
-    w->on_p[p] = k->id;
-    k->p = (int)p;
+    if (p < MAXPROCS) {
+        p_is_free(w, p, when);
+        name_of(w, k, name);
+        put_event(w->out, when, SLICE_BEGIN, p_track(w, p), name, 0);
+        w->on_p[p] = k->id;
+        k->p = (int)p;
+    }
     turn(w, k, when, RUNS, "running", -(int64_t)k->flow);
     k->flow = 0;
 }
@@ -268,8 +277,9 @@ static const char *const ready_names[] = {[CAUSE_UNKNOWN] = "ready",
 static void is_ready(struct writer *w, struct known *k, int64_t when, uint64_t waker, uint64_t cause)
 {
     char name[NAME];
+    uint64_t id = k->id;
     struct known *by = waker ? known_of(w, waker) : NULL;
-    k = slot_of(w, k->id); /* the table may have grown */
+    k = slot_of(w, id); /* the table may have grown, and k with it is gone */
     if (by) {
         k->flow = ++w->flows;
         snprintf(name, sizeof(name), "readies %llu", (unsigned long long)k->id);

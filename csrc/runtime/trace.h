@@ -7,7 +7,7 @@
 /* id is the goroutine that an event is about; 0 is nobody or the runtime. `more` says: */
 enum tracekind {
     TRACE_NEW = 1, /* its creator's id, and above TRACE_ID_BITS the site (host_trace_site) */
-    TRACE_RUN,     /* the P's id */
+    TRACE_RUN,     /* the P's id; MAXPROCS: it runs without one until it next schedules */
     TRACE_PARK, /* the reason (enum waitreason; WAIT_NONE: it has yielded), and above TRACE_ID_BITS the site */
     TRACE_READY, /* who has readied it; if nobody, above TRACE_ID_BITS enum tracecause */
     TRACE_END,

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +47,25 @@ def signal_option(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the signal of its runtime.dump_on(); else what its GOPY_DUMP says, else sys.remote_exec",
     )
+
+
+def tell(text: str) -> None:
+    """Print it, what the terminal has no characters for as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), end="", flush=True)
+
+
+def ended(program: str, exc: BaseException) -> int:
+    """The exit status of a command that has met with that; what is wrong goes to stderr."""
+    if isinstance(exc, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    if isinstance(
+        exc, BrokenPipeError
+    ):  # nobody reads on: `| head`. Nor does the interpreter write what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    print(f"{program}: {exc}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,11 +114,10 @@ def main(arguments: list[str]) -> int:
         else:
             text = _profiled(options)
         if getattr(options, "output", None):
-            with open(options.output, "w") as file:
-                file.write(text)
+            with open(options.output, "wb") as file:
+                file.write(_profile.encoded(text))
         else:
-            print(text, end="")
-    except (_remote.RemoteError, OSError) as exc:
-        print(f"python -m gopy {options.command}: {exc}", file=sys.stderr)
-        return 1
+            tell(text)
+    except (_remote.RemoteError, OSError, KeyboardInterrupt) as exc:
+        return ended(f"python -m gopy {options.command}", exc)
     return 0

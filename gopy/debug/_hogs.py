@@ -3,7 +3,7 @@
 import linecache
 import os
 import sys
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, TextIO
 
 from gopy import _core, _stacks
@@ -25,14 +25,17 @@ own net, sync and time park, and so does the standard library under gopy.monkey.
 """
 
 
-def _call(frame: FrameType) -> str:
+def _call(frame: _stacks.Frame) -> str:
     """The call that the frame is in the midst of, as it is written."""
-    positions = list(frame.f_code.co_positions())
-    index = frame.f_lasti // 2
+    code, _, instruction, _ = frame
+    positions = list(code.co_positions())
+    index = instruction // 2
     if index < len(positions):
         line, end_line, column, end_column = positions[index]
         if line is not None and line == end_line and column is not None and end_column is not None:
-            text = linecache.getline(frame.f_code.co_filename, line).encode()[column:end_column].decode()
+            text = (
+                linecache.getline(code.co_filename, line).encode()[column:end_column].decode(errors="replace")
+            )
             if text:
                 return f"`{text}`"
     return "a call of C"
@@ -40,10 +43,10 @@ def _call(frame: FrameType) -> str:
 
 def _text(goroutine: _core.Goroutine, seconds: float, waiting: int, computes: bool) -> tuple[str, Any]:
     """What is to be told, and the place."""
-    stacks = _core.stacks([goroutine], None, sys._getframe(), sys._current_frames())
+    stacks = _core.stacks([goroutine], None, sys._getframe())
     frames = stacks[0][3]
-    users = [pair for pair in frames if not _stacks.is_own(pair[0].f_code.co_filename)] or frames
-    place = (users[-1][0].f_code, users[-1][1]) if users else (goroutine.name, 0)
+    users = [frame for frame in frames if not _stacks.is_own(frame[0].co_filename)] or frames
+    place = (users[-1][0], users[-1][1]) if users else (goroutine.name, 0)
     count = f"{waiting} goroutine{'s' if waiting > 1 else ''}"
     text = (
         f"hog: goroutine {goroutine.id} [{goroutine.name}] has kept its thread for {seconds:.2f} s; "
@@ -51,7 +54,7 @@ def _text(goroutine: _core.Goroutine, seconds: float, waiting: int, computes: bo
         + _stacks.frames_text(users)
         + _stacks.created_by(goroutine)
     )
-    call = _call(frames[-1][0]) if frames else "a call of C"
+    call = _call(frames[-1]) if frames else "a call of C"
     return text + (COMPUTES if computes else BLOCKED.format(call=call)), place
 
 

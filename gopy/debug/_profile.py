@@ -1,5 +1,6 @@
 """Profiles: where goroutines are, and where they use the CPU."""
 
+import io
 import json
 import time as clock
 from collections import Counter, defaultdict
@@ -7,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Literal, TextIO, TypedDict
 
 from gopy import _core, blocking, time
-from gopy._arguments import check_int, check_seconds, wrong_type
+from gopy._arguments import check_int, check_seconds, check_str, wrong_type
 from gopy.debug._snapshot import grouped, snapshot
 
 
@@ -81,11 +82,23 @@ def speedscope(samples: Sequence[Sample], name: str = "CPU", prefix: str = "goro
     return json.dumps({"$schema": schema, "name": name, "shared": {"frames": shared}, "profiles": [profile]})
 
 
+MOST_HZ = 1_000_000  # nobody looks so often
 FORMATS: dict[str, Callable[..., str]] = {"speedscope": speedscope, "collapsed": collapsed}
 
 
+def encoded(text: str) -> bytes:
+    """In UTF-8. What a file's name has that is none, lone surrogates, as escapes."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def check_file(file: object, wanted: str = "a binary file") -> None:
+    """Before anything is sampled for it."""
+    if not hasattr(file, "write") or isinstance(file, io.TextIOBase):
+        raise wrong_type("file", wanted, file)
+
+
 def check_format(format: str) -> None:
-    if format not in FORMATS:
+    if check_str("format", format) not in FORMATS:
         raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}")
 
 
@@ -103,13 +116,18 @@ def cpu_profile(
     not seen.
     TypeError: no binary file. ValueError: no such format; seconds or hz is not positive.
     """
-    if not hasattr(file, "write"):
-        raise wrong_type("file", "a binary file", file)
-    if check_seconds("seconds", seconds) <= 0:
+    check_file(file)
+    seconds = check_seconds("seconds", seconds)
+    if seconds <= 0:
         raise ValueError(f"`seconds` must be positive, got {seconds}")
-    check_int("hz", hz, 1)
+    hz = min(check_int("hz", hz, 1), MOST_HZ)
     check_format(format)
-    file.write(FORMATS[format](blocking(sample, seconds, hz)).encode())
+    wanted = [True]
+    try:
+        found = blocking(sample, seconds, hz, lambda: bool(wanted))
+    finally:
+        wanted.clear()  # who is interrupted leaves nothing behind that goes on looking
+    file.write(encoded(FORMATS[format](found)))
 
 
 def goroutine_profile(file: TextIO | None = None) -> str:

@@ -127,6 +127,8 @@ def answer() -> bool:
         os.unlink(path)
         if os.path.dirname(request["reply"]) != folder or request["question"] not in QUESTIONS:
             return False
+        if not _is_waited_for(request):  # it was for an earlier signal, or an earlier process of this number
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
     if request["question"] in LASTING:

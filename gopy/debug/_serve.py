@@ -1,5 +1,6 @@
 """debug.serve(): pages about this program."""
 
+import contextlib
 import functools
 import io
 import ipaddress
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from gopy import _core, blocking, go, http, net, runtime, time, trace
+from gopy import _core, blocking, go, http, net, runtime, trace
 from gopy.debug._flame import flame
-from gopy.debug._profile import FORMATS, sample
+from gopy.debug._profile import FORMATS, encoded, sample
 from gopy.debug._snapshot import One, duration, grouped, place, snapshot, tree
 from gopy.debug._waits import BLOCK, MUTEX, Profile, Waited, listed, waits
 from gopy.trace._file import decode
@@ -116,10 +117,16 @@ def _seconds(r: http.Request) -> float:
     return seconds
 
 
+def _wait(r: http.Request, seconds: float) -> None:
+    """For so long, or until the client has gone: whatever is done for it ends then."""
+    with contextlib.suppress(TimeoutError):
+        r.context().done().recv(timeout=seconds)
+
+
 def _send(w: http.ResponseWriter, kind: str, text: str | bytes) -> None:
     w.header().set("Content-Type", kind)
     w.header().set("X-Content-Type-Options", "nosniff")
-    w.write(text)
+    w.write(encoded(text) if isinstance(text, str) else text)
 
 
 HTML, TEXT, JSON = "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/json"
@@ -168,7 +175,7 @@ def _goroutine(w: http.ResponseWriter, r: http.Request) -> None:
     wanted = r.path_value("id")
     found = snapshot([g for g in _core.goroutines() if str(g.id) == wanted])
     if not found:
-        return http.error(w, f"there is no goroutine {wanted}", 404)
+        return http.error(w, f"there is no goroutine {encoded(wanted).decode()}", 404)
     kind = _one_of(r, "format", "html", ("html", "text", "json"))
     if kind == "json":
         return _send(w, JSON, json.dumps(found[0]))
@@ -178,7 +185,8 @@ def _goroutine(w: http.ResponseWriter, r: http.Request) -> None:
 
 def _profile(w: http.ResponseWriter, r: http.Request) -> None:
     kind = _one_of(r, "format", "html", ("html", *FORMATS))
-    found = blocking(sample, _seconds(r), 100)
+    client = r.context()
+    found = blocking(sample, _seconds(r), 100, lambda: client.err() is None)
     if kind != "html":
         return _send(w, JSON if kind == "speedscope" else TEXT, FORMATS[kind](found))
     return _send(w, HTML, f"{STYLE}<h2>CPU</h2>{flame(found)}")
@@ -194,7 +202,7 @@ def _counted(profile: Profile, r: http.Request) -> list[Waited]:
     seconds = _seconds(r)
     with profile.on():
         before = profile.counts() or {}
-        time.sleep(seconds)
+        _wait(r, seconds)
         return waits(profile.counts() or {}, before)
 
 
@@ -220,7 +228,7 @@ def _trace(w: http.ResponseWriter, r: http.Request) -> None:
     except RuntimeError as exc:
         return http.error(w, str(exc), 409)
     try:
-        time.sleep(seconds)
+        _wait(r, seconds)
     finally:
         trace.stop()
     if kind == "perfetto":

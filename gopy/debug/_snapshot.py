@@ -6,10 +6,10 @@ A snapshot is a list of dicts and goes through JSON unchanged, so that another p
 
 import sys
 from collections import Counter, defaultdict
-from types import FrameType
 from typing import Any, NamedTuple, TypedDict
 
 from gopy import _core
+from gopy._stacks import Frame
 
 
 class Created(NamedTuple):
@@ -41,15 +41,15 @@ def creation(goroutine: _core.Goroutine) -> Created | None:
     return Created(code.co_qualname, code.co_filename, line, creator)
 
 
-def plain(frames: list[tuple[FrameType, int]]) -> list[tuple[str, int, str]]:
-    return [(frame.f_code.co_filename, line, frame.f_code.co_qualname) for frame, line in frames]
+def plain(frames: list[Frame]) -> list[tuple[str, int, str]]:
+    return [(code.co_filename, line, code.co_qualname) for code, line, _, _ in frames]
 
 
 def snapshot(wanted: list[_core.Goroutine] | None = None) -> list[One]:
     """Of all goroutines, or of those."""
     goroutines = _core.goroutines() if wanted is None else wanted
     here = sys._getframe(1)
-    stacks = _core.stacks(goroutines, _core.running_here(), here, sys._current_frames())
+    stacks = _core.stacks(goroutines, _core.running_here(), here)
     return [
         One(
             id=goroutine.id,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal
 
-from gopy import _core, sync
-from gopy._arguments import check_seconds, wrong_type
-from gopy.debug._profile import FORMATS, Sample, check_format
+from gopy import _core
+from gopy._arguments import check_seconds
+from gopy.debug._profile import FORMATS, Sample, check_file, check_format, encoded
 
 REASONS = _core.wait_reasons()
 
@@ -24,39 +24,46 @@ Counts = dict[tuple[int, tuple[Any, ...]], tuple[int, float, float]]
 
 
 class Profile:
-    """Counts as long as the program wants it, or somebody looks."""
+    """Counts as long as the program wants it, or somebody looks.
+
+    Signal handlers turn profiles on and off, also in the midst of that: so there is no lock. Whoever has
+    changed what is wanted goes on until the core does what is wanted by then.
+    """
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self._number = number  # enum profile
         self._rate: float | None = None  # the program's
-        self._watchers = 0
-        self._lock = sync.Mutex()
+        self._watchers: list[object] = []
+
+    def _wanted(self) -> float | None:
+        rate = self._rate
+        return 0 if rate is None and self._watchers else rate
 
     def _apply(self) -> None:
-        _core.waits(self._number, 0 if self._rate is None and self._watchers else self._rate)
+        done: object = self
+        while done != (wanted := self._wanted()):
+            _core.waits(self._number, wanted)
+            done = wanted
 
     def set(self, rate: float | None) -> None:
-        with self._lock:
-            self._rate = rate
-            self._apply()
+        self._rate = rate
+        self._apply()
 
     def in_child(self) -> None:
-        self._lock = sync.Mutex()
-        self._watchers = 0
+        self._watchers.clear()
         self._apply()
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        with self._lock:
-            self._watchers += 1
-            self._apply()
+        watcher = object()
+        self._watchers.append(watcher)
+        self._apply()
         try:
             yield
         finally:
-            with self._lock:
-                self._watchers -= 1
-                self._apply()
+            self._watchers.remove(watcher)
+            self._apply()
 
     def counts(self) -> Counts | None:
         """None: nobody counts."""
@@ -110,14 +117,14 @@ def listed(found: list[Waited]) -> str:
 def _set(profile: Profile, rate: float | None, file: BinaryIO | None, format: str) -> None:
     if rate is not None and not 0 <= check_seconds("rate", rate) < float("inf"):
         raise ValueError(f"`rate` must not be negative, got {rate}")
-    if file is not None and not hasattr(file, "write"):
-        raise wrong_type("file", "a binary file or None", file)
+    if file is not None:
+        check_file(file, "a binary file or None")
     check_format(format)
     if file is not None:
         counts = profile.counts()
         if counts is None:
             raise RuntimeError(f"the {profile.name} profile is not on")
-        file.write(FORMATS[format](waits(counts, {}), profile.name, "").encode())
+        file.write(encoded(FORMATS[format](waits(counts, {}), profile.name, "")))
     profile.set(rate)
 
 

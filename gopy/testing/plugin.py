@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from gopy import Chan, _panic, go, runtime
+from gopy._arguments import check_int
 from gopy._core import Goroutine
 from gopy._panic import Deadlock, Panic
 from gopy.testing import _leaks
@@ -118,6 +119,7 @@ def calling(item: pytest.Item) -> Iterator[None]:
     """The test is about to be called. What pytest calls by itself is wrapped meanwhile: methods of TestCases,
     and what hypothesis calls for each example, which gets a bubble of its own."""
     begins(item)
+    check_marks(item)
     item.stash[_known] = frozenset(goroutine.id for goroutine in runtime.goroutines())
     ours = item.get_closest_marker("synctest") or item.get_closest_marker("goroutine")
     obj: Any = getattr(item, "obj", None)
@@ -143,8 +145,9 @@ def begins(item: pytest.Item) -> None:
     _panic.stray = _stray
     _goroutines_in_timeouts()
     callspec = getattr(item, "callspec", None)
-    if callspec is not None and "_gopy_procs" in callspec.params and _procs not in item.stash:
-        item.stash[_procs] = runtime.GOMAXPROCS(callspec.params["_gopy_procs"])
+    count = None if callspec is None else callspec.params.get("_gopy_procs")
+    if isinstance(count, int) and _procs not in item.stash:  # else check_marks() says that it is none
+        item.stash[_procs] = runtime.GOMAXPROCS(count)
 
 
 def ends(item: pytest.Item) -> None:
@@ -152,6 +155,41 @@ def ends(item: pytest.Item) -> None:
     if before:
         del item.stash[_procs]
         runtime.GOMAXPROCS(before)
+
+
+# Marks.
+
+
+class _Marks:
+    """What each may say: that is, with which arguments its function may be called."""
+
+    @staticmethod
+    def synctest(*, seed: int | None = None) -> None:
+        if seed is not None:
+            check_int("seed", seed, wanted="an int or None")
+
+    @staticmethod
+    def goroutine() -> None: ...
+
+    @staticmethod
+    def gomaxprocs(count: int, /, *counts: int) -> None:
+        for each in (count, *counts):
+            check_int("count", each, 1)
+
+    @staticmethod
+    def leaks(action: str = "off", /, *, ignore: object = None, grace: float = 0.1) -> None:
+        if action not in ("off", "warn", "error"):
+            raise ValueError(f"`action` must be off, warn or error, got {action!r}")
+
+
+def check_marks(item: pytest.Item) -> None:
+    """What a mark does not know is told: a test that was to run in many orders would run in one."""
+    for name in ("synctest", "goroutine", "gomaxprocs", "leaks"):
+        for marker in item.iter_markers(name):
+            try:
+                getattr(_Marks, name)(*marker.args, **marker.kwargs)
+            except (TypeError, ValueError) as exc:
+                pytest.fail(f"pytest.mark.{name}: {str(exc).removeprefix('_Marks.')}", pytrace=False)
 
 
 # Goroutines that are left behind.
@@ -210,12 +248,14 @@ def report_strays(session: pytest.Session | None = None) -> None:
 # Reports.
 
 _FRAME = re.compile(r'^  File "([^"]*)".*\n(?:^    .*\n?)*', re.MULTILINE)
+_CREATED = re.compile(r"^created by .*:\n(?!  File)", re.MULTILINE)  # of which the frame is gone
 _PYTEST = re.compile(r"[\\/](?:_?pytest|pluggy|xdist|execnet|gopy_pytest\.py|gopy[\\/]testing)(?:[\\/]|$)")
 
 
 def without_pytest(stacks: str) -> str:
-    """A dump of goroutines without pytest's own frames."""
-    return _FRAME.sub(lambda frame: "" if _PYTEST.search(frame[1]) else frame[0], stacks)
+    """A dump of goroutines without pytest's own frames, and without saying that pytest has started one."""
+    left = _FRAME.sub(lambda frame: "" if _PYTEST.search(frame[1]) else frame[0], stacks)
+    return _CREATED.sub("", left)
 
 
 def improve(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -2,10 +2,9 @@
 
 import argparse
 import os
-import sys
 
 from gopy.debug import _remote
-from gopy.debug._command import seconds, signal_option
+from gopy.debug._command import ended, seconds, signal_option, tell
 from gopy.trace._file import Trace, TraceError, decode
 from gopy.trace._page import page
 from gopy.trace._summary import summary
@@ -59,11 +58,9 @@ def main(arguments: list[str]) -> int:
             with open(options.output, "w", encoding="utf-8") as file:
                 file.write(page(trace))
         if options.summary or not options.output:
-            print(summary(trace), end="")
+            tell(summary(trace))
     except TraceError as exc:
-        print(f"{PROGRAM}: {options.what}: {exc}", file=sys.stderr)
-        return 1
-    except (_remote.RemoteError, OSError) as exc:
-        print(f"{PROGRAM}: {exc}", file=sys.stderr)
-        return 1
+        return ended(f"{PROGRAM}: {options.what}", exc)
+    except (_remote.RemoteError, OSError, KeyboardInterrupt) as exc:
+        return ended(PROGRAM, exc)
     return 0

@@ -56,6 +56,11 @@ def _site(what: Any, by: CodeType | None, unit: int, made: bool) -> tuple[str, s
     return name, place
 
 
+def _encodable(texts: list[str]) -> list[str]:
+    """What a file's name has that is no UTF-8, lone surrogates, as escapes."""
+    return [text.encode("utf-8", "backslashreplace").decode() for text in texts]
+
+
 def _varint(number: int) -> bytes:
     found = bytearray()
     while number >= 128:
@@ -78,7 +83,7 @@ def encode(
     """The whole file."""
     shown = [_site(*site) for site in sites]
     labels = [name if made else place for (name, place), (_, _, _, made) in zip(shown, sites, strict=True)]
-    packets = _core.trace_perfetto(events, labels, texts)
+    packets = _core.trace_perfetto(events, _encodable(labels), _encodable(texts))
     head = {
         "packets": len(packets),
         "dropped": dropped,
@@ -132,6 +137,17 @@ class _Reader:
         return self.data[self.at - size : self.at]
 
 
+def _check(trace: Trace) -> None:
+    """ValueError: it is not made of what a trace is made of. Whether events are whole zlib has checked."""
+    for texts in (trace.reasons, trace.texts, *map(list, trace.sites), list(trace.names.values())):
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a text is none")
+    if trace.dropped < 0:
+        raise ValueError("a number is negative")
+    if len(trace.events) % EVENT.size:
+        raise ValueError("an event is not whole")
+
+
 def decode(data: bytes) -> Trace:
     """TraceError: it is no trace of gopy's, or not all of one."""
     if not data:
@@ -146,9 +162,10 @@ def decode(data: bytes) -> Trace:
         events = zlib.decompress(ours.field(2))
         names = {int(number): name for number, name in head["names"].items()}
         sites = [(name, place) for name, place in head["sites"]]
-        found = Trace(events, head["dropped"], head["reasons"], sites, head["texts"], names)
+        found = Trace(events, int(head["dropped"]), head["reasons"], sites, head["texts"], names)
         missing = whole.at + head["packets"] != len(data)
-    except (ValueError, KeyError, TypeError, zlib.error) as exc:
+        _check(found)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, zlib.error) as exc:
         raise TraceError(f"it is damaged: {exc}") from None
     if missing:
         raise TraceError("it is cut off")

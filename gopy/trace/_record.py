@@ -18,26 +18,46 @@ BEGIN, FINISH, LOG = 8, 9, 10  # enum tracekind
 NOT_STARTED = "the flight recorder is not started"
 
 
-class _Texts(dict[str, int]):
-    """What regions and logs say, by what events say for it. No lock guards them: a collection may begin, and
-    mark itself, anywhere."""
+class _Texts:
+    """What regions and logs say, by what events say for it.
 
-    def __init__(self) -> None:
-        super().__init__()
+    A flight recorder runs for as long as the program, which may log what it never has before: so only the
+    latest texts are kept. When those of a generation have more than `most` characters the next one begins,
+    and the one before them goes. No lock guards them: a collection may begin, and mark itself, anywhere.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._numbers = itertools.count()
+        self._old: dict[str, int] = {}
+        self._young: dict[str, int] = {}
+        self._size = 0  # of the young ones, nearly: two threads may add to it at once
 
-    def __missing__(self, text: str) -> int:
-        return self.setdefault(text, next(self._numbers))
+    def __getitem__(self, text: str) -> int:
+        young = self._young
+        number = young.get(text)
+        if number is None:
+            number = young.setdefault(text, next(self._numbers))
+            self._size += len(text)
+            if self._size > self._most:
+                self._old, self._young, self._size = young, {}, 0
+        return number
 
-    def listed(self) -> list[str]:
-        found = self.copy()
-        texts = [""] * (max(found.values(), default=-1) + 1)
+    def first(self) -> int:
+        """The lowest number that is known still."""
+        return min([*self._old.copy().values(), *self._young.copy().values()], default=0)
+
+    def listed(self, first: int) -> list[str]:
+        """Those from that number on; ? stands for one that is forgotten."""
+        found = {**self._old.copy(), **self._young.copy()}
+        texts = ["?"] * (max(found.values(), default=-1) + 1 - first)
         for text, number in found.items():
-            texts[number] = text
+            if number >= first:
+                texts[number - first] = text
         return texts
 
 
-_texts = _Texts()  # of the trace that is recorded
+_texts = _Texts(0)  # of the trace that is recorded
 # What start() was given, or the FlightRecorder: at most one. Who takes it out ends the trace.
 _running: list[Any] = []
 _task: contextvars.ContextVar[str] = contextvars.ContextVar("gopy.trace.task", default="")
@@ -54,15 +74,16 @@ def _on_gc(phase: str, info: dict[str, int]) -> None:
 def _begin(where: Any, buffer: int) -> None:
     global _texts
     _core.trace_start(buffer)  # RuntimeError: another one has
-    _texts = _Texts()
+    _texts = _Texts(buffer // 2)
     gc.callbacks.append(_on_gc)
     _running.append(where)
 
 
 def _collect(since: int = 0) -> bytes:
     names = {goroutine.id: goroutine.name for goroutine in _core.goroutines()}
-    events, dropped, sites = _core.trace_collect()
-    return _file.encode(_file.since(events, since), dropped, sites, _texts.listed(), names)
+    texts, first = _texts, _texts.first()
+    events, dropped, sites = _core.trace_collect(first)
+    return _file.encode(_file.since(events, since), dropped, sites, texts.listed(first), names)
 
 
 def _take(wanted: Callable[[Any], bool], problem: str) -> Any:
@@ -102,12 +123,11 @@ def start(file: BinaryIO | str, *, buffer: int = 64 << 20) -> None:
     trace says how many. RuntimeError: a trace is being recorded. OSError: the file cannot be made.
     """
     _check_file(file)
-    check_int("buffer", buffer, 1 << 16)
-    _begin(file, buffer)
+    _begin(file, check_int("buffer", buffer, 1 << 16))
     if isinstance(file, str):
         try:
             open(file, "wb").close()  # whether it can be written is to be known now
-        except OSError:
+        except BaseException:
             _take(lambda where: where is file, "no trace is being recorded")
             _end()
             raise
@@ -149,7 +169,8 @@ class FlightRecorder:
 
 
 def recorder(*, seconds: float = 10, buffer: int = 16 << 20) -> FlightRecorder:
-    """A FlightRecorder for the last `seconds`, in at most `buffer` bytes."""
+    """A FlightRecorder for the last `seconds`, in at most `buffer` bytes, and as many for what regions and
+    logs say."""
     if check_seconds("seconds", seconds) <= 0:
         raise ValueError(f"`seconds` must be positive, got {seconds}")
     return FlightRecorder(seconds, check_int("buffer", buffer, 1 << 16))
