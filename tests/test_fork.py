@@ -383,6 +383,35 @@ def test_fork_while_a_thread_makes_dumps(gomaxprocs, run_program):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("begin", ["", "go(print, 'begun').join()"], ids=["fresh", "begun"])
+@pytest.mark.parametrize("gomaxprocs", [1, 2, 8])
+def test_preempt_goes_on_in_the_child(gomaxprocs, begin, run_program):
+    """What a program has set before it forks is set in the child: main would wait for ever."""
+    done = run_program(
+        f"""
+        import os
+        from gopy import go, runtime, time
+        runtime.preempt(0.01)
+        {begin}
+        pid = os.fork()
+        if pid == 0:
+            stop = []
+            def compute():
+                while not stop:
+                    pass
+            computing = go(compute)
+            time.sleep(0.001)
+            stop.append(1)
+            computing.join()
+            os._exit(23)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 23
+        """,
+        env={"GOMAXPROCS": str(gomaxprocs), "GOPY_PREEMPT": None},
+        flags=FLAGS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
 def test_no_goroutine_no_thread(run_program):
     """Neither import nor channels that need no wait start a thread: such a program may fork as ever."""

@@ -286,6 +286,7 @@ void stackful_fork_child(void)
     hm->handoff = NULL;
     hm->ts = PyThreadState_Get();
     hm->ident = PyThread_get_thread_ident();
+    preempt_adopt();
     frames_fork_child(hm->on ? &hm->on->frames : NULL);
     struct g *gp = getm()->curg;
     if (gp)

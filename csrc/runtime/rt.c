@@ -22,11 +22,12 @@ void rt_start(int gomaxprocs)
 
 /* In the child there is only the thread that forked, and of the goroutines only `self`, which becomes the
  * main one. Everything else is left where it lies: its threads are gone, its stacks will not be touched. Old
- * waiters on channels have another epoch, by which dequeue() knows them. self is NULL when the forking thread
- * was not gopy's. */
+ * waiters on channels have another epoch, by which dequeue() knows them. What the program has set stays set. self is
+ * NULL when the forking thread was not gopy's. */
 void rt_fork_child(struct g *self)
 {
     int n = sched.gomaxprocs;
+    int64_t preempt_after = sched.preempt_after;
     uint32_t epoch = sched.epoch + 1;
     struct m *mp = getm();
     void *host = self ? mp->host : NULL;
@@ -35,6 +36,7 @@ void rt_fork_child(struct g *self)
     trace_forget();
     netpollfork();
     sched.epoch = epoch;
+    sched.preempt_after = preempt_after;
     rt_start(n);
     bubble_fork_child(self);
     if (self == NULL)

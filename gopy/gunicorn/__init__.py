@@ -25,7 +25,8 @@ import errno
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.base_async import AsyncWorker
 
-from gopy import context, go
+from gopy import _core, context, go
+from gopy.monkey._waiting import READ, wait
 from gopy.semaphore import Weighted
 
 __all__ = ["Worker"]
@@ -34,7 +35,11 @@ _NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED)
 
 
 class _Listener:
-    """What a connection's handling needs of its listener, which may be closed by then."""
+    """What a connection's handling needs of its listener, which may be closed by then.
+
+    It stays non-blocking, as the master has made it: other workers have the same one, and any of them may
+    take the connection for which this one has woken.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -78,58 +83,74 @@ class Worker(AsyncWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """The life of the process, in the main goroutine."""
-        listeners = [_Listener(listener.sock) for listener in self.sockets]
-        # Before a goroutine accepts: the worker may be told to end before one has begun.
-        for listener in listeners:
-            listener.sock.setblocking(True)
-        accepting = [go(self._accept, listener) for listener in listeners]
+        ctx, stop = context.with_cancel(context.background())
+        accepting = []
+        for listener in map(_Listener, (each.sock for each in self.sockets)):
+            accepting.append((listener, go(self._accept, listener, ctx)))
         while self.alive:
             self.notify()
             time.sleep(1.0)
-        for listener in listeners:
-            listener.sock.setblocking(False)
-            self._drain(listener)
+        until = time.monotonic() + self.cfg.graceful_timeout
+        stop()
+        for listener, goroutine in accepting:
+            _core.fd_closing(listener.sock)  # wakes it
+            goroutine.join()
+            self._drain(listener, until)
         for each in self.sockets:
             each.close()
-        for goroutine in accepting:
-            goroutine.join()
-        if not self._served(self.cfg.graceful_timeout):
+        if not self._take(self.worker_connections, until):
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
 
-    def _served(self, seconds: float) -> bool:
-        """Wait for all connections to end. Whether they have, in time."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+    def _take(self, places: int, until: float) -> bool:
+        """Wait until so many connections more may be served, for which all others must have ended at the
+        most. Whether they may, in time. Tells the master meanwhile that this process lives.
+        """
+        while not self._free.try_acquire(places):
             self.notify()
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
             ctx, cancel = context.with_timeout(context.background(), min(left, 1.0))
             try:
-                self._free.acquire(self.worker_connections, ctx)
+                self._free.acquire(places, ctx)
                 return True
             except context.DeadlineExceeded:
                 continue
             finally:
                 cancel()
-        return False
+        return True
 
-    def _accept(self, listener: _Listener) -> None:
-        """Start a goroutine for each connection, until the listener is closed."""
-        while self.alive:
-            self._free.acquire(1)
-            if not self._accept_one(listener):
-                self._free.release(1)
+    def _accept(self, listener: _Listener, ctx: context.Context) -> None:
+        """Start a goroutine for each connection, until ctx ends."""
+        with contextlib.suppress(context.Canceled):
+            while True:
+                self._free.acquire(1, ctx)
+                if not self._accept_one(listener):
+                    self._free.release(1)
+                    self._await(listener)
 
-    def _drain(self, listener: _Listener) -> None:
-        """Those that have connected already are to be served."""
-        while self._free.try_acquire(1):
+    def _await(self, listener: _Listener) -> None:
+        """Park until somebody connects; for a second at the most, since run() wakes only who is parked."""
+        with contextlib.suppress(OSError):  # it is not the time yet, or run() has woken it
+            wait(listener.sock.fileno(), READ, 1.0)
+
+    def _drain(self, listener: _Listener, until: float) -> None:
+        """Serve those who have connected already. They are first in the kernel's queue, and no more than fit
+        there; others who connect meanwhile could go on doing so for ever.
+        """
+        for _ in range(self.cfg.backlog + 1):
+            if not self._take(1, until):
+                return
             if not self._accept_one(listener):
                 self._free.release(1)
                 return
 
     def _accept_one(self, listener: _Listener) -> bool:
+        """Whether there was one that has connected. It is served, and its place is free then."""
         try:
             client, address = listener.sock.accept()
         except OSError as exc:
-            if self.alive and exc.errno not in _NOBODY_THERE:
+            if exc.errno not in _NOBODY_THERE:
                 self.log.exception("Cannot accept a connection")
                 time.sleep(0.1)
             return False
@@ -145,6 +166,9 @@ class Worker(AsyncWorker):  # type: ignore[misc]
             self.handle(listener, client, address)
         except OSError:
             self.log.debug("The connection of %s ended", address, exc_info=True)
+            client.close()
+        except Exception:  # one connection's fault is not the others'
+            self.log.exception("Error in the connection of %s", address)
             client.close()
         finally:
             self._free.release(1)

@@ -41,14 +41,34 @@ def _mutex(self: Any, which: str) -> Mutex:
     return vars(self).setdefault(which, Mutex())  # type: ignore[no-any-return]
 
 
+class _Begun:
+    """A socket with the engine that a call has begun with."""
+
+    def __init__(self, sock: Any, sslobj: Any) -> None:
+        self._gopy_socket = sock
+        self._sslobj = sslobj
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gopy_socket, name)
+
+
 def _retry(
-    self: Any, what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    self: Any,
+    sslobj: Any,
+    what: str,
+    call: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
+    """A call that has begun goes on with its engine, as C's does, which shutdown() and unwrap() of another
+    goroutine take from the socket: what is left of a message would else be sent in clear.
+    """
     engine, waiting = _mutex(self, _ENGINE), Wait()
     while True:
         try:
             with engine:
-                return call(self, *args, **kwargs)
+                on = self if self._sslobj is sslobj else _Begun(self, sslobj)
+                return call(on, *args, **kwargs)
         except ssl.SSLWantReadError:
             mode = READ
             if self.gettimeout() == 0:
@@ -66,7 +86,7 @@ def _retry(
 def _making(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return _retry(self, what, original, args, kwargs)
+            return _retry(self, self._sslobj, what, original, args, kwargs)
 
         return method
 
@@ -75,19 +95,13 @@ def _making(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def _making_send(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._sslobj is None:  # it is not encrypted, and this comes to socket.socket's method
+        sslobj = self._sslobj
+        if sslobj is None:  # it is not encrypted, and this comes to socket.socket's method
             return original(self, *args, **kwargs)
         with _mutex(self, _WRITER):
-            return _retry(self, "write", original, args, kwargs)
+            return _retry(self, sslobj, "write", original, args, kwargs)
 
     return method
-
-
-def _making_read(original: Callable[..., Any]) -> Callable[..., Any]:
-    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _retry(self, "read", original, args, kwargs)
-
-    return read
 
 
 def patch() -> None:
@@ -98,7 +112,7 @@ def patch() -> None:
         ("gettimeout", _gettimeout),
     ):
         _registry.replace_method(cls, name, partial(_registry.given, method), inherited=True)
-    _registry.replace_method(cls, "read", _making_read)
+    _registry.replace_method(cls, "read", _making("read"))
     _registry.replace_method(cls, "write", _making_send)
     _registry.replace_method(cls, "send", _making_send)
     _registry.replace_method(cls, "do_handshake", _making("handshake"))

@@ -13,6 +13,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from conftest import FREE_THREADED
 
 pytest.importorskip("gunicorn", reason="gunicorn is not installed")
 
@@ -24,6 +25,9 @@ def app(environ, start_response):
         time.sleep(0.1)
     if path == "/error":
         raise ValueError("on purpose")
+    if path == "/hold":
+        print("held", flush=True)
+        time.sleep(60)
     body = (path + " " + threading.current_thread().name.partition("-")[0]).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -31,8 +35,9 @@ def app(environ, start_response):
 
 
 class Gunicorn:
-    def __init__(self, folder, *arguments, app="app:app"):
-        (folder / "app.py").write_text(APP)
+    def __init__(self, folder, *arguments, app="app:app", source=APP, conf=""):
+        (folder / "app.py").write_text(source)
+        (folder / "gunicorn.conf.py").write_text(conf)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.log = folder / "log"
@@ -138,31 +143,122 @@ def test_quit(gunicorn):
     assert "Traceback" not in server.log.read_text()
 
 
+TOLD_TO_END = """
+import os, signal
+def post_worker_init(worker):
+    worker.alive = False
+    os.kill(worker.ppid, signal.SIGTERM)
+"""
+
+
 @pytest.mark.slow
-def test_a_worker_told_to_end_before_a_goroutine_of_it_has_run_ends_in_peace(tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        pytest.param(  # the kernel always has one more that has connected
+            "    worker._accept_one = lambda listener: worker._free.release(1) or True", id="crowd"
+        ),
+    ],
+)
+def test_a_worker_told_to_end_before_a_goroutine_of_it_has_run_ends_in_peace(tmp_path, more):
     (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "conf.py").write_text(
-        "import os, signal\n"
-        "def post_worker_init(worker):\n"
-        "    worker.alive = False\n"
-        "    os.kill(worker.ppid, signal.SIGTERM)\n"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "-k",
-        "gopy.gunicorn.Worker",
-        "-b",
-        "127.0.0.1:0",
-        "-c",
-        "conf.py",
-    ]
+    (tmp_path / "gunicorn.conf.py").write_text(TOLD_TO_END + more)
+    command = [sys.executable, "-m", "gunicorn", "-k", "gopy.gunicorn.Worker", "-b", "127.0.0.1:0"]
     done = subprocess.run(
         [*command, "--no-control-socket", "app:app"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr and "Worker exiting" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_whose_places_are_taken_ends_in_time(gunicorn):
+    server = gunicorn("--worker-connections", "1", "--graceful-timeout", "1", "--timeout", "0")
+    connected = threading.Event()
+    held = threading.Thread(target=server.ask, args=("/hold", connected.set))
+    held.start()
+    connected.wait()
+    server.wait_for(lambda: "held" in server.log.read_text())
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for(lambda: server.log.read_text().count("Worker exiting") == 1)
+    held.join()
+    assert "Worker graceful timeout" in server.log.read_text()
+    assert server.end() == 0
+
+
+LISTENER_IS_LEFT_ALONE = """
+import socket
+class Listener(socket.socket):
+    __slots__ = ()
+    def setblocking(self, flag):
+        raise AssertionError("others have it, too")
+def post_worker_init(worker):
+    for each in worker.sockets:
+        each.sock.__class__ = Listener
+"""
+
+
+@pytest.mark.slow
+def test_listeners_share_few_places_and_are_shared(gunicorn, tmp_path):
+    """A listener has no place to itself. And it is other processes', too: this one leaves it as it is."""
+    server = gunicorn(
+        "-b", f"unix:{tmp_path / 'sock'}", "--worker-connections", "1", conf=LISTENER_IS_LEFT_ALONE
+    )
+    for _ in range(2):
+        assert server.ask("/") == (200, "/ goroutine")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(20)
+            sock.connect(str(tmp_path / "sock"))
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert sock.recv(12) == b"HTTP/1.0 200"
+    assert server.end() == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+ONE_FAULT = """
+def post_worker_init(worker):
+    handle = worker.handle
+    def once(*args):
+        worker.handle = handle
+        raise ValueError("on purpose")
+    worker.handle = once
+"""
+
+
+@pytest.mark.slow
+def test_a_fault_in_one_connection_is_not_the_others(gunicorn):
+    server = gunicorn(conf=ONE_FAULT)
+    assert server.ask("/") == (200, "/ goroutine")
+    assert server.end() == 0
+    log = server.log.read_text()
+    assert "ValueError: on purpose" in log and log.count("Booting worker") == 1, log
+
+
+MANY_THREADS = """
+import threading
+inside = []
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/threads":
+        inside.append(threading.get_native_id())
+        while len(set(tuple(inside))) < 2:  # it waits for nothing, and keeps its thread
+            pass
+    start_response("200 OK", [])
+    return [b"several"]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FREE_THREADED, reason="with a GIL one thread runs at a time")
+@pytest.mark.parametrize("procs", [2, 8])
+def test_one_worker_serves_on_several_threads(gunicorn, monkeypatch, procs):
+    monkeypatch.setenv("GOMAXPROCS", str(procs))
+    server = gunicorn("-w", "1", source=MANY_THREADS)
+    answers = []
+    for thread in all_at_once(8, lambda: answers.append(server.ask("/threads"))):
+        thread.join()
+    assert answers == [(200, "several")] * 8
+    assert server.end() == 0
 
 
 @pytest.mark.slow

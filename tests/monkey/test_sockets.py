@@ -326,6 +326,60 @@ listener.close()
 
 
 @PROCS
+@pytest.mark.parametrize("call", ["shutdown", "unwrap"])
+def test_tls_that_another_goroutine_shuts(ok, procs, certificates, call):
+    """Who reads or writes goes on with what it has begun: the one finds the end, the other writes all."""
+    ok(
+        f"""
+server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+server_context.load_cert_chain({str(certificates.folder / "server.pem")!r}, {str(certificates.folder / "server.key")!r})
+client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+client_context.check_hostname = False
+client_context.verify_mode = ssl.CERT_NONE
+def pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        a = socket.create_connection(listener.getsockname())
+        b, _ = listener.accept()
+    made = []
+    making = go(lambda: made.append(server_context.wrap_socket(b, server_side=True)))
+    client = client_context.wrap_socket(a)
+    making.join()
+    return client, made[0]
+def parked(goroutine):
+    while goroutine.state != "IO wait":
+        gopy.runtime.gosched()
+got = []
+client, server = pair()
+reading = go(lambda: got.append(told(client.recv, 10)))
+parked(reading)
+if {call!r} == "shutdown":
+    client.shutdown(socket.SHUT_RDWR)
+else:
+    client._sslobj = None  # what unwrap() leaves, once the other side has answered it
+    server.close()
+reading.join()
+print(*got)
+client.close(), server.close()
+
+client, server = pair()
+data = bytes(range(256)) * 40000
+writing = go(lambda: got.append(told(client.sendall, data)))
+parked(writing)
+client.shutdown(socket.SHUT_RD)
+read = bytearray()
+while len(read) < len(data):
+    read += server.recv(1 << 16)
+writing.join()
+print(read == data, got[1:])
+client.close(), server.close()
+""",
+        procs,
+        "b''",
+        "True [None]",
+    )
+
+
+@PROCS
 def test_urllib_and_http_server(ok, procs):
     """A server of the standard library in goroutines and threads, and its client."""
     ok(
