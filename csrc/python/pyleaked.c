@@ -88,7 +88,7 @@ static bool wait_of(struct look *look, Goroutine *go)
 {
     struct g *gp = &go->g;
     struct gwait *wait = gp->wait;
-    uint8_t reason = gp->reason & ~WAIT_DURABLE;
+    uint8_t reason = gp->reason & ~WAIT_FLAGS;
     PyAwait *a = go->awaiting;
     PyObject *o = wait->obj;
     if (gp->kind == GSTACKLESS) {
