@@ -433,11 +433,20 @@ void bubble_kill(struct bubble *b)
         goready(gp);
 }
 
+/* Does gp wait for a lock of its bubble's? Whoever has that is ending, too, and lets go of it. gp may want it for that as well. */
+static bool waits_for_lock(struct g *gp)
+{
+    uint8_t reason = gp->reason & ~WAIT_FLAGS;
+    return (gp->reason & WAIT_DURABLE) &&
+           (reason == WAIT_SYNC_MUTEX_LOCK || reason == WAIT_SYNC_RWMUTEX_LOCK ||
+            reason == WAIT_SYNC_RWMUTEX_RLOCK);
+}
+
 /* A goroutine that catches everything and waits again would go on for ever. */
-bool bubble_cancels(struct bubble *b)
+bool bubble_cancels(struct bubble *b, struct g *gp)
 {
     lock(&b->lock);
-    bool cancels = b->killed && b->nkilled < MOST_KILLED;
+    bool cancels = b->killed && b->nkilled < MOST_KILLED && !waits_for_lock(gp);
     b->nkilled += cancels;
     unlock(&b->lock);
     return cancels;

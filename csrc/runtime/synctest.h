@@ -125,9 +125,10 @@ void bubble_end(struct bubble *b);                              /* no goroutine 
 bool bubble_over(struct bubble *b);                             /* no goroutine of it is left */
 void bubble_returned(struct bubble *b);                         /* its function has returned */
 struct timer *bubble_take_timer(struct bubble *b);              /* at its end: one that is left, or NULL */
-/* Stop its clock, and end all that wait, and, for long, all that begin to. */
+/* Stop its clock, and end all that wait, and, for long, all that begin to, but for those that wait for its locks. */
 void bubble_kill(struct bubble *b);
-COLD bool bubble_cancels(struct bubble *b); /* is a wait that begins to be cancelled for that? */
+COLD bool bubble_cancels(struct bubble *b,
+                         struct g *gp); /* is the wait that gp has begun to be cancelled for that? */
 void bubble_fork_child(struct g *self);
 
 /* For those who wait: begin (true: gp is queued, now gowait() and finish; gp NULL: only ask). */
