@@ -78,6 +78,11 @@ def _owned(instruction: dis.Instruction, depth: int) -> tuple[int, int]:
     return below, below
 
 
+def enters(code: CodeType, offset: int) -> bool:
+    """Does the instruction at offset call a context manager's __enter__?"""
+    return code.co_code[offset] == dis.opmap["BEFORE_WITH"]
+
+
 def owned(code: CodeType, offset: int, newest: bool) -> int:
     """How many entries of its stack a frame of this code owns for sure, in a call of C that the instruction
     at offset makes. newest: no other frame of Python's has come of that call."""

@@ -20,11 +20,13 @@ from gopy import _core
 from gopy._core import Goroutine
 
 if sys.version_info < (3, 14):
-    from gopy._depths import owned
+    from gopy._depths import enters, owned
 else:
 
     def owned(code: CodeType, offset: int, newest: bool) -> int:
         raise AssertionError("frames say how deep their stacks are")
+
+    enters = owned
 
 
 class _Parked:
@@ -33,29 +35,30 @@ class _Parked:
     def __init__(self, goroutine: Goroutine, held: list[int], loose: list[int], waits: list[int]) -> None:
         self.goroutine = goroutine
         self.held, self.loose, self.waits = held, loose, waits
+        self.enters = False  # it waits in the beginning of a `with`, whose methods only C has
 
 
 def _words(data: bytes) -> list[int]:
     return array("Q", data).tolist()
 
 
-def _stacks(calls: list[int], codes: list[CodeType]) -> list[int]:
+def _add_stacks(parked: _Parked, calls: list[int], codes: list[CodeType]) -> None:
     """What the stacks refer to whose depth is not known, as far as it is certain."""
-    found = []
     at = 0
     while at < len(calls):
         newest, offset, size = calls[at + 1 : at + 4]
-        count = min(owned(codes.pop(0), offset, bool(newest)), size)
-        found += [slot for slot in calls[at + 4 : at + 4 + count] if slot]
+        code = codes.pop(0)
+        count = min(owned(code, offset, bool(newest)), size)
+        parked.held += [slot for slot in calls[at + 4 : at + 4 + count] if slot]
+        parked.enters |= bool(newest) and enters(code, offset)
         at += 4 + size
-    return found
 
 
 class _Heap:
     """What refers to what, as it was at one moment. Nodes are known by their index."""
 
     def __init__(self, goroutines: list[Goroutine]) -> None:
-        nodes, edges, excess, parked, held, loose, calls, waits, codes, own = _core.heap(goroutines)
+        nodes, edges, excess, parked, held, loose, calls, waits, bound, codes, own = _core.heap(goroutines)
         flat = _words(nodes)
         self.references = [count - own for count in flat[1::3]]
         self.index = {address: i for i, address in enumerate(flat[::3])}
@@ -68,6 +71,11 @@ class _Heap:
         self._connect(flat[2::3], _words(edges))
         for i in self.of(_words(excess)):
             self.counts[i] -= 1
+        for each in self.parked:
+            for i in self.of(each.held):
+                self.counts[i] += 1
+        if any(each.enters for each in self.parked):
+            self._add_methods(_words(bound))
 
     def _parked(
         self,
@@ -84,8 +92,11 @@ class _Heap:
         h = s = c = w = 0
         for at in range(0, len(parked), 5):
             i, held_end, loose_end, calls_end, waits_end = parked[at : at + 5]
-            refers = all_held[h:held_end] + _stacks(all_calls[c:calls_end], codes)
-            found.append(_Parked(goroutines[i], refers, all_loose[s:loose_end], waits[w : waits_end // 2]))
+            each = _Parked(
+                goroutines[i], all_held[h:held_end], all_loose[s:loose_end], waits[w : waits_end // 2]
+            )
+            _add_stacks(each, all_calls[c:calls_end], codes)
+            found.append(each)
             h, s, c, w = held_end, loose_end, calls_end, waits_end // 2
         return found
 
@@ -102,6 +113,22 @@ class _Heap:
             self.referents.append(found)
         self.referents += [[] for _ in range(len(self.references) - len(ends))]
 
+    def _add_methods(self, bound: list[int]) -> None:
+        """Each `with` that waits for a lock has an __enter__ and an __exit__ of the lock's, to which nobody
+        else refers. Which are whose does not matter: if there are more, the others make the lock alive.
+        """
+        free: dict[tuple[int, int], list[int]] = {}
+        for address, lock, exits in zip(bound[::3], bound[1::3], bound[2::3], strict=True):
+            i = self.index[address]
+            if self.references[i] == 1 and self.counts[i] == 0:
+                free.setdefault((lock, exits), []).append(address)
+        for each in self.parked:
+            for exits in (0, 1) if each.enters else ():
+                methods = free.get((each.waits[0], exits))
+                if methods:
+                    each.held.append(methods.pop())
+                    self.counts[self.index[each.held[-1]]] += 1
+
     def of(self, addresses: list[int]) -> list[int]:
         index = self.index
         return [index[address] for address in addresses if address in index]
@@ -116,9 +143,6 @@ class _Heap:
 
 def _look(goroutines: list[Goroutine]) -> list[Goroutine]:
     heap = _Heap(goroutines)
-    for each in heap.parked:
-        for i in heap.of(each.held):
-            heap.counts[i] += 1
     alive = bytearray(len(heap.references))
     # More references than there are, too, say that something is not accounted for.
     roots = [i for i, count in enumerate(heap.counts) if heap.references[i] != count]

@@ -202,6 +202,20 @@ def mutex():
 
 
 @accused
+def mutex_in_a_with():
+    def takes(mu):
+        with mu:
+            pass
+
+    mu, rw = sync.Mutex(), sync.RWMutex()
+    mu.lock()
+    rw.lock()
+    start(takes, mu)
+    start(takes, mu)
+    start(takes, rw)
+
+
+@accused
 def rwmutex():
     mu = sync.RWMutex()
     mu.lock()
@@ -263,6 +277,19 @@ def select_with_timeout():
 @innocent
 def select_with_timer():
     start(lambda: select(recv(Chan()), recv(time.after(1000))))
+
+
+@innocent
+def mutex_in_a_with_of_which_a_method_is_known():
+    def takes(mu):
+        with mu:
+            pass
+
+    mu = sync.Mutex()
+    mu.lock()
+    start(takes, mu)
+    start(takes, mu)
+    METHODS.append(mu.__exit__)
 
 
 @innocent
@@ -569,7 +596,7 @@ def what_is_sent():
     start(receives, ch)
 
 
-NOT_STARTED, gate_is_closed, gate_out = [], [], Chan()
+NOT_STARTED, METHODS, gate_is_closed, gate_out = [], [], [], Chan()
 
 
 def settled():
@@ -584,8 +611,8 @@ def begin(make):
         time.sleep(0.001)
 
 
-def look(local):
-    # `local` is in this frame, and nowhere else.
+def look(local, method):
+    # Both are in this frame, and nowhere else.
     return sorted(g.name for g in runtime.leaked())
 """
 
@@ -594,8 +621,9 @@ begin(ACCUSED)
 
 def compare():
     twice = ["each_other", "request_and_reply", "rwmutex", "stackless_for_stackful", "waitgroup"]
-    expected = sorted([each.__name__ for each in ACCUSED] + twice + ["chain"] * 2)
-    found = look(None)
+    thrice = ["chain", "mutex_in_a_with"]
+    expected = sorted([each.__name__ for each in ACCUSED] + twice + thrice * 2)
+    found = look(None, None)
     if found == expected:
         print("all")
     else:
@@ -606,7 +634,7 @@ INNOCENT = """
 begin(INNOCENT)
 
 def compare():
-    print(*look(NOT_STARTED.pop()))
+    print(*look(NOT_STARTED.pop(), METHODS.pop()))
     gate_is_closed.append(True)
 """
 

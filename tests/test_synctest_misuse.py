@@ -290,6 +290,40 @@ def test_the_main_goroutine_ends_while_there_is_a_bubble(run_program):
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
+@EACH_P
+def test_those_that_are_ended_may_take_locks_in_turn(gomaxprocs, procs):
+    gomaxprocs(procs)
+    ended = []
+
+    def waits(ch, lock):
+        try:
+            ch.recv()
+        finally:
+            with lock:
+                runtime.gosched()
+                ended.append(1)
+
+    async def awaits(ch, lock):
+        try:
+            await ch.arecv()
+        finally:
+            async with lock:
+                await runtime.agosched()
+                ended.append(1)
+
+    def body():
+        ch, mu, rw = Chan(), sync.Mutex(), sync.RWMutex()
+        for fn in (waits, awaits) * 5:
+            go(fn, ch, mu)
+            go(fn, ch, rw)
+        testing.wait()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        testing.synctest(body)
+    assert len(ended) == 20
+
+
 def test_an_exception_without_a_text():
     class Odd(BaseException):
         def __str__(self):

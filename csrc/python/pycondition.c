@@ -25,8 +25,10 @@ typedef struct {
 static PyObject *waiters_over(PyObject *lock)
 {
     PyObject *self = Waiters_Type.tp_alloc(&Waiters_Type, 0);
-    if (self)
+    if (self) {
         LOCK(self) = new_ref(lock);
+        COND(self)->bubble = lendable_tag(bubble_here());
+    }
     return self;
 }
 
@@ -55,7 +57,7 @@ static Py_ssize_t waiters_len(PyObject *self) { return (Py_ssize_t)condlen(COND(
 static PyObject *waiters_clear(PyObject *self, PyObject *noargs)
 {
     (void)noargs;
-    *COND(self) = (struct cond){0};
+    *COND(self) = (struct cond){.bubble = COND(self)->bubble};
     Py_RETURN_NONE;
 }
 
@@ -276,6 +278,7 @@ static PyObject *notify(PyObject *waiters, size_t n)
         PyErr_SetString(PyExc_RuntimeError, "cannot notify on un-acquired lock");
         return NULL;
     }
+    feeds(COND(waiters)->bubble);
     if (n == 1)
         condsignal(COND(waiters));
     else
@@ -395,8 +398,10 @@ static PyObject *event_change(PyObject *self, int which, PyObject *flag)
     if (waiters == NULL)
         return PyErr_Occurred() ? NULL : slowly(which, self, NULL, 0, NULL);
     bool ok = PyObject_SetAttr(self, name_flag, flag) == 0;
-    if (ok && which == EVENT_SET)
+    if (ok && which == EVENT_SET) {
+        feeds(COND(waiters)->bubble);
         condbroadcast(COND(waiters));
+    }
     return event_exit(waiters, ok ? new_ref(Py_None) : NULL);
 }
 

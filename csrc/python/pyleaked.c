@@ -32,6 +32,8 @@ struct look {
         parked; /* of each goroutine that is known: its index, and the ends of its parts of refs and waits */
     struct references refs;
     struct words waits; /* an address and its references */
+    struct words
+        bound; /* the methods of a `with`, bound to a lock: address, the lock, whether it is __exit__ */
 };
 
 /* ---- what a parked goroutine waits for ---- */
@@ -88,7 +90,7 @@ static bool wait_of(struct look *look, Goroutine *go)
 {
     struct g *gp = &go->g;
     struct gwait *wait = gp->wait;
-    uint8_t reason = gp->reason & ~WAIT_DURABLE;
+    uint8_t reason = gp->reason & ~WAIT_FLAGS;
     PyAwait *a = go->awaiting;
     PyObject *o = wait->obj;
     if (gp->kind == GSTACKLESS) {
@@ -140,6 +142,18 @@ static int add_edge(PyObject *o, void *arg)
     return 0;
 }
 
+static void add_bound(struct look *look, PyObject *o)
+{
+    PyObject *lock = PyCFunction_GET_SELF(o);
+    const char *name = ((PyCFunctionObject *)o)->m_ml->ml_name;
+    bool exits = strcmp(name, "__exit__") == 0;
+    if (lock == NULL || !is_lock(Py_TYPE(lock)) || !(exits || strcmp(name, "__enter__") == 0))
+        return;
+    words_add(&look->bound, (uintptr_t)o);
+    words_add(&look->bound, (uintptr_t)lock);
+    words_add(&look->bound, exits);
+}
+
 /* A greenlet shows its frames, or does not, according to the version; what stands for suspended frames shows what they
  * do not count. Neither is looked into: what they refer to is held by somebody unknown. */
 static int add_node(PyObject *o, void *arg)
@@ -163,6 +177,8 @@ static int add_node(PyObject *o, void *arg)
         add_edge(referent, look);
         words_add(&look->excess, (uintptr_t)referent);
     }
+    if (WITH_IS_IN_C && PyCFunction_Check(o))
+        add_bound(look, o);
     words_add(&look->nodes, look->edges.n);
     return 1;
 }
@@ -202,10 +218,11 @@ static PyObject *codes_of(struct words *calls)
 
 static PyObject *result_of(struct look *look)
 {
-    struct words *all[] = {&look->nodes,     &look->edges,      &look->excess,     &look->parked,
-                           &look->refs.held, &look->refs.loose, &look->refs.calls, &look->waits};
-    PyObject *result = PyTuple_New(10);
-    for (int i = 0; result && i < 8; i++) {
+    struct words *all[] = {&look->nodes,      &look->edges,     &look->excess,
+                           &look->parked,     &look->refs.held, &look->refs.loose,
+                           &look->refs.calls, &look->waits,     &look->bound};
+    PyObject *result = PyTuple_New(11);
+    for (int i = 0; result && i < 9; i++) {
         PyObject *bytes = all[i]->failed ? PyErr_NoMemory() : bytes_of(all[i]);
         if (bytes == NULL)
             Py_CLEAR(result);
@@ -213,8 +230,8 @@ static PyObject *result_of(struct look *look)
             PyTuple_SET_ITEM(result, i, bytes);
     }
     if (result) {
-        PyTuple_SET_ITEM(result, 8, codes_of(&look->refs.calls));
-        PyTuple_SET_ITEM(result, 9, PyLong_FromSsize_t(look->own));
+        PyTuple_SET_ITEM(result, 9, codes_of(&look->refs.calls));
+        PyTuple_SET_ITEM(result, 10, PyLong_FromSsize_t(look->own));
     }
     if (PyErr_Occurred())
         Py_CLEAR(result);
@@ -233,6 +250,7 @@ static void look_free(struct look *look)
     free(look->refs.loose.at);
     free(look->refs.calls.at);
     free(look->waits.at);
+    free(look->bound.at);
 }
 
 /* heap(goroutines) -> the arrays of struct look, as bytes, the codes of the calls, and `own`. No finalizer runs meanwhile: it

@@ -2,7 +2,8 @@
  * instead of letting a sender wait.
  *
  * put() runs no Python between its look and its end, so it may come in the middle of another put() or get() of its thread,
- * as from a finalizer. The queue belongs to no bubble: threads, which are outside of all, may use it. */
+ * as from a finalizer. One that is made in a bubble may be lent to threads (runtime/synctest.h), so nobody is
+ * kept from it. */
 #include "pysimplequeue.h"
 
 #include "pyerror.h"
@@ -26,8 +27,10 @@ static PyObject *queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    if (self)
-        HCHAN(self)->bubble = HCHAN(self)->flags = 0;
+    if (self) {
+        HCHAN(self)->bubble = lendable_tag(bubble_here());
+        HCHAN(self)->flags = 0;
+    }
     return self;
 }
 
@@ -62,6 +65,7 @@ static void queue_dealloc(PyObject *self)
 static PyObject *put(PyObject *self, PyObject *item)
 {
     preempt_point();
+    feeds(HCHAN(self)->bubble);
     Py_INCREF(item);
     while (unlikely(chansend_begin(HCHAN(self), NULL, item) != CHAN_OK))
         if (!changrow(HCHAN(self))) {

@@ -69,7 +69,7 @@ static inline bool waits(struct m *mp, struct g *gp, PyAwait *a, enum op_result 
     if (unlikely(timed) && !gowait_arm(gp, a->op->deadline) && cancelled(gp, a, WAKE_NOMEM, did))
         return false;
     if (unlikely(gp->bubble != NULL) && !yields) {
-        if (bubble_cancels(gp->bubble) && cancelled(gp, a, WAKE_GOEXIT, did))
+        if (bubble_cancels(gp->bubble, gp) && cancelled(gp, a, WAKE_GOEXIT, did))
             return false;
         bubble_park(gp->bubble, gp);
     }

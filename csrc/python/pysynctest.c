@@ -156,7 +156,8 @@ static PyObject *goroutines_of(uint16_t tag)
         lock(&s->lock); /* a live goroutine's bubble is there */
         bool dead = apeek(&gp->status) == Gdead;
         bool in = !dead && bubble_tag(bubble_of(gp)) == tag;
-        bool durable = in && apeek(&gp->status) == Gwaiting && (gp->reason & WAIT_DURABLE);
+        bool durable = in && apeek(&gp->status) == Gwaiting && (gp->reason & WAIT_DURABLE) &&
+                       !((gp->reason & WAIT_LENDABLE) && apeek(&gp->bubble->lent));
         unlock(&s->lock);
         PyObject *pair = in ? PyTuple_Pack(2, PyList_GET_ITEM(all, i), durable ? Py_True : Py_False) : NULL;
         if (in && (pair == NULL || PyList_Append(found, pair) < 0))
@@ -232,6 +233,14 @@ static PyObject *core_bubble_of(PyObject *self, PyObject *goroutine)
     (void)self;
     struct bubble *b = bubble_of(&((Goroutine *)goroutine)->g);
     return new_ref(b && b->host ? (PyObject *)b->host : Py_None);
+}
+
+/* For gopy.monkey: whoever calls has to do with a thread. */
+static PyObject *core_bubble_lends(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    bubble_lend(bubble_here());
+    Py_RETURN_NONE;
 }
 
 /* ---- for contexts, which may be made in a bubble, used in another and ended by anybody ---- */
@@ -312,6 +321,14 @@ static PyObject *clock_monotonic_ns(PyObject *self, PyObject *noargs)
     return PyLong_FromLongLong(steady_here());
 }
 
+/* For the loops of modules threading and queue, which wait for what is left of a timeout. */
+static PyObject *clock_waits(PyObject *self, PyObject *noargs)
+{
+    (void)self, (void)noargs;
+    struct bubble *b = bubble_here();
+    return PyFloat_FromDouble(timechan_seconds(bubble_waits_now(b) - bubble_epoch(b)));
+}
+
 void host_bubble_stuck(uint32_t tag)
 {
     PyObject *module = PyImport_ImportModule("gopy.testing._synctest");
@@ -352,6 +369,10 @@ PyMethodDef synctest_functions[] = {
     {"time_ns", clock_time_ns, METH_NOARGS, "time.time_ns(), likewise."},
     {"monotonic", clock_monotonic, METH_NOARGS, "time.monotonic(), likewise."},
     {"monotonic_ns", clock_monotonic_ns, METH_NOARGS, "time.monotonic_ns(), likewise."},
+    {"monotonic_of_waits", clock_waits, METH_NOARGS,
+     "monotonic(), on which every wait of this goroutine's takes time."},
+    {"bubble_lends", core_bubble_lends, METH_NOARGS,
+     "This bubble's locks, if any, are threads' as well from here on."},
     {"in_bubble", core_in_bubble, METH_NOARGS, NULL},
     {"bubble_of", core_bubble_of, METH_O, NULL},
     {"bubble_tag", core_bubble_tag, METH_NOARGS, "That of the bubble that calls, or 0."},

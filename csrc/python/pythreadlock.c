@@ -72,9 +72,17 @@ static PyObject *lock_locked(PyObject *self, PyObject *noargs)
 }
 
 /* In the child of a fork: nobody has it, and nobody is left that waits for it. */
-static void forget_all(struct mutex *mu) { *mu = (struct mutex){0}; }
+static void forget_all(struct mutex *mu) { *mu = (struct mutex){.bubble = mu->bubble}; }
 
 /* ---- Lock ---- */
+
+static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = new_without_arguments(type, args, kwargs);
+    if (likely(self != NULL))
+        MU(self)->bubble = lendable_tag(bubble_here());
+    return self;
+}
 
 static PyObject *lock_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -144,7 +152,7 @@ PyTypeObject Lock_Type = {
     .tp_doc = "A lock for goroutines and threads: threading.Lock once the program is patched.",
     .tp_basicsize = sizeof(ThreadLock),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = new_without_arguments,
+    .tp_new = lock_new,
     .tp_dealloc = lock_dealloc,
     .tp_repr = lock_repr,
     .tp_weaklistoffset = offsetof(ThreadLock, weakrefs),
@@ -320,7 +328,10 @@ static PyObject *rlock_repr(PyObject *self)
 static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     (void)args, (void)kwargs; /* for __init__ of a subclass */
-    return type->tp_alloc(type, 0);
+    PyObject *self = type->tp_alloc(type, 0);
+    if (likely(self != NULL))
+        MU(self)->bubble = lendable_tag(bubble_here());
+    return self;
 }
 
 static PyMethodDef rlock_methods[] = {

@@ -150,7 +150,7 @@ static void tell_of_all(struct m *mp)
             Goroutine *go = goroutine_of(gp);
             trace_add(mp, TRACE_NEW, gp->id, creator_id(go) | (uint64_t)host_trace_made(gp) << TRACE_ID_BITS);
             if (apeek(&gp->status) == Gwaiting)
-                trace_add(mp, TRACE_PARK, gp->id, gp->reason & ~WAIT_DURABLE);
+                trace_add(mp, TRACE_PARK, gp->id, gp->reason & ~WAIT_FLAGS);
         }
     for (struct m *each = sched.allm; each; each = each->allnext)
         if (each->curg && each->curg->kind != GSYSTEM)

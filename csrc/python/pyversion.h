@@ -25,6 +25,9 @@ static inline int recursion_limit(PyThreadState *ts)
 /* From 3.12 on there are functions that read an interpreter's frame; up to 3.11 its structure is read. */
 #define FRAMES_ARE_OPAQUE (PY_VERSION_HEX >= 0x030C0000)
 
+/* Until 3.13 a `with` that waits has the methods that it has looked up in C's variables alone. */
+#define WITH_IS_IN_C (PY_VERSION_HEX < 0x030E0000)
+
 /* The newest frame of the thread of ts, which is this one; or NULL. */
 static inline struct _PyInterpreterFrame *running_frame(PyThreadState *ts)
 {

@@ -153,7 +153,7 @@ static void count(struct waits *w, const struct place *places, uint32_t depth, u
 void host_profile_wait(struct g *gp, enum profile kind)
 {
     struct waits *w = tables[kind];
-    uint32_t reason = gp->reason & ~(uint32_t)WAIT_DURABLE;
+    uint32_t reason = gp->reason & ~(uint32_t)WAIT_FLAGS;
     if (w == NULL || reason == WAIT_NONE || gp->kind == GSYSTEM)
         return;
     int64_t since = apeek(&gp->waitsince), ns = nanotime() - (since > w->since ? since : w->since);

@@ -21,7 +21,7 @@ struct hchan {
 enum chan_flag {
     CHAN_IS_CLOSED = 1,
     CHAN_TIMED = 2,   /* a timer sends on it: it is the first member of a struct timechan */
-    CHAN_BUBBLED = 4, /* `bubble` is not 0 */
+    CHAN_BUBBLED = 4, /* `bubble` is not 0, and nobody outside may use it */
 };
 
 static inline bool chan_closed(const struct hchan *c) { return apeek(&c->flags) & CHAN_IS_CLOSED; }

@@ -67,6 +67,8 @@ enum waitreason {
     WAIT_SYNCTEST_WAIT,
     /* Put to a reason: gp is in a bubble, and only what is in that bubble too can wake it (synctest.h). */
     WAIT_DURABLE = 0x80,
+    WAIT_LENDABLE = 0x40, /* besides: for what a thread may wake, too */
+    WAIT_FLAGS = WAIT_DURABLE | WAIT_LENDABLE,
 };
 
 /* How a wait ended. WAKE_CANCEL: whoever waits gives up, and finish only leaves the queue. WAKE_GOEXIT: whoever waits is to

@@ -29,7 +29,7 @@ static const char *const reasons[] = {
     [WAIT_SYNCTEST_WAIT] = "synctest.Wait",
 };
 
-const char *waitreason_name(uint8_t reason) { return reasons[reason & ~WAIT_DURABLE]; }
+const char *waitreason_name(uint8_t reason) { return reasons[reason & ~WAIT_FLAGS]; }
 
 static struct allg *shard(struct g *gp) { return &sched.allg[gp->id % ALLG_SHARDS]; }
 

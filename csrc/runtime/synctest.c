@@ -17,7 +17,18 @@ static struct {
 
 int64_t bubble_real(struct bubble *b, int64_t deadline)
 {
-    return b == NULL || deadline == NEVER || deadline == 0 ? deadline : nanotime() + (deadline - b->now);
+    if (b == NULL || deadline == NEVER || deadline == 0)
+        return deadline;
+    int64_t now = nanotime();
+    if (apeek(&b->real_since) == 0)
+        apoke(&b->real_since, now);
+    return now + (deadline - b->now);
+}
+
+int64_t bubble_waits_now(struct bubble *b)
+{
+    int64_t since = likely(b == NULL) ? 0 : apeek(&b->real_since);
+    return bubble_now(b) + (since ? nanotime() - since : 0);
 }
 
 /* ---- its life ---- */
@@ -36,10 +47,10 @@ bool bubble_init(struct bubble *b, bool seeded, uint64_t seed)
     *b = (struct bubble){.seeded = seeded, .rand = seed, .now = BUBBLE_START, .seen_when = nanotime()};
     timers_init(&b->timers);
     lock(&bubbles.lock);
-    bool ok = real_peek(&sched.nbubbles) < UINT16_MAX / 2;
+    bool ok = real_peek(&sched.nbubbles) < TAG_LENDABLE / 2;
     if (ok) {
         do
-            b->tag = ++bubbles.tag;
+            b->tag = ++bubbles.tag % TAG_LENDABLE;
         while (b->tag == 0 || in_use_locked(b->tag));
         b->next = bubbles.first;
         b->prev = &bubbles.first;
@@ -81,7 +92,8 @@ void bubble_fork_child(struct g *self)
     lock_init(&b->lock, RANK_LEAF);
     timers_init(&b->timers);
     b->total = b->running = b->released = 1;
-    b->active = 0;
+    b->active = b->lendable = 0;
+    b->lent = false;
     b->ready = (struct gqueue){0};
     b->root = b->waiter = NULL;
     b->waiting = false;
@@ -111,6 +123,13 @@ static struct g *next_turn_locked(struct bubble *b)
         gq_push(&b->ready, gq_pop(&b->ready));
     b->released++;
     return gq_pop(&b->ready);
+}
+
+/* All wait, and no timer is left, but a thread may know what one of them waits for. */
+static bool awaits_thread_locked(struct bubble *b)
+{
+    assert_held(&b->lock);
+    return b->lent && b->lendable > 0 && !b->killed;
 }
 
 /* Fire the timers that are due. The bubble is active meanwhile; in a seeded one it is nobody's turn. */
@@ -148,6 +167,8 @@ static void settle_locked(struct bubble *b)
             aadd(&b->active, 1);
             unlock(&b->lock);
             fire(b);
+        } else if (awaits_thread_locked(b)) {
+            break;
         } else {
             struct g *gp = b->root;
             b->root = NULL;
@@ -166,7 +187,35 @@ static void settle_locked(struct bubble *b)
 uint8_t durably_in_bubble(struct g *gp, uint16_t tag)
 {
     struct bubble *b = bubble_of(gp);
-    return b && b->tag == tag ? WAIT_DURABLE : 0;
+    if (b == NULL || (tag & ~TAG_LENDABLE) != b->tag)
+        return 0;
+    if (!(tag & TAG_LENDABLE))
+        return WAIT_DURABLE;
+    return apeek(&b->lent) ? 0 : WAIT_DURABLE | WAIT_LENDABLE;
+}
+
+void bubble_lend(struct bubble *b)
+{
+    if (b)
+        apoke(&b->lent, true);
+}
+
+void bubble_feeds(uint16_t tag)
+{
+    struct bubble *b = bubble_here();
+    if (b && (tag & ~TAG_LENDABLE) != b->tag)
+        bubble_lend(b);
+}
+
+/* gp begins or ends a durable wait. */
+static void count_wait_locked(struct bubble *b, struct g *gp, uint32_t by)
+{
+    assert_held(&b->lock);
+    if (!(gp->reason & WAIT_DURABLE))
+        return;
+    b->running -= by;
+    if (gp->reason & WAIT_LENDABLE)
+        b->lendable += by;
 }
 
 /* splitmix64 */
@@ -205,8 +254,7 @@ bool bubble_born(struct bubble *b, struct g *gp)
 bool bubble_ready(struct bubble *b, struct g *gp)
 {
     lock(&b->lock);
-    if (gp->reason & WAIT_DURABLE)
-        b->running++;
+    count_wait_locked(b, gp, (uint32_t)-1);
     casgstatus(gp, GS(Gwaiting), Grunnable);
     bool kept = keep_locked(b, gp);
     unlock(&b->lock);
@@ -229,8 +277,7 @@ static void turn_over_locked(struct bubble *b)
 void bubble_park(struct bubble *b, struct g *gp)
 {
     lock(&b->lock);
-    if (gp->reason & WAIT_DURABLE)
-        b->running--;
+    count_wait_locked(b, gp, 1);
     turn_over_locked(b);
 }
 
@@ -291,7 +338,7 @@ void bubble_release(struct bubble *b)
 static bool quiet_locked(struct bubble *b)
 {
     assert_held(&b->lock);
-    return b->running == 0 && aload(&b->active) == 0;
+    return b->running == 0 && aload(&b->active) == 0 && !awaits_thread_locked(b);
 }
 
 bool bubble_join_begin(struct bubble *b, struct g *gp)
@@ -386,11 +433,20 @@ void bubble_kill(struct bubble *b)
         goready(gp);
 }
 
+/* Does gp wait for a lock of its bubble's? Whoever has that is ending, too, and lets go of it. gp may want it for that as well. */
+static bool waits_for_lock(struct g *gp)
+{
+    uint8_t reason = gp->reason & ~WAIT_FLAGS;
+    return (gp->reason & WAIT_DURABLE) &&
+           (reason == WAIT_SYNC_MUTEX_LOCK || reason == WAIT_SYNC_RWMUTEX_LOCK ||
+            reason == WAIT_SYNC_RWMUTEX_RLOCK);
+}
+
 /* A goroutine that catches everything and waits again would go on for ever. */
-bool bubble_cancels(struct bubble *b)
+bool bubble_cancels(struct bubble *b, struct g *gp)
 {
     lock(&b->lock);
-    bool cancels = b->killed && b->nkilled < MOST_KILLED;
+    bool cancels = b->killed && b->nkilled < MOST_KILLED && !waits_for_lock(gp);
     b->nkilled += cancels;
     unlock(&b->lock);
     return cancels;

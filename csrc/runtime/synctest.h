@@ -14,6 +14,12 @@
  * `ready`, from where one is drawn whenever that goroutine parks, ends or yields; and it is made to yield at some of its
  * calls into gopy. Timers of the same moment change places before they fire. So the order depends on the seed alone, whatever GOMAXPROCS is.
  *
+ * What module threading makes in a bubble, in a patched program, is the bubble's as well, but threads may know it: the bubble can
+ * lend it to them. Such a thing has TAG_LENDABLE in its tag. It is lent, with all others of its bubble and for good (`lent`), by
+ * what lets a thread come to know them: a goroutine of the bubble starts or joins a thread, or wakes or feeds somebody by a
+ * Condition, an Event or a queue from outside. A wait for it that begins later is not durable. One that has begun before stays
+ * on the bubble's clock; as a thread may end it, there is no deadlock while there is one (`lendable`).
+ *
  * Outside of bubbles this costs a look at g.bubble where a goroutine is started, parks, is readied or ends, and bits that are
  * tested along with others where a channel is used. */
 #ifndef GOPY_SYNCTEST_H
@@ -24,6 +30,7 @@
 /* Out of line, so that those outside of bubbles do not pay for what it needs. */
 #define COLD __attribute__((noinline, cold))
 
+#define TAG_LENDABLE 0x8000 /* tags are below */
 #define BUBBLE_START                                                                                         \
     1000000000 /* what a bubble's clock begins with, for it to differ from 0; programs see 0 */
 
@@ -35,7 +42,9 @@ struct bubble {
     bool stopped; /* the clock stands still for good */
     bool killed;  /* its goroutines are to end: see bubble_kill */
     bool seeded;
+    bool lent;
     uint32_t total, running, active;
+    uint32_t lendable; /* how many wait durably for what has TAG_LENDABLE */
     uint32_t released; /* seeded: how many are in the scheduler's queues, or run */
     uint32_t nkilled;
     struct gqueue ready; /* seeded */
@@ -46,6 +55,7 @@ struct bubble {
     struct g *waiter;  /* who is in wait(), or NULL */
     bool waiting;
     int64_t now;          /* changes only while all wait durably */
+    int64_t real_since;   /* the real time when the first wait on the real clock began in it, or 0 */
     struct timers timers; /* has a lock of its own */
     void *host;           /* the embedding's */
     struct bubble *next, **prev;
@@ -74,6 +84,19 @@ static inline struct bubble *bubble_calling(struct g *gp)
 }
 
 static inline uint16_t bubble_tag(struct bubble *b) { return likely(b == NULL) ? 0 : b->tag; }
+static inline uint16_t lendable_tag(struct bubble *b)
+{
+    return likely(b == NULL) ? 0 : b->tag | TAG_LENDABLE;
+}
+
+/* Whoever calls wakes or feeds those that wait for what has that tag. */
+COLD void bubble_feeds(uint16_t tag);
+static inline void feeds(uint16_t tag)
+{
+    if (unlikely(real_peek(&sched.nbubbles) != 0))
+        bubble_feeds(tag);
+}
+COLD void bubble_lend(struct bubble *b); /* NULL: none */
 
 /* For the reason of a wait of gp's for what was made with that tag. */
 COLD uint8_t durably_in_bubble(struct g *gp, uint16_t tag);
@@ -90,17 +113,22 @@ static inline int64_t bubble_now(struct bubble *b) { return likely(b == NULL) ? 
 static inline int64_t nanotime_here(void) { return bubble_now(bubble_here()); }
 static inline int64_t bubble_epoch(struct bubble *b) { return likely(b == NULL) ? 0 : BUBBLE_START; }
 
-/* A deadline on the clock of b as one on the real clock. */
+/* A deadline on the clock of b as one on the real clock, for a wait that begins. */
 int64_t bubble_real(struct bubble *b, int64_t deadline);
+
+/* For who waits again and again, each time for what is left of a timeout, and does not know on which clock a wait is: it goes
+ * on as both do. In a bubble in which no wait has been on the real clock yet it is the bubble's. */
+int64_t bubble_waits_now(struct bubble *b);
 
 bool bubble_init(struct bubble *b, bool seeded, uint64_t seed); /* false: there are too many */
 void bubble_end(struct bubble *b);                              /* no goroutine of it is left, and no timer */
 bool bubble_over(struct bubble *b);                             /* no goroutine of it is left */
 void bubble_returned(struct bubble *b);                         /* its function has returned */
 struct timer *bubble_take_timer(struct bubble *b);              /* at its end: one that is left, or NULL */
-/* Stop its clock, and end all that wait, and, for long, all that begin to. */
+/* Stop its clock, and end all that wait, and, for long, all that begin to, but for those that wait for its locks. */
 void bubble_kill(struct bubble *b);
-COLD bool bubble_cancels(struct bubble *b); /* is a wait that begins to be cancelled for that? */
+COLD bool bubble_cancels(struct bubble *b,
+                         struct g *gp); /* is the wait that gp has begun to be cancelled for that? */
 void bubble_fork_child(struct g *self);
 
 /* For those who wait: begin (true: gp is queued, now gowait() and finish; gp NULL: only ask). */

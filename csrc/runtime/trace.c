@@ -135,7 +135,7 @@ void trace_set_cause(struct m *mp, enum tracecause cause)
 
 __attribute__((noinline)) void trace_park(struct m *mp, struct g *gp, uint64_t reason)
 {
-    uint64_t more = (reason & ~(uint64_t)WAIT_DURABLE) | (uint64_t)host_trace_parks(gp) << TRACE_ID_BITS;
+    uint64_t more = (reason & ~(uint64_t)WAIT_FLAGS) | (uint64_t)host_trace_parks(gp) << TRACE_ID_BITS;
     struct tracering *ring = mp->trace;
     if (unlikely(ring == NULL)) {
         add_slowly(mp, TRACE_PARK, gp->id, more);

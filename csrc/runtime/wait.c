@@ -64,7 +64,7 @@ enum wake gowait(struct g *gp, int64_t deadline)
         return cancel_wait(gp, WAKE_NOMEM);
     wait_since(gp);
     if (unlikely(gp->bubble != NULL)) {
-        if (bubble_cancels(gp->bubble) && wait_claim(gp)) {
+        if (bubble_cancels(gp->bubble, gp) && wait_claim(gp)) {
             if (deadline != NEVER)
                 timer_del(&gp->wait->timer);
             return cancel_wait(gp, WAKE_GOEXIT);

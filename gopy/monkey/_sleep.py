@@ -24,7 +24,7 @@ def sleep(seconds: float, /) -> None:
 
 def patch() -> None:
     _registry.replace(time, "sleep", sleep)
-    # Not what others have imported by name: threading's waits are real ones, so their clock must be, too.
+    # Not what others have imported by name: threading's loops have a clock of their own (_threads.py).
     for name in ("time", "time_ns", "monotonic", "monotonic_ns"):
         _registry.replace(time, name, getattr(_core, name), everywhere=False)
 

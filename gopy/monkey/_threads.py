@@ -8,6 +8,7 @@ thread. Condition and Event are the library's classes, with methods of C (csrc/p
 import _frozen_importlib
 import _thread
 import functools
+import queue
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from gopy import _core
+from gopy._panic import _Goexit
 from gopy.monkey import _registry, _signals
 from gopy.monkey._sleep import Deadline
 
@@ -27,6 +29,17 @@ class _Started:
 
     def is_set(self) -> bool:
         return True
+
+
+def _is_dead(goroutine: _core.Goroutine) -> bool:
+    return goroutine.state == "dead"
+
+
+def _join(goroutine: _core.Goroutine, timeout: float | None) -> None:
+    try:
+        goroutine.join(None if timeout is None else max(timeout, 0))
+    except TimeoutError:
+        pass
 
 
 class GoroutineThread(threading.Thread):
@@ -48,15 +61,12 @@ class GoroutineThread(threading.Thread):
         self._initialized = True
 
     def is_alive(self) -> bool:
-        return self._goroutine.state != "dead"
+        return not _is_dead(self._goroutine)
 
     def join(self, timeout: float | None = None) -> None:
         if self is current_thread():
             raise RuntimeError("cannot join current thread")
-        try:
-            self._goroutine.join(None if timeout is None else max(timeout, 0))
-        except TimeoutError:
-            pass
+        _join(self._goroutine, timeout)
 
     def _set_os_name(self) -> None:  # from 3.14 on, when it is renamed: the thread is not its own
         pass
@@ -97,6 +107,7 @@ def _making_join(original: Callable[..., None]) -> Callable[..., None]:
         if _core.parks() and self is not current_thread():
             ended = _ended(self)  # before the look: see _making_delete
             if self.ident is not None and _active.get(self.ident) is self:
+                _core.bubble_lends()
                 ended.wait(None if timeout is None else max(timeout, 0))
         original(self, deadline.left())
 
@@ -111,6 +122,59 @@ def _making_delete(original: Callable[..., None]) -> Callable[..., None]:
             _ended(self).set()
 
     return _delete
+
+
+def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def start_new_thread(*args: Any, **kwargs: Any) -> Any:
+        _core.bubble_lends()  # the thread may know what this bubble's goroutines wait for
+        return original(*args, **kwargs)
+
+    return start_new_thread
+
+
+# A Timer that is started in a bubble of gopy.testing is a goroutine of the bubble, and so on its clock.
+
+
+def _making_timer_start(original: Callable[..., None]) -> Callable[..., None]:
+    def start(self: Any) -> None:
+        if not _core.in_bubble() or self._started.is_set():
+            original(self)
+            return
+        self._started.set()
+        self._gopy_goroutine = _core.go(_run_timer, self)
+
+    return start
+
+
+def _run_timer(timer: Any) -> None:
+    _mine.thread = timer
+    timer._ident = _core.get_ident()
+    try:
+        timer.run()
+    except _Goexit:
+        raise
+    except BaseException:
+        timer._invoke_excepthook(timer)
+
+
+def _making_timer_is_alive(original: Callable[..., bool]) -> Callable[..., bool]:
+    def is_alive(self: Any) -> bool:
+        goroutine = vars(self).get("_gopy_goroutine")
+        return original(self) if goroutine is None else not _is_dead(goroutine)
+
+    return is_alive
+
+
+def _making_timer_join(original: Callable[..., None]) -> Callable[..., None]:
+    def join(self: Any, timeout: float | None = None) -> None:
+        goroutine = vars(self).get("_gopy_goroutine")
+        if goroutine is None or self is current_thread():  # that raises
+            original(self, timeout)
+        else:
+            _join(goroutine, timeout)
+
+    return join
 
 
 _WAITING = ("wait", "notify", "notify_all", "_is_owned", "_release_save", "_acquire_restore")
@@ -181,6 +245,20 @@ def patch() -> None:
     _patch_conditions()
     _registry.replace_method(threading.Thread, "join", _making_join)
     _registry.replace_method(threading.Thread, "_delete", _making_delete)
+    for module, name in (
+        (_thread_module, "start_new_thread"),
+        (_thread_module, "start_new"),
+        (_thread_module, "start_joinable_thread"),  # from 3.13 on
+        (_threading, "_start_new_thread"),  # until 3.12
+        (_threading, "_start_joinable_thread"),
+    ):
+        if hasattr(module, name):
+            _registry.replace(module, name, _starting(getattr(module, name)), everywhere=False)
+    _registry.replace_method(threading.Timer, "start", _making_timer_start, inherited=True)
+    _registry.replace_method(threading.Timer, "is_alive", _making_timer_is_alive, inherited=True)
+    _registry.replace_method(threading.Timer, "join", _making_timer_join, inherited=True)
+    for module, name in ((_threading, "_time"), (queue, "time")):
+        _registry.replace(module, name, _core.monotonic_of_waits, everywhere=False)
     importlib: Any = _frozen_importlib
     importlib._thread.RLock = _core.RLock  # the rest of it is gopy's already: see gopy/_import.py
     functools_: Any = sys.modules["functools"]
