@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server of files, for curl and browsers. It needs h11: pip install gopy[examples]
+"""An HTTP/1.1 server of files, for curl and browsers. It needs h11: pip install h11
 
     python examples/http_server.py examples/site                      # on 127.0.0.1:8080
     python examples/http_server.py . -a :8443 --cert c.pem --key k.pem    # with TLS

@@ -160,7 +160,7 @@ def progress_bar() -> Any:
     try:
         from tqdm import tqdm
     except ImportError:
-        print("md5all.py: for a progress bar: pip install tqdm, or gopy[examples]", file=sys.stderr)
+        print("md5all.py: for a progress bar: pip install tqdm", file=sys.stderr)
         return None
     tqdm.monitor_interval = 0  # the collector sees to it that the bar is redrawn: it needs no thread for that
     return tqdm(desc="digesting", unit=" files", leave=False, dynamic_ncols=True)

@@ -67,3 +67,14 @@ def check_seconds(
     if math.isnan(number):
         raise ValueError(f"`{name}` must be a number of seconds, got nan")
     return number
+
+
+def check_buffer(name: str, value: Any, writable: bool = False) -> memoryview:
+    """The buffer, byte by byte."""
+    try:
+        view = memoryview(value)
+    except TypeError:
+        view = None
+    if view is None or (writable and view.readonly):
+        raise wrong_type(name, "a writable buffer" if writable else "bytes-like", value)
+    return view.cast("B")

@@ -159,8 +159,11 @@ def test_arguments(ends):
         a.read("x")
     with pytest.raises(TypeError, match="`seconds_from_now` must be a number of seconds or None"):
         a.set_deadline("x")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="`data` must be bytes-like, got str"):
         a.write("text")
+    for buffer in b"x", 5:
+        with pytest.raises(TypeError, match="`buffer` must be a writable buffer"):
+            a.read_into(buffer)
 
 
 def test_tls(certificates):

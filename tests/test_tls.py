@@ -364,7 +364,7 @@ def test_arguments_are_checked(serve, certificates):
     with net.dial("tcp", address, tls=certificates.context()) as conn:
         with pytest.raises(TypeError, match="`buffer` must be a writable buffer, got bytes"):
             conn.read_into(b"xx")
-        with pytest.raises(TypeError, match="`data` must be a bytes-like object, got str"):
+        with pytest.raises(TypeError, match="`data` must be bytes-like, got str"):
             conn.write("x")
         with pytest.raises(TypeError, match="`n` must be an int, got str"):
             conn.read("1")

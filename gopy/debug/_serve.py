@@ -273,7 +273,7 @@ def serve(address: str = "127.0.0.1:6060") -> net.Listener:
     `/debug/stats` JSON, `/debug/metrics` OpenMetrics; `?format=` gives the others as text, JSON,
     speedscope, collapsed or perfetto. Only GET; requests whose Host is not an address or localhost are
     refused. Whoever may connect to the address may look: it is loopback's unless told. Needs the extra
-    gopy[http]. OSError: the address is in use.
+    `http`. OSError: the address is in use.
     """
     listener = net.listen("tcp", address)
     mux = http.ServeMux()

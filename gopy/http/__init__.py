@@ -1,5 +1,5 @@
-"""Go's net/http over gopy.net: servers and clients in goroutines. Needs the extra: pip install
-'gopy[http]'"""
+"""Go's net/http over gopy.net: servers and clients in goroutines. Needs gopy's extra `http`: httptools and
+python-multipart."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 try:
     import httptools as _httptools  # noqa: F401
 except ImportError:
-    raise ImportError("gopy.http needs httptools: pip install 'gopy[http]'") from None
+    raise ImportError("gopy.http needs httptools: pip install httptools") from None
 
 from gopy.http._body import BodyTooLarge as BodyTooLarge
 from gopy.http._cookie import set_cookie as set_cookie

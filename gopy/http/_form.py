@@ -122,7 +122,7 @@ def _read_multipart(body: IO[bytes], boundary: str) -> tuple[dict[str, list[str]
         from python_multipart.exceptions import MultipartParseError
         from python_multipart.multipart import MultipartParser
     except ImportError:
-        raise ImportError("multipart forms need python-multipart: pip install 'gopy[http]'") from None
+        raise ImportError("multipart forms need python-multipart: pip install python-multipart") from None
     parts = _Parts()
     parser = MultipartParser(boundary.encode("latin-1"), parts.callbacks())  # type: ignore[arg-type,unused-ignore]
     try:

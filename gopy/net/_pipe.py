@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from gopy import time
-from gopy._arguments import check_int, check_seconds
+from gopy._arguments import check_buffer, check_int, check_seconds
 from gopy._core import Chan, RecvChan, aselect, block_on, preempt_point, recv, send
 from gopy.net._conn import Conn
 from gopy.sync import Mutex
@@ -109,7 +109,7 @@ class PipeConn(Conn):
 
     async def aread_into(self, buffer: bytearray | memoryview, /) -> int:
         """read_into() for those who await. A task that is cancelled takes nothing."""
-        view = memoryview(buffer).cast("B")
+        view = check_buffer("buffer", buffer, writable=True)
         preempt_point()
         self._check(self._in.no_reader, self._read_deadline)
         if not len(view):
@@ -155,7 +155,7 @@ class PipeConn(Conn):
 
     async def awrite(self, data: bytes | bytearray | memoryview, /) -> int:
         """write() for those who await. A task that is cancelled may have written some of it."""
-        view = memoryview(data).cast("B")
+        view = check_buffer("data", data)
         out = self._out
         preempt_point()
         self._check(out.no_writer, self._write_deadline)

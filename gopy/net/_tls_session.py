@@ -17,7 +17,7 @@ import ssl
 from collections.abc import Awaitable
 from typing import Literal, Protocol, cast, overload
 
-from gopy._arguments import wrong_type
+from gopy._arguments import check_buffer
 from gopy._core import block_on
 from gopy._failure import copy_of
 from gopy.sync import Mutex
@@ -395,11 +395,4 @@ def _bytes(name: str, buffer: bytes | bytearray | memoryview, writable: bool) ->
     """The buffer, byte by byte."""
     if type(buffer) is bytes and not writable:
         return buffer
-    try:
-        view = memoryview(buffer)
-    except TypeError:
-        view = None
-    if view is None or (writable and view.readonly):
-        wanted = "a writable buffer" if writable else "a bytes-like object"
-        raise wrong_type(name, wanted, buffer)
-    return view.cast("B")
+    return check_buffer(name, buffer, writable)

@@ -18,7 +18,7 @@ def test_without_httptools(run_program):
         from gopy import *
     """)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "gopy.http needs httptools: pip install 'gopy[http]'\n" * 3
+    assert done.stdout == "gopy.http needs httptools: pip install httptools\n" * 3
 
 
 def test_without_python_multipart(run_program):
@@ -32,7 +32,7 @@ def test_without_python_multipart(run_program):
         except ImportError as exc:
             print(exc)
     """)
-    assert done.stdout == "multipart forms need python-multipart: pip install 'gopy[http]'\n", done.stderr
+    assert done.stdout == "multipart forms need python-multipart: pip install python-multipart\n", done.stderr
 
 
 def test_what_is_exported_is_there_and_documented():
