@@ -1,9 +1,11 @@
 """CPython's own test files, each in a process of its own after patch_all().
 
-    python tests/monkey/cpython.py [--all] [--jobs N] [test_queue ...]
+    python tests/monkey/cpython.py [--all] [--jobs N] [--lib DIR] [--unpatched] [test_queue ...]
 
 Exit status 1 if a test fails that expected_failures.toml does not list, if one that it lists passes, or if a file hangs. Without
-names: those that take seconds; --all: also those that take minutes.
+names: those that take seconds; --all: also those that take minutes. --lib: the folder of the package `test`, for a Python that
+comes without; processes that a test starts isolated do not see it. --unpatched: what fails without gopy, as tests of a later
+version do.
 """
 
 import argparse
@@ -63,12 +65,14 @@ PACKAGES = [
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}{'t' * bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}"
 LIMIT = float(os.environ.get("LIMIT", "900"))  # seconds for one file
 EXPECTED = Path(__file__).with_name("expected_failures.toml")
-CHILD = """
-import sys
+PATCHED = """
 from gopy import monkey
 monkey.patch_all()
 import gopy
 gopy.runtime.gosched()  # from here on the main thread is a goroutine
+"""
+CHILD = """
+import sys
 import unittest
 from test import support
 name = sys.argv.pop(1)
@@ -110,9 +114,9 @@ def slow() -> list[str]:
     return names
 
 
-def run(name: str, arguments: list[str], limit: float = LIMIT) -> tuple[str, set[str], str, float]:
+def run(name: str, arguments: list[str], begin: str = PATCHED) -> tuple[str, set[str], str, float]:
     """-> how it ended, what failed, the output, the seconds"""
-    program = CHILD.replace("{left_out!r}", repr(LEFT_OUT))
+    program = begin + CHILD.replace("{left_out!r}", repr(LEFT_OUT))
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-X", "faulthandler", "-c", program, name, *arguments],
@@ -123,7 +127,7 @@ def run(name: str, arguments: list[str], limit: float = LIMIT) -> tuple[str, set
         errors="replace",
     )
     try:
-        output, _ = process.communicate(timeout=limit)
+        output, _ = process.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()
@@ -142,14 +146,20 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--only", default="", help="a name for unittest's -k")
+    parser.add_argument("--lib", help="the folder of the package `test`")
+    parser.add_argument("--unpatched", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    if options.lib:
+        sys.path.insert(0, options.lib)
+        os.environ["PYTHONPATH"] = options.lib  # of the files' processes, and of those that they start
+    begin = "" if options.unpatched else PATCHED
     names = options.names or (QUICK + slow() if options.all else QUICK)
-    known, wrong = expected(), []
+    known, wrong = {} if options.unpatched else expected(), []
     arguments = ["-k", options.only] if options.only else []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for name, (how, failed, output, seconds) in zip(
-            names, pool.map(lambda n: run(n, arguments), names), strict=True
+            names, pool.map(lambda n: run(n, arguments, begin), names), strict=True
         ):
             listed = {each for each in known if each.startswith(f"{name}.")}
             new, gone = failed - listed, set() if options.only else listed - failed
