@@ -6,7 +6,12 @@
 
 PyObject *goroutine_call(Goroutine *go); /* what its function returns */
 void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
-void set_context(PyThreadState *ts, PyObject *context); /* steals context */
+void set_context(PyThreadState *ts, PyObject *context);           /* steals context */
+static inline void take_context(PyThreadState *ts, Goroutine *go) /* go's becomes the thread's */
+{
+    set_context(ts, go->context);
+    go->context = NULL;
+}
 void end_of_forked_main(void) __attribute__((noreturn));
 
 #endif

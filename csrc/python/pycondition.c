@@ -27,7 +27,7 @@ static PyObject *waiters_over(PyObject *lock)
     PyObject *self = Waiters_Type.tp_alloc(&Waiters_Type, 0);
     if (self) {
         LOCK(self) = new_ref(lock);
-        COND(self)->bubble = lendable_tag(bubble_here());
+        COND(self)->bubble = lendable_tag();
     }
     return self;
 }

@@ -19,7 +19,9 @@ static int copy_context(Goroutine *go)
 /* Where a goroutine starts: on any M, or on one of its own. */
 enum place { ANYWHERE, ALONE };
 
-static PyObject *start(Goroutine *go, uint8_t kind, PyObject *group, enum place place) /* steals go */
+/* Steals go. */
+__attribute__((always_inline)) static inline PyObject *start(Goroutine *go, uint8_t kind, PyObject *group,
+                                                             enum place place)
 {
     if (copy_context(go) < 0)
         goto fail;

@@ -28,7 +28,7 @@ static PyObject *queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return PyErr_NoMemory();
     }
     if (self) {
-        HCHAN(self)->bubble = lendable_tag(bubble_here());
+        HCHAN(self)->bubble = lendable_tag();
         HCHAN(self)->flags = 0;
     }
     return self;

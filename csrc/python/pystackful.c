@@ -77,6 +77,7 @@ static void run(struct m *mp, struct worker *w, struct g *gp)
 {
     Goroutine *go = goroutine_of(gp);
     worker_takes(mp, w, go);
+    take_context(m_tstate(mp), go);
     goroutine_finish(mp, go, goroutine_call(go));
 }
 

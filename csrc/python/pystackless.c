@@ -109,7 +109,11 @@ static void suspend(struct m *mp, PyThreadState *ts, Goroutine *go, PyAwait *a, 
 /* From here go runs on w. */
 static void takes(struct m *mp, PyThreadState *ts, struct worker *w, Goroutine *go)
 {
+    /* Somebody may be looking at the frames of a suspended coroutine, between freeze_switches() and thaw_switches(). */
+    switch_begins(mp->host);
     worker_takes(mp, w, go);
+    switch_ended(mp->host);
+    take_context(ts, go);
     if (unlikely(go->args != NULL) && is_coroutine(go->fn)) { /* else it is new, and those are arguments */
         PyObject *locals = go->args;
         go->args = NULL;

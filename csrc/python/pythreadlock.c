@@ -80,7 +80,7 @@ static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *self = new_without_arguments(type, args, kwargs);
     if (likely(self != NULL))
-        MU(self)->bubble = lendable_tag(bubble_here());
+        MU(self)->bubble = lendable_tag();
     return self;
 }
 
@@ -330,7 +330,7 @@ static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)args, (void)kwargs; /* for __init__ of a subclass */
     PyObject *self = type->tp_alloc(type, 0);
     if (likely(self != NULL))
-        MU(self)->bubble = lendable_tag(bubble_here());
+        MU(self)->bubble = lendable_tag();
     return self;
 }
 

@@ -9,8 +9,6 @@
 
 #include <opcode.h>
 
-#include "pycall.h"
-
 #define RESUME_WITHOUT_LOOKING 2 /* the argument of RESUME */
 
 PyCodeObject *worker_code;
@@ -70,22 +68,6 @@ int worker_init(unaryfunc run)
     Py_DECREF(globals);
     Py_DECREF(runs);
     return 0;
-}
-
-/* From here go runs on worker w. */
-void worker_takes(struct m *mp, struct worker *w, Goroutine *go)
-{
-    struct hostm *hm = mp->host;
-    /* Somebody may be looking at the frames of a suspended coroutine, between freeze_switches() and thaw_switches(). */
-    bool frames = go->g.kind == GSTACKLESS;
-    if (frames)
-        switch_begins(hm);
-    go->worker = w;
-    goroutine_start(mp, &go->g, &w->wait);
-    if (frames)
-        switch_ended(hm);
-    set_context(hm->ts, go->context);
-    go->context = NULL;
 }
 
 struct worker *pop_idle(struct hostm *hm)

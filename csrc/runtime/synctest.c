@@ -194,6 +194,12 @@ uint8_t durably_in_bubble(struct g *gp, uint16_t tag)
     return apeek(&b->lent) ? 0 : WAIT_DURABLE | WAIT_LENDABLE;
 }
 
+uint16_t bubble_lendable_tag(void)
+{
+    struct bubble *b = bubble_here();
+    return b ? b->tag | TAG_LENDABLE : 0;
+}
+
 void bubble_lend(struct bubble *b)
 {
     if (b)

@@ -84,9 +84,12 @@ static inline struct bubble *bubble_calling(struct g *gp)
 }
 
 static inline uint16_t bubble_tag(struct bubble *b) { return likely(b == NULL) ? 0 : b->tag; }
-static inline uint16_t lendable_tag(struct bubble *b)
+
+/* For what is made here and may be lent to threads. */
+COLD uint16_t bubble_lendable_tag(void);
+static inline uint16_t lendable_tag(void)
 {
-    return likely(b == NULL) ? 0 : b->tag | TAG_LENDABLE;
+    return likely(real_peek(&sched.nbubbles) == 0) ? 0 : bubble_lendable_tag();
 }
 
 /* Whoever calls wakes or feeds those that wait for what has that tag. */
