@@ -81,7 +81,7 @@ static enum io_result enter_locked(struct iowait *w, struct g **next)
         *next = give_up_locked(w);
         return ended(w, WAKE_TIMEOUT);
     }
-    s->ready = s->drained = false;
+    s->ready = s->drained = w->empty = false;
     w->pd->nsys++;
     return IO_OK;
 }
@@ -92,6 +92,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
     struct pollside *s = &pd->side[w->mode];
     struct g *next = NULL;
     enum io_result r;
+    w->empty = false;
     lock(&pd->lock);
     if (unlikely(pd->seq != w->seq)) {
         r = IO_CLOSED;
@@ -104,8 +105,9 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         s->held = true;
-        w->empty = s->drained && !s->ready && gp && !pd->odd && pd->gen == np.gen && !np.backend->level;
+        bool empty = s->drained && !s->ready && gp && !pd->odd && pd->gen == np.gen && !np.backend->level;
         r = enter_locked(w, &next);
+        w->empty = empty;
     }
     unlock(&pd->lock);
     if (unlikely(next != NULL))
