@@ -81,7 +81,7 @@ static enum io_result enter_locked(struct iowait *w, struct g **next)
         *next = give_up_locked(w);
         return ended(w, WAKE_TIMEOUT);
     }
-    s->ready = s->drained = false;
+    s->ready = s->drained = w->empty = false;
     w->pd->nsys++;
     return IO_OK;
 }
@@ -92,6 +92,7 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
     struct pollside *s = &pd->side[w->mode];
     struct g *next = NULL;
     enum io_result r;
+    w->empty = false;
     lock(&pd->lock);
     if (unlikely(pd->seq != w->seq)) {
         r = IO_CLOSED;
@@ -104,8 +105,9 @@ enum io_result iowait_begin(struct iowait *w, struct g *gp)
         r = IO_PARK;
     } else {
         s->held = true;
-        w->empty = s->drained && !s->ready && !pd->odd && pd->gen == np.gen && !np.backend->level;
+        bool empty = s->drained && !s->ready && !pd->odd && pd->gen == np.gen && !np.backend->level;
         r = enter_locked(w, &next);
+        w->empty = empty;
     }
     unlock(&pd->lock);
     if (unlikely(next != NULL))
@@ -126,7 +128,6 @@ enum io_result iowait_again(struct iowait *w, struct g *gp)
     bool arm = false;
     enum io_result r;
     int err = gp ? netpollinit() : 0;
-    w->empty = false;
     lock(&pd->lock);
     bool doclose = netpollsysdone_locked(pd);
     if (unlikely(pd->seq != seq)) {

@@ -33,7 +33,7 @@ struct iowait {
     uint32_t seq;
     uint8_t mode;     /* enum pollmode */
     bool locking;     /* it waits for its side, not for the descriptor */
-    bool empty;       /* set by iowait_begin; false from iowait_again on */
+    bool empty;       /* set by iowait_begin, until an event has come */
     bool partial;     /* see above; false when it begins */
     uint8_t ended;    /* of IO_ENDED: enum wake */
     int err;          /* of IO_ERRNO */

@@ -132,6 +132,15 @@ static void test_states(void)
     CHECK(iowait_again(&w, &a.g) == IO_PARK);
     CHECK(write(e[1].fd, "z", 1) == 1);
     CHECK(poll_once(1000 * MS) == 1 && woken(&a) && iowait_finish(&w, &a.g, WAKE_OP) == IO_OK);
+    CHECK(!w.empty); /* whoever goes on tries */
+    CHECK(recv(e[0].fd, &c, 1, 0) == 1);
+    iowait_end(&w, true);
+    CHECK(iowait_begin(&w, &a.g) == IO_OK && w.empty == edge);
+    CHECK(write(e[1].fd, "z", 1) == 1);
+    if (edge) {
+        poll_once(1000 * MS);
+        CHECK(iowait_again(&w, &a.g) == IO_OK && !w.empty);
+    }
     CHECK(recv(e[0].fd, &c, 1, 0) == 1);
     iowait_end(&w, true);
     CHECK(write(e[1].fd, "z", 1) == 1);
