@@ -50,11 +50,10 @@ def _folder(uid: int) -> str:
     return path
 
 
-def _remove(*names: str | None) -> None:
+def _remove(*names: str) -> None:
     for name in names:
-        if name:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
 
 
 # ---- in the process that is asked ----
@@ -215,15 +214,15 @@ def _catches(pid: int, signum: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (signum - 1) & 1)
 
 
-def _poke(pid: int, signum: int, reply: str) -> str | None:
-    """Have the process look at its request; -> a file to be removed in the end."""
+def _poke(pid: int, signum: int, reply: str) -> None:
+    """Have the process look at its request."""
     signum = signum or _environment_signal(pid)
     if signum:
         if not _catches(pid, signum):
             name = signal.Signals(signum).name
             raise RemoteError(f"process {pid} has no handler for {name}, which would end it")
         os.kill(pid, signum)
-        return None
+        return
     if not hasattr(sys, "remote_exec"):
         raise RemoteError(
             f"process {pid} cannot be asked: before Python 3.14 it must have been started with "
@@ -238,7 +237,6 @@ def _poke(pid: int, signum: int, reply: str) -> str | None:
         sys.remote_exec(pid, script)
     except Exception as exc:
         raise RemoteError(f"process {pid} cannot be asked: {exc}") from None
-    return script
 
 
 def _wait(pid: int, there: Callable[[], bool], seconds: float) -> None:
@@ -287,25 +285,23 @@ def _locked(path: str, uid: int) -> Iterator[None]:
         yield
 
 
-def _hand_over(pid: int, uid: int, signum: int, request: dict[str, Any]) -> str | None:
-    """Have the process take the request; -> a file to be removed in the end."""
+def _hand_over(pid: int, uid: int, signum: int, request: dict[str, Any]) -> None:
+    """Have the process take the request."""
     path = os.path.join(os.path.dirname(request["reply"]), str(pid))
-    with open(path + ".part", "w") as file:
-        json.dump(request, file)
-    _give(path + ".part", uid)
-    os.rename(path + ".part", path)
     try:
-        script = _poke(pid, signum, request["reply"])
+        with open(path + ".part", "w") as file:
+            json.dump(request, file)
+        _give(path + ".part", uid)
+        os.rename(path + ".part", path)
+        _poke(pid, signum, request["reply"])
         _wait(pid, lambda: not os.path.exists(path) or os.path.exists(request["reply"]), PATIENCE)
     finally:
-        _remove(path)
-    return script
+        _remove(path + ".part", path)
 
 
 def ask(pid: int, question: str, *, signum: int = 0, seconds: float = 0, **settings: Any) -> Any:
     """What the process answers. RemoteError: why it does not."""
     uid = _owner(pid)
-    script: str | None = None
     try:
         folder = _folder(uid)
         reply = os.path.join(folder, f"{pid}.{os.getpid()}.{time.monotonic_ns()}")
@@ -313,9 +309,9 @@ def ask(pid: int, question: str, *, signum: int = 0, seconds: float = 0, **setti
         try:
             with _locked(reply + ".asks", uid):
                 with _locked(os.path.join(folder, "lock"), uid):
-                    script = _hand_over(pid, uid, signum, request)
+                    _hand_over(pid, uid, signum, request)
                 return _answer(pid, reply, PATIENCE + seconds)
         finally:
-            _remove(reply + ".asks", reply, reply + ".part", script)
+            _remove(reply + ".asks", reply, reply + ".part", reply + ".py")
     except OSError as exc:
         raise RemoteError(str(exc)) from None
