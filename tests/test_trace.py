@@ -581,6 +581,32 @@ def test_the_page_in_a_browser(tmp_path):
     assert "http" not in path.read_text().replace("http-equiv", "")
 
 
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.slow
+def test_regions_and_logs_on_the_page(tmp_path):
+    """However many there are."""
+
+    def body():
+        for _ in range(30_000):
+            with trace.region("short"):
+                pass
+        with trace.region("outer"), trace.region("inner"):
+            trace.log("cache", "miss")
+
+    asks = """<script>setInterval(() => {
+      if (document.body.dataset.ready)
+        document.body.dataset.marks = tellMarks(gs.get(1), logs.get(1)[0].a).map(s => s.split(",")[0]).join("; ");
+    }, 10)</script>"""
+    path = tmp_path / "page.html"
+    path.write_text(_page.page(_file.decode(recorded(body))) + asks)
+    command = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=5000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert 'data-marks="region outer; region inner; log cache: miss"' in done.stdout
+
+
 def test_the_command_makes_a_page(tmp_path):
     path, out = tmp_path / "trace", tmp_path / "page.html"
     path.write_bytes(recorded(lambda: ping_pong(10)))
