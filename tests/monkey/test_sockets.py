@@ -344,6 +344,8 @@ def pair():
     making = go(lambda: made.append(server_context.wrap_socket(b, server_side=True)))
     client = client_context.wrap_socket(a)
     making.join()
+    made[0].send(b"x")
+    assert client.recv(1) == b"x"  # and with that all that a handshake leaves to be read: else there is a reset
     return client, made[0]
 def parked(goroutine):
     while goroutine.state != "IO wait":
