@@ -124,9 +124,17 @@ static PyObject *lock_at_fork_reinit(PyObject *self, PyObject *noargs)
 
 static PyObject *lock_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<%s %s object at %p>", is_locked(self) ? "locked" : "unlocked",
-                                Py_TYPE(self)->tp_name, self);
+    return PyUnicode_FromFormat("<%s _thread.lock object at %p>", is_locked(self) ? "locked" : "unlocked",
+                                self);
 }
+
+/* Under which a pickled reference to the class, such as multiprocessing's managers send, is found in a process that is not
+ * patched, too. */
+#if PY_VERSION_HEX < 0x030D0000
+#define LOCK_NAME "_thread.allocate_lock"
+#else
+#define LOCK_NAME "_thread.lock"
+#endif
 
 #define KEYWORDS(f) (PyCFunction)(void (*)(void))(f), METH_VARARGS | METH_KEYWORDS
 #define ACQUIRE_DOC                                                                                          \
@@ -148,7 +156,7 @@ static PyMethodDef lock_methods[] = {
 };
 
 PyTypeObject Lock_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "_thread.lock",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = LOCK_NAME,
     .tp_doc = "A lock for goroutines and threads: threading.Lock once the program is patched.",
     .tp_basicsize = sizeof(ThreadLock),
     .tp_flags = Py_TPFLAGS_DEFAULT,

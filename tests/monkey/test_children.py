@@ -312,3 +312,19 @@ if __name__ == "__main__":
         *(["42"] if method == "fork" else ["42", "[1, 2]"]),
         flags=("-W", "ignore"),
     )
+
+
+def test_a_pickled_reference_to_a_lock_s_class_is_found_where_nothing_is_patched(ok):
+    """As the registry of multiprocessing's managers, sent to a process that spawn has started."""
+    ok(
+        """
+import pickle
+data = pickle.dumps(threading.Lock)
+print(pickle.loads(data) is threading.Lock)
+code = f"import pickle; pickle.loads({data!r})().acquire()"
+print(subprocess.run([sys.executable, "-c", code]).returncode, repr(threading.Lock())[:29])
+""",
+        2,
+        "True",
+        "0 <unlocked _thread.lock object",
+    )
