@@ -8,6 +8,7 @@
 
 #include "pyerror.h"
 #include "pyident.h"
+#include "pyversion.h"
 
 #define MU(self) threadlock_mutex(self)
 #define RLOCK(self) ((ThreadRLock *)(void *)(self))
@@ -127,14 +128,6 @@ static PyObject *lock_repr(PyObject *self)
     return PyUnicode_FromFormat("<%s _thread.lock object at %p>", is_locked(self) ? "locked" : "unlocked",
                                 self);
 }
-
-/* Under which a pickled reference to the class, such as multiprocessing's managers send, is found in a process that is not
- * patched, too. */
-#if PY_VERSION_HEX < 0x030D0000
-#define LOCK_NAME "_thread.allocate_lock"
-#else
-#define LOCK_NAME "_thread.lock"
-#endif
 
 #define KEYWORDS(f) (PyCFunction)(void (*)(void))(f), METH_VARARGS | METH_KEYWORDS
 #define ACQUIRE_DOC                                                                                          \

@@ -25,6 +25,14 @@ static inline int recursion_limit(PyThreadState *ts)
 /* From 3.12 on there are functions that read an interpreter's frame; up to 3.11 its structure is read. */
 #define FRAMES_ARE_OPAQUE (PY_VERSION_HEX >= 0x030C0000)
 
+/* A pickled reference to the class of locks, such as multiprocessing's managers send, is found by it in a process that is not
+ * patched, too. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define LOCK_NAME "_thread.lock"
+#else
+#define LOCK_NAME "_thread.allocate_lock"
+#endif
+
 /* Until 3.13 a `with` that waits has the methods that it has looked up in C's variables alone. */
 #define WITH_IS_IN_C (PY_VERSION_HEX < 0x030E0000)
 
