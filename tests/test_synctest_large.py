@@ -26,9 +26,14 @@ go(int).join()
 EMPTY = resident()
 """
 
+END = """
+nothing_is_left()
+print("done")
+"""
+
 
 def run(run_program, source, procs):
-    done = run_program(HEAD + source, env={"GOMAXPROCS": procs}, timeout=600)
+    done = run_program(HEAD + source + END, env={"GOMAXPROCS": procs}, timeout=600)
     print(done.stderr)
     assert (done.returncode, done.stdout) == (0, "done\n")
 
@@ -68,8 +73,6 @@ def body():
     assert last == [n / 64]
 
 testing.synctest(body)
-nothing_is_left()
-print("done")
 """,
         procs,
     )
@@ -112,8 +115,6 @@ def body():
     told("all done:", 2 * n, began)
 
 testing.synctest(body)
-nothing_is_left()
-print("done")
 """,
         procs,
     )
@@ -160,8 +161,6 @@ except KeyError as exc:
     del exc
 told("all ended:", n, began)
 assert ended == [n], ended
-nothing_is_left()
-print("done")
 """,
         procs,
     )
@@ -197,8 +196,6 @@ testing.explore(body, seeds=range(20))
 assert orders[:20] == orders[20:]
 assert len(set(orders)) == 20
 told("explored:", 40 * 2000, began)
-nothing_is_left()
-print("done")
 """,
         procs,
     )

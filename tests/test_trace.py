@@ -565,20 +565,25 @@ def test_long_names_are_cut_between_characters():
         assert shown[len(whole)] != 0xE2
 
 
+def shown_by_a_browser(path):
+    """The page of a file as chromium has made it, its scripts run."""
+    command = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}",
+        "--virtual-time-budget=5000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 @pytest.mark.slow
 def test_the_page_in_a_browser(tmp_path):
     """It is drawn, without an error and without a request to anybody."""
     path = tmp_path / "page.html"
     path.write_text(_page.page(_file.decode(recorded(lambda: (ping_pong(200), time.sleep(0.01))))))
-    command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=5000", "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
-    assert 'data-ready="yes"' in done.stdout
-    assert "ping_pong.&lt;locals&gt;.echo" in done.stdout
-    assert "waits, " in done.stdout
+    dom = shown_by_a_browser(path)
+    assert 'data-ready="yes"' in dom
+    assert "ping_pong.&lt;locals&gt;.echo" in dom
+    assert "waits, " in dom
     assert "http" not in path.read_text().replace("http-equiv", "")
 
 
@@ -600,12 +605,8 @@ def test_regions_and_logs_on_the_page(tmp_path):
     }, 10)</script>"""
     path = tmp_path / "page.html"
     path.write_text(_page.page(_file.decode(recorded(body))) + asks)
-    command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=5000", "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
-    assert 'data-marks="region outer; region inner; log cache: miss"' in done.stdout
+    dom = shown_by_a_browser(path)
+    assert 'data-marks="region outer; region inner; log cache: miss"' in dom
 
 
 def test_the_command_makes_a_page(tmp_path):

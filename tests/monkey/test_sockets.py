@@ -276,15 +276,21 @@ all_of(lambda i: print(socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHO
     )
 
 
-@PROCS
-def test_tls(ok, procs, certificates):
-    ok(
-        f"""
+def contexts(certificates):
+    """Lines of a program: server_context and client_context, which trusts anybody."""
+    return f"""\
 server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 server_context.load_cert_chain({str(certificates.folder / "server.pem")!r}, {str(certificates.folder / "server.key")!r})
 client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 client_context.check_hostname = False
-client_context.verify_mode = ssl.CERT_NONE
+client_context.verify_mode = ssl.CERT_NONE"""
+
+
+@PROCS
+def test_tls(ok, procs, certificates):
+    ok(
+        f"""
+{contexts(certificates)}
 listener = socket.create_server(("127.0.0.1", 0), backlog=50)
 def serve(conn):
     with server_context.wrap_socket(conn, server_side=True) as tls:
@@ -331,11 +337,7 @@ def test_tls_that_another_goroutine_shuts(ok, procs, certificates, call):
     """Who reads or writes goes on with what it has begun: the one finds the end, the other writes all."""
     ok(
         f"""
-server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-server_context.load_cert_chain({str(certificates.folder / "server.pem")!r}, {str(certificates.folder / "server.key")!r})
-client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-client_context.check_hostname = False
-client_context.verify_mode = ssl.CERT_NONE
+{contexts(certificates)}
 def pair():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         a = socket.create_connection(listener.getsockname())
