@@ -328,6 +328,7 @@ if os.fork() == 0:
 assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
 once()
 assert count() == 2
-"""
+""",
+        flags=["-W", "ignore::DeprecationWarning"],  # of a fork in a process with threads
     )
     assert (done.returncode, done.stderr) == (0, "")

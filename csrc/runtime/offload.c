@@ -1,7 +1,8 @@
 /* offload.c: the pool of plain threads behind blocking calls.
  *
  * It grows by one thread whenever a call comes and none is idle, up to a limit; beyond that calls queue, first
- * come first served. The thread that went idle last is used first, so that those which are not needed any more
+ * come first served. Below the limit there is a thread that has just been started for each queued call, as calls may wait
+ * for each other: a call is queued under the same hold of pool.lock under which that was seen. The thread that went idle last is used first, so that those which are not needed any more
  * stay idle for KEEPALIVE and end.
  *
  * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last. Whoever gives up a
@@ -33,7 +34,8 @@ static struct {
     struct offload *first, **last;
     struct offthread *idle;
     uint32_t nthreads, most;
-    uint32_t nstarting;
+    uint32_t nqueued;
+    uint32_t nstarting; /* threads that have not looked at the queue yet; read without the lock, too */
 } pool = {.lock = LOCK_INIT(RANK_OFFLOAD), .last = &pool.first, .most = 512};
 
 static __thread bool tls_offload;
@@ -51,6 +53,7 @@ static void queue_put_locked(struct offload *o)
     o->at = pool.last;
     *pool.last = o;
     pool.last = &o->next;
+    pool.nqueued++;
 }
 
 static void queue_del_locked(struct offload *o)
@@ -62,6 +65,7 @@ static void queue_del_locked(struct offload *o)
         o->next->at = o->at;
     else
         pool.last = o->at;
+    pool.nqueued--;
 }
 
 /* Take the idle thread t off the list. -> whether it was there. */
@@ -76,34 +80,42 @@ static bool unidle_locked(struct offthread *t)
     return false;
 }
 
-/* See to it that there is a thread for one more call, or will be. */
-static bool grow(void)
+static bool must_grow_locked(void)
 {
-    assert_none_held("offload_begin");
-    lock(&pool.lock);
-    bool need = pool.idle == NULL && pool.nthreads < pool.most;
-    pool.nthreads += need;
-    unlock(&pool.lock);
-    if (!need)
-        return true;
+    assert_held(&pool.lock);
+    return pool.idle == NULL && pool.nthreads < pool.most && pool.nstarting <= pool.nqueued;
+}
+
+/* Start one more thread, without the lock, which is held before and after. */
+static bool grow_locked(void)
+{
+    pool.nthreads++;
     real_add(&pool.nstarting, 1);
-    if (host_newoffload())
-        return true;
-    real_add(&pool.nstarting, -1);
-    lock(&pool.lock);
-    bool others = --pool.nthreads > 0;
     unlock(&pool.lock);
-    return others;
+    bool ok = host_newoffload();
+    lock(&pool.lock);
+    if (!ok) {
+        pool.nthreads--;
+        real_add(&pool.nstarting, -1);
+    }
+    return ok;
 }
 
 enum offload_result offload_begin(struct offload *o, struct g *gp)
 {
-    if (!grow())
-        return OFFLOAD_NOTHREAD;
+    assert_none_held("offload_begin");
+    lock(&pool.lock);
+    /* While a thread was started others may have taken it, or one that was idle. */
+    while (must_grow_locked())
+        if (!grow_locked()) {
+            if (pool.nthreads > pool.nstarting)
+                break; /* there is one, and calls take turns */
+            unlock(&pool.lock);
+            return OFFLOAD_NOTHREAD;
+        }
     o->epoch = sched.epoch;
     o->waiter = (struct waitq){0};
     aadd(&sched.nexternal, 1);
-    lock(&pool.lock);
     wait_begin(gp, WAIT_BLOCKING);
     enqueue(&o->waiter, &gp->wait->sg);
     struct offthread *t = pool.idle;
@@ -184,9 +196,11 @@ void offload_thread(void)
 {
     struct offthread self = {0};
     tls_offload = true;
-    real_add(&pool.nstarting, -1);
+    uint32_t starting = 1;
     for (struct offload *o;; complete(o)) {
         lock(&pool.lock);
+        real_add(&pool.nstarting, -starting);
+        starting = 0;
         o = pool.first;
         if (o) {
             queue_del_locked(o);

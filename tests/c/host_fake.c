@@ -14,7 +14,8 @@ struct foreign {
 };
 
 static __thread struct foreign self;
-struct g *fake_timers; /* what a test gives out for SYSTEM_TIMERS, or NULL: no memory */
+struct g *fake_timers;         /* what a test gives out for SYSTEM_TIMERS, or NULL: no memory */
+bool (*fake_newoffload)(void); /* how a test starts a thread for blocking calls, or NULL: none can be had */
 
 struct g *host_foreign_g(void)
 {
@@ -45,7 +46,7 @@ void host_call_begins(void) {}
 void host_call_ended(void) {}
 bool host_attached(struct m *mp) { return mp != NULL; }
 bool host_newthread(struct m *mp) { return mp == NULL; }
-bool host_newoffload(void) { return false; }
+bool host_newoffload(void) { return fake_newoffload && fake_newoffload(); }
 void host_offload_forked(struct offload *o)
 {
     (void)o;
