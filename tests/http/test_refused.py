@@ -5,9 +5,11 @@ import re
 import pytest
 
 from gopy import Chan, http
+from gopy.http import _connection
 
 HEAD = b"HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST / " + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+TIMEOUT = 50.0
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -179,8 +181,9 @@ def test_refused(served, request_, status):
 @pytest.mark.parametrize(
     "request_", [each for each in REFUSED if len(each) < 200], ids=lambda value: repr(value)[:100]
 )
-def test_refused_byte_by_byte(served, request_):
+def test_refused_byte_by_byte(served, request_, monkeypatch):
     """Whatever comes first: each byte is parsed as it comes, so some are refused before their end."""
+    monkeypatch.setattr(_connection, "LINGER", TIMEOUT)  # a byte after that would take the answer away
     with served.client() as client:
         try:
             for byte in request_:
