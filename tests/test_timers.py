@@ -249,6 +249,7 @@ def test_twenty_thousand_selects_leave_nothing():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
 def test_what_a_million_cost(run_program):
     """Pending timers, tickers and functions: at most 300 bytes each, and no goroutine."""
     done = run_program(
@@ -275,7 +276,8 @@ def test_what_a_million_cost(run_program):
             assert runtime.num_goroutine() == 1
             del made
         print("ok")
-        """
+        """,
+        timeout=180,
     )
     assert (done.stdout, done.stderr) == ("ok\n", "")
 
