@@ -100,6 +100,7 @@ def test_sleepers_wake_in_the_order_of_their_deadlines(gomaxprocs):
         gap *= 1.5
 
 
+@pytest.mark.quiet
 def test_sleepers_that_are_due_at_once_wake_in_order(gomaxprocs):
     """All deadlines have passed when the scheduler looks: it still takes them in order.
 
@@ -125,7 +126,7 @@ def test_sleepers_that_are_due_at_once_wake_in_order(gomaxprocs):
 
     gap = 0.002
     while wake_up(gap) != sorted(ns):
-        gap *= 1.5
+        gap *= 1.1
 
 
 def test_a_sleeper_does_not_keep_others_waiting(gomaxprocs):

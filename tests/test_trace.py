@@ -141,8 +141,8 @@ print(sorted(event[3] for event in found if event[1] in (_file.RUN, _file.PSTOP)
 
 
 def test_a_full_buffer_keeps_the_newest():
-    found = _file.decode(recorded(lambda: ping_pong(30_000), buffer=1 << 16))
-    assert found.dropped > 50_000
+    found = _file.decode(recorded(lambda: ping_pong(10_000), buffer=1 << 16))
+    assert found.dropped > 10_000
     assert len(found.events) // 24 <= 8 * (1 << 16) // 24
     assert "older events were dropped" in summary(found)
     assert any(event[1] == END for event in found)
@@ -415,12 +415,11 @@ def test_start_and_stop_while_thousands_run(procs, gomaxprocs):
             go(int).join()
 
     goroutines = [go(busy) for _ in range(2000)] + [go(starter) for _ in range(4)]
-    for _ in range(5):
-        found = _file.decode(recorded(lambda: time.sleep(0.001), buffer=1 << 18))
-        assert found.events
+    traces = [recorded(lambda: time.sleep(0.001), buffer=1 << 18) for _ in range(5)]
     over.append(True)
     for goroutine in goroutines:
         goroutine.join()
+    assert all(_file.decode(each).events for each in traces)
 
 
 def test_a_file_that_is_not_whole(tmp_path, capsys):
