@@ -9,7 +9,6 @@ from gopy.http import _connection
 
 HEAD = b"HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST / " + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-TIMEOUT = 50.0
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -21,6 +20,12 @@ def status_of(answer):
     length = int(re.search(rb"Content-Length: (\d+)", head)[1])
     assert len(rest) == length, "something follows the refusal"
     return int(found[1])
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """However late a client goes on with what is refused already, it gets the answer."""
+    monkeypatch.setattr(_connection, "LINGER", 50.0)
 
 
 @pytest.fixture
@@ -181,9 +186,8 @@ def test_refused(served, request_, status):
 @pytest.mark.parametrize(
     "request_", [each for each in REFUSED if len(each) < 200], ids=lambda value: repr(value)[:100]
 )
-def test_refused_byte_by_byte(served, request_, monkeypatch):
+def test_refused_byte_by_byte(served, request_):
     """Whatever comes first: each byte is parsed as it comes, so some are refused before their end."""
-    monkeypatch.setattr(_connection, "LINGER", TIMEOUT)  # a byte after that would take the answer away
     with served.client() as client:
         try:
             for byte in request_:
