@@ -83,14 +83,16 @@ def test_slow_receivers_lose_ticks_and_the_rest_keep_step():
 
 
 def test_the_mean_period_of_a_ticker():
-    """Within 0.1 %, whatever each single tick's delay: by the times that are sent, as ticks may be lost."""
+    """Whatever each single tick's delay: by the times that are sent, as ticks may be lost."""
     start = now()
     ticker, made = Ticker(0.01), now()
+    first = ticker.c.recv()
+    assert start + 0.01 - 1e-6 <= first <= made + 0.01 + 1e-6
     for _ in range(40):
         last = ticker.c.recv()
-    periods = round((last - start) / 0.01)
+    periods = round((last - first) / 0.01)
     assert periods >= 40
-    assert start + periods * 0.01 - 1e-6 <= last <= made + periods * 0.01 + 1e-6
+    assert abs(last - first - periods * 0.01) < 1e-6
 
 
 @pytest.mark.quiet
@@ -238,15 +240,16 @@ def test_twenty_thousand_selects_leave_nothing():
     before = len(gc.get_objects())
     for i in range(10_000):
         ch.send(i)
-        select(recv(ch), recv(after(3)))
+        select(recv(ch), recv(after(Hour)))
         go(ch.send, i)
-        select(recv(ch), recv(after(3)))
+        select(recv(ch), recv(after(Hour)))
     assert timers() == 0
     gc.collect()
     assert len(gc.get_objects()) - before < 1000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
 def test_what_a_million_cost(run_program):
     """Pending timers, tickers and functions: at most 300 bytes each, and no goroutine."""
     done = run_program(
@@ -273,7 +276,8 @@ def test_what_a_million_cost(run_program):
             assert runtime.num_goroutine() == 1
             del made
         print("ok")
-        """
+        """,
+        timeout=180,
     )
     assert (done.stdout, done.stderr) == ("ok\n", "")
 
@@ -372,25 +376,25 @@ def test_a_panic_in_a_function():
 
 
 def test_from_a_plain_thread_while_everything_is_parked(run_program):
-    """No M runs, and none waits for a timer: somebody must be woken up for this one."""
+    """No M runs, and none waits for a timer: somebody must be woken up for this one, or it comes after an hour."""
     done = run_program(
         """
         import threading, time
-        from gopy import Chan, go
+        from gopy import Chan, go, runtime
         from gopy.time import after, after_func, sleep
-        ran = Chan()
+        main, sleeper, ran, heard = runtime.current(), go(sleep, 3600), Chan(), Chan()
         def body():
-            time.sleep(0.05)  # by now the main goroutine is parked
-            t = time.monotonic()
-            after_func(0.02, ran.send, t)
+            while (main.state, sleeper.state) != ("chan receive", "sleep"):
+                time.sleep(0.001)
+            time.sleep(0.05)  # by now their threads sleep, too
+            after_func(0.02, ran.send, "ran")
             after(0.01).recv()
-            print(time.monotonic() - t < 0.5)
-        go(sleep, 100)
+            heard.send("heard")
         threading.Thread(target=body).start()
-        print(time.monotonic() - ran.recv() < 0.5)
+        print(ran.recv(), heard.recv())
         """
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\nTrue\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran heard\n", "")
 
 
 def test_a_program_of_plain_threads_only(run_program):
@@ -510,11 +514,13 @@ def test_fork(run_program, procs):
         from gopy import Chan, go, default, select, recv, runtime
         from gopy.time import Ticker, Timer, after, after_func, sleep
         ran = Chan(10)
-        waited = Timer(0.05)
+        waited = Timer(3600)
         waiting = go(waited.c.recv)
         while waiting.state != "chan receive":
             sleep(0.001)
-        timer, ticker, function = Timer(0.05), Ticker(0.01), after_func(0.05, ran.send, "parent")
+        # None of them is due before the fork, though it may take a while.
+        waited.reset(1)
+        timer, ticker, function = Timer(1), Ticker(0.01), after_func(1, ran.send, "parent")
         pid = os.fork()
         if pid == 0:
             assert runtime.stats()["timers"] == 0

@@ -141,8 +141,8 @@ print(sorted(event[3] for event in found if event[1] in (_file.RUN, _file.PSTOP)
 
 
 def test_a_full_buffer_keeps_the_newest():
-    found = _file.decode(recorded(lambda: ping_pong(30_000), buffer=1 << 16))
-    assert found.dropped > 50_000
+    found = _file.decode(recorded(lambda: ping_pong(10_000), buffer=1 << 16))
+    assert found.dropped > 10_000
     assert len(found.events) // 24 <= 8 * (1 << 16) // 24
     assert "older events were dropped" in summary(found)
     assert any(event[1] == END for event in found)
@@ -415,12 +415,11 @@ def test_start_and_stop_while_thousands_run(procs, gomaxprocs):
             go(int).join()
 
     goroutines = [go(busy) for _ in range(2000)] + [go(starter) for _ in range(4)]
-    for _ in range(5):
-        found = _file.decode(recorded(lambda: time.sleep(0.001), buffer=1 << 18))
-        assert found.events
+    traces = [recorded(lambda: time.sleep(0.001), buffer=1 << 18) for _ in range(5)]
     over.append(True)
     for goroutine in goroutines:
         goroutine.join()
+    assert all(_file.decode(each).events for each in traces)
 
 
 def test_a_file_that_is_not_whole(tmp_path, capsys):
@@ -571,11 +570,12 @@ def shown_by_a_browser(path):
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}",
         "--virtual-time-budget=5000", "--dump-dom", path.as_uri(),
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_page_in_a_browser(tmp_path):
     """It is drawn, without an error and without a request to anybody."""
     path = tmp_path / "page.html"
@@ -589,6 +589,7 @@ def test_the_page_in_a_browser(tmp_path):
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_regions_and_logs_on_the_page(tmp_path):
     """However many there are."""
 
@@ -623,10 +624,11 @@ def test_a_trace_of_a_process(tmp_path, start_program, capsys):
     program = start_program(source, env={"GOPY_DUMP": "SIGUSR1"})
     program.wait_for(lambda: "ready\n" in program.stdout)
     kept = tmp_path / "kept"
-    status = _command.main([str(program.pid), "--seconds", "0.1", "--keep", str(kept)])
+    status = _command.main([str(program.pid), "--seconds", "1", "--keep", str(kept)])
     out, err = capsys.readouterr()
     assert (status, err) == (0, "")
     assert "  sleep  " in out
     assert _file.decode(kept.read_bytes()).events
-    assert not [name for name in os.listdir(f"/tmp/gopy-{os.geteuid()}") if str(program.pid) in name]
+    left = os.listdir(f"/tmp/gopy-{os.geteuid()}")
+    assert not [name for name in left if name.partition(".")[0] == str(program.pid)]
     program.kill()

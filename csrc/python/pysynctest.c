@@ -376,8 +376,10 @@ PyMethodDef synctest_functions[] = {
     {"in_bubble", core_in_bubble, METH_NOARGS, NULL},
     {"bubble_of", core_bubble_of, METH_O, NULL},
     {"bubble_tag", core_bubble_tag, METH_NOARGS, "That of the bubble that calls, or 0."},
-    {"bubble_chan", core_bubble_chan, METH_O, "A Chan of the bubble with that tag."},
-    {"bubble_close", core_bubble_close, METH_O, "Close a Chan, of whatever bubble, unless it is closed."},
+    {"bubble_chan", core_bubble_chan, METH_O,
+     "bubble_chan($module, tag, /)\n--\n\nA Chan of the bubble with that tag."},
+    {"bubble_close", core_bubble_close, METH_O,
+     "bubble_close($module, ch, /)\n--\n\nClose a Chan, of whatever bubble, unless it is closed."},
     {"bubble_goroutines", core_bubble_goroutines, METH_O, NULL},
     {0},
 };

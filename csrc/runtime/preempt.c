@@ -92,6 +92,6 @@ void preempt_here(void)
     if (yields(mp)) {
         real_add(&sched.npreempted, 1);
         mp->yields_until = nanotime() + SLICE;
-        gosched(mp, gp);
+        gosched_slice(mp, gp);
     }
 }

@@ -554,6 +554,13 @@ void gosched(struct m *mp, struct g *gp)
     gopark(mp, gp);
 }
 
+void gosched_slice(struct m *mp, struct g *gp)
+{
+    casgstatus(gp, GS(Grunning), Grunnable);
+    gq_push(&mp->yieldq, gp);
+    gopark(mp, gp);
+}
+
 void gosched_begin(struct g *gp)
 {
     gp->wake = WAKE_OP;

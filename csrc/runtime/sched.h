@@ -43,6 +43,9 @@ static inline void goready_due(struct gqueue *ready)
         goready_when(gp, false);
 }
 
+/* gosched() for one whose time slice is over. In a seeded bubble its turn is not: the clock has no part in that order. */
+void gosched_slice(struct m *mp, struct g *gp);
+
 /* gosched() for a stackless goroutine, which does not park: queue gp behind the others. Its M has let go of it, by
  * goroutine_unbind(). */
 void gosched_begin(struct g *gp);

@@ -205,7 +205,7 @@ def test_timeout():
 
 def test_canceled_timeout():
     """x_test.go TestCanceledTimeout"""
-    c, cancel_parent = context.with_timeout(context.background(), 1)
+    c, cancel_parent = context.with_timeout(context.background(), LONG)
     c, cancel = context.with_timeout(OtherContext(c), LONG)
     cancel()
     assert closed(c.done())

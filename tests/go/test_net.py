@@ -212,9 +212,9 @@ def test_read_write_prolonged_timeout(listener):
 
         def moves_and(fn):
             for _ in range(200):
-                c.set_deadline(1)
-                c.set_read_deadline(1)
-                c.set_write_deadline(1)
+                c.set_deadline(20)
+                c.set_read_deadline(20)
+                c.set_write_deadline(20)
                 if isinstance(outcome(fn), OSError):
                     break
 

@@ -15,7 +15,9 @@ def kill(signum):
 
 
 def wait_sig(ch, signum):
-    assert ch.recv(timeout=30) == signum
+    """It comes next; but a child of another test may end, or somebody may stop this process for a moment."""
+    while (got := ch.recv(timeout=30)) != signum:
+        assert got in (signal.SIGCHLD, signal.SIGCONT)
 
 
 def test_signal():
@@ -51,9 +53,12 @@ def ignored_sigusr1():
 def test_stress(where, gomaxprocs):
     """os/signal/signal_test.go, TestStress; and TestTime, where main hammers on the clock meanwhile."""
     gomaxprocs(4)
-    sig, over = Chan(1), time_is_up()
+    sig, time_is_over = Chan(1), time_is_up()
     gosignal.notify(sig, signal.SIGUSR1)
     received = [0]
+
+    def over():
+        return time_is_over() and received[0] > 0
 
     def send():
         while not over():
@@ -76,7 +81,6 @@ def test_stress(where, gomaxprocs):
             runtime.gosched()
     for g in goroutines:
         g.join()
-    assert received[0] > 0
 
 
 def time_is_up():
@@ -147,9 +151,10 @@ ATOMIC_STOP = """
         stopping = go(gosignal.stop, cs)
         os.kill(os.getpid(), signal.SIGINT)
         try:
-            cs.recv(timeout=2)
+            cs.recv(timeout=20)
         except TimeoutError:
             print("lost signal on try", i)
+            break
         stopping.join()
 """
 

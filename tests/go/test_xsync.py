@@ -195,19 +195,20 @@ def test_weighted_acquire():
     """semaphore/semaphore_test.go, TestWeightedAcquire"""
     sem = semaphore.Weighted(2)
 
-    def try_acquire(n):
-        ctx, cancel = context.with_timeout(context.background(), 10 * gotime.Millisecond)
+    def try_acquire(n, seconds):
+        ctx, cancel = context.with_timeout(context.background(), seconds)
         try:
             return result_of(sem.acquire, n, ctx) is None
         finally:
             cancel()
 
+    there, not_there = gotime.Hour, 10 * gotime.Millisecond  # to acquire what is there may take a while
     sem.acquire(1)
-    tries = [try_acquire(1), try_acquire(1)]
+    tries = [try_acquire(1, there), try_acquire(1, not_there)]
     sem.release(2)
-    tries.append(try_acquire(1))
+    tries.append(try_acquire(1, there))
     sem.acquire(1)
-    tries.append(try_acquire(1))
+    tries.append(try_acquire(1, not_there))
     assert tries == [True, False, True, False]
 
 

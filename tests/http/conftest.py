@@ -15,7 +15,7 @@ def pytest_report_header(config):
     return "gopy.http is not tested: no httptools" if find_spec("httptools") is None else None
 
 
-TIMEOUT = 20.0  # seconds that a peer may take
+TIMEOUT = 50.0  # seconds that a peer may take, with all that it says
 
 
 def descriptors():

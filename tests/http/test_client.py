@@ -114,9 +114,17 @@ def test_connections_are_kept(server):
 
 def test_a_kept_connection_that_the_server_closes(raw, client):
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
-    url = raw(answering(ok))  # closes after each answer, without having said so
+    closed = Chan(10)
+
+    def serve(conn):
+        answering(ok)(conn)
+        conn.close()  # after each answer, without having said so
+        closed.send(None)
+
+    url = raw(serve)
     for _ in range(3):
         assert client.get(url).read() == b"x"
+        closed.recv()
     assert client.post(url, "a/b", b"x").read() == b"x"
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from gopy import Chan, http
+from gopy.http import _connection
 
 HEAD = b"HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST / " + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -19,6 +20,12 @@ def status_of(answer):
     length = int(re.search(rb"Content-Length: (\d+)", head)[1])
     assert len(rest) == length, "something follows the refusal"
     return int(found[1])
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """However late a client goes on with what is refused already, it gets the answer."""
+    monkeypatch.setattr(_connection, "LINGER", 50.0)
 
 
 @pytest.fixture

@@ -449,7 +449,7 @@ def test_slow_readers_and_slow_writers_hold_nobody_up(serve, until):
     def handler(w, r):
         w.write(b"x" * (10_000_000 if r.path == "/big" else 1))
 
-    served = serve(handler)
+    served = serve(handler, read_header_timeout=None)
     slow = [served.client() for _ in range(100)]
     for i, client in enumerate(slow):
         client.send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" if i % 2 else b"GET / HTT")
@@ -528,6 +528,7 @@ def test_a_client_that_asks_and_never_reads_is_not_read_either(serve, until):
     """However much it pipelines, no more is kept than the answers that the kernel does not take."""
     served = serve(lambda w, r: w.write(b"x" * 1000))
     with served.client() as client:
+        until(lambda: served.connections() == 1)
         client.conn.set_write_deadline(0.5)
         with pytest.raises(TimeoutError):
             while True:

@@ -55,6 +55,7 @@ def churn(seed):
         thread.join()
 
 
+@pytest.mark.timeout(300)  # who is not woken is found out by recv(timeout=20)
 @pytest.mark.parametrize("procs", [1, 2, 4, 8])
 def test_churn(gomaxprocs, procs, until):
     base = random.randrange(10**9)

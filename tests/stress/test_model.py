@@ -97,7 +97,7 @@ def play(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("procs", [1, 2, 4, 8])
 def test_random_programs(procs):
     was = runtime.GOMAXPROCS(procs)
@@ -113,7 +113,7 @@ def test_random_programs(procs):
         runtime.GOMAXPROCS(was)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_random_programs_while_GOMAXPROCS_changes():
     was, rng = runtime.GOMAXPROCS(), random.Random()
     try:
