@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
 HEAD = """
 import pytest
@@ -27,11 +27,15 @@ def has(module):
 def pytest_of(run_program, tmp_path):
     """pytest_of(source, *options): how pytest ends on a file with that source."""
 
-    def pytest_of(source, *options, head=HEAD, ini="", beside=(), run=run_program, env=()):
+    def in_time(*args, **kwargs):
+        return run_program(*args, timeout=100, **kwargs)  # there may be three Pythons to start
+
+    def pytest_of(source, *options, head=HEAD, ini="", beside=(), run=in_time, env=()):
         (tmp_path / "test_it.py").write_text(head + textwrap.dedent(source))
         (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
         plugins = [("-p", name) for name in ("no:cacheprovider", "gopy_pytest", *beside)]
-        fixed = ("-rA", "--rootdir", tmp_path, "-c", tmp_path / "pytest.ini")
+        # In the folder that it would make by itself it would clean up after all runs that this machine has seen.
+        fixed = ("-rA", "--rootdir", tmp_path, "-c", tmp_path / "pytest.ini", "--basetemp", tmp_path / "temp")
         env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **dict(env)}
         return run(RUN, *sum(plugins, ()), *fixed, *options, tmp_path / "test_it.py", env=env)
 
