@@ -240,42 +240,6 @@ def test_interrupt_while_a_goroutine_computes_on_the_main_thread(run_programs):
     all_fine(run_programs([(source, {"env": ONE}), (in_c, {"env": ONE})]))
 
 
-@pytest.mark.slow
-def test_one_interrupt_is_raised_once(run_program):
-    """Also if main takes it just when the goroutine on its thread, which had kept it waiting, is to be interrupted."""
-    source = program(
-        """
-        def body():
-            try:
-                os.kill(os.getpid(), signal.SIGINT)
-                while pytime.monotonic() < computes_until:
-                    pass
-                select(*cases, recv(stop))  # for some milliseconds it looks at no signal, and then main goes on
-            except KeyboardInterrupt:
-                pass
-
-        cases, twice = [recv(Chan()) for _ in range(65_000)], 0
-        for i in range(60):
-            stop = Chan()
-            try:
-                try:
-                    computes_until = pytime.monotonic() + 0.02 + i % 15 * 0.001
-                    go(body)
-                    Chan().recv(timeout=100)
-                except KeyboardInterrupt:
-                    for _ in range(100_000):
-                        pass
-                stop.close()
-                runtime.gosched()
-            except KeyboardInterrupt:
-                twice += 1
-                stop.close()
-        print(twice)
-        """
-    )
-    all_fine([run_program(source, env=ONE)], stdout="0\n")
-
-
 def test_interrupt_while_main_computes(run_programs):
     source = program(
         """
