@@ -37,7 +37,8 @@ void panic_forget(void)
 bool host_sysmon_tick(int64_t now)
 {
     int64_t when = real_load(&main_exc_when);
-    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg)) {
+    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg) &&
+        !real_load(&nudged)) { /* one at a time: each is to be told from a Ctrl-C */
         real_store(&main_exc_when, now);
         real_store(&nudged, 1);
         signal_poke(main_pthread);
