@@ -215,10 +215,14 @@ def test_raising_by_the_ten_thousand_keeps_nothing(run_program):
         gc.disable()
         for _ in range(3):
             round()
-        before = sys.getallocatedblocks()
-        round()
-        print((sys.getallocatedblocks() - before) / 10_000)
+        kept = []
+        for _ in range(3):
+            before = sys.getallocatedblocks()
+            round()
+            kept.append((sys.getallocatedblocks() - before) / 10_000)
+        print(min(kept))
         """,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert float(done.stdout) < 0.1  # without a GIL each thread keeps some hundred in hand
+    # Without a GIL each thread keeps some hundred in hand, and one may start in any of the rounds.
+    assert float(done.stdout) < 0.1

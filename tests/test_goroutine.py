@@ -249,7 +249,12 @@ def test_state_before_during_and_after(gomaxprocs, in_goroutine):
 
 
 def test_state_of_a_parked_goroutine_is_the_wait_reason(until):
-    ch, other = Chan(), Chan()
+    ch, other, over = Chan(), Chan(), []
+
+    def sleeps():
+        while not over:
+            gopy.time.sleep(0.01)
+
     for reason, operation, wake in [
         ("chan receive", ch.recv, lambda: ch.send(1)),
         ("chan receive", ch.recv_ok, lambda: ch.send(1)),
@@ -257,7 +262,7 @@ def test_state_of_a_parked_goroutine_is_the_wait_reason(until):
         ("chan send", lambda: ch.send(1), ch.recv),
         ("select", lambda: select(recv(ch), recv(other)), lambda: ch.send(1)),
         ("select", lambda: select(gopy.send(ch, 1), recv(other)), ch.recv),
-        ("sleep", lambda: gopy.time.sleep(0.2), int),
+        ("sleep", sleeps, lambda: over.append(True)),
     ]:
         goroutine = go(operation)
         until(lambda: goroutine.state == reason)

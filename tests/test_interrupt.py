@@ -17,8 +17,8 @@ def interrupt_when(condition, signum=signal.SIGINT):
     def body():
         while not condition():
             pytime.sleep(0.001)
-        sent.append(pytime.monotonic())
         os.kill(os.getpid(), signum)
+        sent.append(signum)
     sent = []
     threading.Thread(target=body).start()
     return sent
@@ -38,10 +38,14 @@ def elsewhere(fn, *args):
 def here(fn, *args):
     '''Park the main goroutine in a receive while fn(*args) runs in another one on this very thread.'''
     def body():
-        assert threading.current_thread() is threading.main_thread()
-        fn(*args)
-    go(body)
-    Chan().recv()
+        if threading.current_thread() is threading.main_thread():
+            fn(*args)
+        else:
+            again.send(None)  # it was handed on, as main's thread stood still before it could run the goroutine
+    again = Chan()
+    while True:
+        go(body)
+        again.recv()
 """
 ONE = {"GOMAXPROCS": "1"}  # what the main goroutine starts last runs on its own thread when it parks
 
@@ -65,8 +69,11 @@ def test_interrupt_of_each_wait(run_programs):
         background = [] if sys.argv[1] == "quiet" else [Chan(), Chan()]
 
         def ball(a, b):
-            for value in a:
-                b.send(value, timeout=5)
+            try:
+                for value in a:
+                    b.send(value, timeout=1000)
+            except KeyboardInterrupt:
+                pass  # if its thread stands still for 30 ms, main could not take it meanwhile
 
         if background:
             go(ball, *background)
@@ -88,13 +95,14 @@ def test_interrupt_of_each_wait(run_programs):
             (None, lambda: goroutine.join(100)),
         ]:
             if state is None:
-                sent = interrupt_when(lambda: main.state not in ("running", "runnable"))
+                interrupt_when(lambda: main.state not in ("running", "runnable"))
             else:
-                sent = interrupt_when(lambda: main.state == state)
+                interrupt_when(lambda: main.state == state)
+            begun = pytime.monotonic()
             try:
                 wait()
             except KeyboardInterrupt:
-                assert pytime.monotonic() - sent[0] < 1
+                assert pytime.monotonic() - begun < 20  # what waits for a time waits for 100 s
             else:
                 raise AssertionError(state)
             for c in (ch, other):
@@ -179,12 +187,17 @@ def test_interrupt_while_a_goroutine_runs_on_the_main_thread(run_programs):
     source = program(
         """
         def body():
-            os.kill(os.getpid(), signal.SIGINT)
-            for _ in range(10):
-                runtime.gosched()
-            while not caught:
-                runtime.gosched()
-            told.append("goes on")
+            begun = pytime.monotonic()
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(10):
+                    runtime.gosched()
+                while not caught:
+                    runtime.gosched()
+            except KeyboardInterrupt:
+                assert pytime.monotonic() - begun > 0.03  # for so long its thread stood still: main could not run
+            finally:
+                told.append("goes on")
 
         caught, told = [], []
         goroutine = None
@@ -211,12 +224,13 @@ def test_interrupt_while_a_goroutine_computes_on_the_main_thread(run_programs):
             while True:
                 pass
 
-        running = []
-        sent = interrupt_when(lambda: running)
+        running, caught = [], []
+        interrupt_when(lambda: running)
         try:
             here(compute)
         except KeyboardInterrupt:
-            assert pytime.monotonic() - sent[0] < 5
+            caught.append(1)
+        assert caught
         ch = Chan()
         go(ch.send, "sound")
         assert ch.recv() == "sound"
@@ -233,7 +247,12 @@ def test_interrupt_while_main_computes(run_programs):
         runtime.gosched()
         elsewhere(pytime.sleep, 1000)
         def main_sleeps():
-            # In the system call: a signal just before it would be seen only after it, as in any Python program.
+            # In the system call: a signal just before it would be seen only after it, as in any Python program. That
+            # its thread waits is not enough where the kernel tells for what: it may be for the GIL, which is here.
+            with open(f"/proc/self/task/{os.getpid()}/wchan") as wchan:
+                where = wchan.read()
+            if where not in ("", "0"):
+                return "nanosleep" in where
             with open(f"/proc/self/task/{os.getpid()}/stat") as stat:
                 return stat.read().rpartition(")")[2].split()[0] == "S"
 
@@ -274,8 +293,9 @@ def test_a_programs_own_handler_for_sigint(run_programs):
         assert told == [signal.SIGINT]
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        interrupt_when(lambda: main.state == "sleep")
-        time.sleep(0.05)
+        sent = interrupt_when(lambda: main.state == "sleep")
+        while not sent:
+            time.sleep(0.05)
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         interrupt_when(lambda: main.state == "chan receive")
@@ -339,6 +359,7 @@ def test_handlers_run_while_main_waits_and_do_not_end_its_wait(run_programs):
                 while main.state != state and (state or main.state in ("running", "runnable")):
                     pytime.sleep(0.001)
                 waiting = main.state
+                begun.append(True)
                 for _ in range(20):
                     before = len(told)
                     os.kill(os.getpid(), signal.SIGUSR1)
@@ -349,14 +370,17 @@ def test_handlers_run_while_main_waits_and_do_not_end_its_wait(run_programs):
                     ch.send(1)
                 elif state is None:
                     stuck.send(1)
-            states = []
+            begun, states = [], []
             told.clear()
             thread = threading.Thread(target=signals)
             thread.start()
-            try:
-                wait()
-            except TimeoutError:
-                assert state == "chan send"
+            while not begun:  # what waits for 0.2 s does so again if it was not seen waiting
+                since = pytime.monotonic()
+                try:
+                    wait()
+                except TimeoutError:
+                    assert state == "chan send"
+                assert state not in ("sleep", "chan send") or pytime.monotonic() - since >= 0.2
             thread.join()
             assert len(told) == 20
             if state not in ("sleep", "chan send"):

@@ -99,25 +99,30 @@ def test_what_a_goroutine_knows_that_will_go_on_is_alive(ends, parked):
     assert len(names()) == 1
 
 
-def test_what_wakes_by_itself_is_not_leaked(ends, parked):
-    async def timed(ch):
-        with pytest.raises(TimeoutError):
-            await ch.arecv(timeout=0.2)
+def test_what_wakes_by_itself_is_not_leaked(run_program):
+    finished = run_program("""
+        from gopy import Chan, go, runtime, time
 
-    async def ticks():
-        await time.after(0.2).arecv()
+        async def timed(ch):
+            await ch.arecv(timeout=1000)
 
-    async def sleeps():
-        await time.asleep(0.2)
+        async def ticks():
+            await time.after(1000).arecv()
 
-    goroutines = [go(timed, Chan()), go(ticks), go(sleeps)]
-    parked(3)
-    assert names() == []
-    for goroutine in goroutines:
-        goroutine.join()
+        async def sleeps():
+            await time.asleep(1000)
+
+        go(timed, Chan())
+        go(ticks)
+        go(sleeps)
+        while runtime.stats()["parked"] < 3:
+            runtime.gosched()
+        print(runtime.leaked())
+        """)
+    assert finished.stdout == "[]\n", finished.stderr
 
 
-def test_select_and_sync(ends, parked, run_program):
+def test_select_and_sync(run_program):
     finished = run_program("""
         from gopy import Chan, aselect, go, nilchan, recv, runtime, send, sync
 
@@ -151,7 +156,7 @@ def test_select_and_sync(ends, parked, run_program):
             go(locks, mu)
             go(cond, sync.Mutex())
             del wg, mu
-            for _ in range(10):
+            while runtime.stats()["parked"] < 6:
                 runtime.gosched()
             print(*sorted(g.name for g in runtime.leaked()))
             return kept

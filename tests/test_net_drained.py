@@ -20,12 +20,11 @@ def registered(tmp_path, until):
             peer.connect(tuple(ln.addr) if network == "tcp" else ln.addr)
             conn = ln.accept()
         made.extend((peer, conn))
-        before = runtime.stats()["netpoll"]
         reader = go(conn.read)
-        until(lambda: runtime.stats()["netpoll"] > before)
+        until(lambda: reader.state == "IO wait")
         peer.sendall(b"first")
         reader.join()
-        conn.set_read_deadline(5)
+        conn.set_read_deadline(30)
         return peer, conn
 
     yield registered
@@ -42,7 +41,7 @@ def polled(until):
         waiter = go(runtime.wait_read, r)
         until(lambda: waiter.state == "IO wait")
         os.write(w, b"x")
-        waiter.join(timeout=5)
+        waiter.join(timeout=30)
         os.close(r)
         os.close(w)
 
@@ -57,7 +56,7 @@ def test_wait_read_does_not_take_the_readers_event(registered, until, read):
     waiter = go(runtime.wait_read, conn)
     until(lambda: waiter.state == "IO wait")
     peer.sendall(b"b")
-    waiter.join(timeout=5)
+    waiter.join(timeout=30)
     if read == "read":
         assert conn.read() == b"b"
     else:

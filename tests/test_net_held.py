@@ -4,6 +4,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import select
 import socket
 import ssl
 from contextlib import suppress
@@ -86,6 +87,7 @@ class Stranger:
         assert self.state() == self.before
         with pytest.raises(BlockingIOError):  # neither data nor the end
             self.other.recv(1)
+        select.select([self.sock], [], [], 30)  # a busy kernel delivers later
         if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             conn, _ = self.sock.accept()
             self.sock.close()
@@ -342,8 +344,11 @@ def echo(conn):
     while data := conn.read():
         conn.write(data)
 
+def over():
+    return pytime.monotonic() >= end and min(visits) > 0
+
 def visit(i):
-    while pytime.monotonic() < end:
+    while not over():
         try:
             conn = net.dial("tcp", str(ln.addr), timeout=20)
             conn.set_deadline(20)
@@ -354,13 +359,13 @@ def visit(i):
             broken.append(repr(exc))
         visits[i] += 1
         doomed.append(conn)
-        while victim is not conn and pytime.monotonic() < end:
+        while victim is not conn and not over():
             time.sleep(0.0001)
         conn.close()
 
 def meddle():
     global victim
-    while pytime.monotonic() < end:
+    while not over():
         if doomed:
             victim = conn = doomed.popleft()
             while not conn.closed:
@@ -380,7 +385,7 @@ for each in visitors:
 meddler.join()
 ln.close()
 serving.join()
-print(min(visits) > 0, broken)
+print(broken)
 """
 
 
@@ -389,4 +394,4 @@ print(min(visits) > 0, broken)
 def test_stress_close_write_beside_a_close(run_program, gomaxprocs):
     """Connections whose numbers are those of others that were closed in the midst of a call are not cut off."""
     done = run_program(CROWD, env={"GOMAXPROCS": str(gomaxprocs)}, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True []\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

@@ -148,30 +148,40 @@ CALLS = {
 def test_a_repr_does_not_yield(run_program):
     """logging formats its arguments while it holds a lock of threads, which others of this thread may wait for."""
     program = """
+        import threading
         from time import monotonic
         from gopy import go, net, runtime
 
         def spin():
+            homes.append(threading.get_ident())
             while not over:
+                turns[0] += 1
                 runtime.gosched()
 
-        def preemptions(call):
-            "In a tenth of a second, with another goroutine of this thread ready all the time."
-            before = runtime.stats()["preemptions"]
+        def is_due(call):
+            "Call it for a tenth of a second, with another goroutine of this thread ready all the time, which gets no turn."
+            before = turns[0]
             end = monotonic() + 0.1
             while monotonic() < end:
                 call()
-            return runtime.stats()["preemptions"] - before
+            assert turns[0] == before
+            conn.closed  # this yields, if the time slice is over
+            return turns[0] > before
 
         ln = net.listen("tcp", "127.0.0.1:0")
         conn, packets = net.dial("tcp", str(ln.addr)), net.listen_packet("udp", "127.0.0.1:0")
-        over = []
-        spinning = go(spin)
-        runtime.gosched()
-        while preemptions(lambda: conn.closed) <= 1:  # on a busy machine sysmon may come late
-            pass
+        homes = [None]
+        while homes[0] != threading.get_ident():
+            homes, over, turns = [], [], [0]
+            spinning = go(spin)
+            while not homes:
+                runtime.gosched()
+            if homes[0] != threading.get_ident():
+                over.append(True)
+                spinning.join()
         for described in (ln, conn, packets):
-            assert preemptions(lambda: repr(described)) <= 1  # that of stats() itself
+            while not is_due(lambda: repr(described)):  # on a busy machine sysmon may come late
+                pass
         over.append(True)
         spinning.join()
         print("fine")
@@ -271,34 +281,33 @@ def test_stackless_goroutines_yield(kind, run_programs):
 
 
 def test_hogs_take_turns(run_programs):
-    """Three goroutines of one thread that never wait: each gets its share of the time."""
+    """Three goroutines of one thread that never wait: each gets its turn, again and again."""
     program = """
-        import json
         from gopy import atomic, go, runtime, time
 
         over, begun = atomic.Bool(), atomic.Int64()
-        turns = [0, 0, 0]
+        last, turns = None, [0, 0, 0]
 
         def hog(me):
+            global last
             runtime.gosched()
             begun.add(1)
             while begun.load() < 3:
                 runtime.gosched()
             while not over.load():
-                turns[me] += 1
+                if last != me:
+                    last = me
+                    turns[me] += 1
 
         hogs = [go(hog, me) for me in range(3)]
-        time.sleep(0.6)
+        while min(turns) < 10:
+            time.sleep(0.01)
         over.store(True)
         for h in hogs:
             h.join()
-        print(json.dumps(turns))
+        print("all")
     """
-    import json
-
-    for output in finished(run_programs((program, {"env": {"GOMAXPROCS": n}}) for n in PROCS)):
-        turns = json.loads(output)
-        assert min(turns) > max(turns) / 20, turns
+    assert finished(run_programs((program, {"env": {"GOMAXPROCS": n}}) for n in PROCS)) == ["all\n"] * 3
 
 
 def test_one_that_starts_goroutines_without_a_pause_lets_them_run(run_programs):
@@ -372,15 +381,17 @@ def test_a_sleeper_of_another_thread_wakes_beside_one_that_computes(run_programs
 def test_preempt_reaches_the_main_thread(how, run_programs):
     """main waits for a goroutine of its thread that computes, then computes itself while another one waits."""
     program = """
+        import threading
         from gopy import go, runtime, time
 
         SET
 
         def compute(over):
+            homes.append(threading.get_ident())
             while not over:
                 pass
 
-        first, second, started = [], [], []
+        first, second, started, homes = [], [], [], []
         g = go(compute, first)
         time.sleep(0.001)
         first.append(True)
@@ -395,7 +406,8 @@ def test_preempt_reaches_the_main_thread(how, run_programs):
         while not started:
             runtime.gosched()
         compute(second)
-        print(runtime.stats()["preemptions"] >= 1)
+        # If main's thread stood still, another one may have begun the first; then main need not wait for it.
+        print(homes[0] != homes[1] or runtime.stats()["preemptions"] >= 1)
     """
     env = {"GOPY_PREEMPT": "0.01"} if how == "environment" else {}
     program = program.replace("SET", "runtime.preempt(0.01)" if how == "call" else "")
@@ -443,16 +455,17 @@ def test_preempt_leaves_a_tracer_alone(run_program):
         from gopy import go, runtime, time
 
         runtime.preempt(0.01)
-        over, homes, lines, ended = [], [], [], threading.Event()
+        over, homes, lines, ended = [], [], set(), threading.Event()
 
         def tracer(frame, event, arg):
             if frame.f_code is counts.__code__ and event == "line":
-                lines.append(frame.f_lineno)
+                lines.add(frame.f_lineno - frame.f_code.co_firstlineno)
             return tracer
 
         def sleeper():
             homes.append(True)
-            time.sleep(0.001)
+            while 3 not in lines:  # it has not counted yet
+                time.sleep(0.001)
             over.append(True)
 
         def counts():
@@ -474,8 +487,7 @@ def test_preempt_leaves_a_tracer_alone(run_program):
 
         go(first)
         ended.wait()
-        begin = counts.__code__.co_firstlineno
-        assert {line - begin for line in lines} == {1, 2, 3, 4, 5}, lines
+        assert lines == {1, 2, 3, 4, 5}, lines
         """
         if EVERY_THREAD
         else "pass"

@@ -210,12 +210,12 @@ def test_stats_keys_and_types():
 
 
 def test_stats_say_what_happens(until):
-    ch = Chan()
+    ch, other = Chan(), Chan()
     before = runtime.stats()
     assert before["ms"] >= 1
     assert before["idle_ps"] <= before["gomaxprocs"]
-    started = [go(ch.recv) for _ in range(20)] + [go(gopy.time.sleep, 0.3)]
-    until(lambda: all(g.state in ("chan receive", "sleep") for g in started))
+    started = [go(ch.recv) for _ in range(20)] + [go(other.recv, timeout=1000)]
+    until(lambda: all(g.state == "chan receive" for g in started))
     during = runtime.stats()
     assert during["spawned"] == before["spawned"] + 21
     assert during["goroutines"] == runtime.num_goroutine() == before["goroutines"] + 21
@@ -224,6 +224,7 @@ def test_stats_say_what_happens(until):
     assert during["switches"] >= before["switches"] + 21
     for _ in range(20):
         ch.send(None)
+    other.send(None)
     for goroutine in started:
         goroutine.join()
     after = runtime.stats()
@@ -499,7 +500,8 @@ def test_what_is_due_as_an_m_changes_its_p_is_run(run_program):
         time.sleep(0.001)  # now main has the first P, and the second is idle
         runtime.GOMAXPROCS(2)
         go(sleeper)
-        time.sleep(0.01)
+        while not due:
+            time.sleep(0.01)
         go(blocks)
         while not blocked:
             pytime.sleep(0.001)  # sysmon hands main's P to another M

@@ -785,7 +785,7 @@ def test_select_runs_with_other_goroutines_and_timers(until):
     work, tick, done = Chan(), Chan(), Chan()
 
     def ticker():
-        while select(send(tick, None), recv(done), timeout=5)[0] == 0:
+        while select(send(tick, None), recv(done), timeout=50)[0] == 0:
             gotime.sleep(0.001)
 
     def worker():

@@ -188,12 +188,13 @@ def test_more_than_there_is_without_a_context_is_a_deadlock(run_program):
 def test_interrupted_waiting_takes_nothing(run_program):
     finished = run_program("""
         import os, signal
-        from gopy import go, semaphore, time
-        sem = semaphore.Weighted(1)
+        from gopy import go, runtime, semaphore, time
+        main, sem = runtime.current(), semaphore.Weighted(1)
         sem.acquire()
         def interrupt():
-            while not sem._waiters:
+            while main.state != "select":
                 time.sleep(0.001)
+            assert sem._waiters
             os.kill(os.getpid(), signal.SIGINT)
         go(interrupt)
         try:

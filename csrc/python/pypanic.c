@@ -16,6 +16,7 @@ static pthread_t main_pthread;
 static PyObject *main_exc;
 static int64_t main_exc_when; /* for sysmon; 0: none pending */
 static uint32_t poked;        /* the next SIGINT is our own */
+static uint32_t nudged;       /* or sysmon's, for the goroutine that keeps the main one from running */
 static uint32_t unwinding;    /* a panic was raised, and the main goroutine has not waited since */
 
 static PyObject *core_sigint(PyObject *self, PyObject *args);
@@ -28,7 +29,7 @@ void panic_forget(void)
 {
     main_exc = NULL;
     main_exc_when = 0;
-    poked = unwinding = 0;
+    poked = nudged = unwinding = 0;
 }
 
 /* A KeyboardInterrupt that the main goroutine cannot be given, because another one computes or blocks on its
@@ -36,8 +37,10 @@ void panic_forget(void)
 bool host_sysmon_tick(int64_t now)
 {
     int64_t when = real_load(&main_exc_when);
-    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg)) {
+    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg) &&
+        !real_load(&nudged)) { /* one at a time: each is to be told from a Ctrl-C */
         real_store(&main_exc_when, now);
+        real_store(&nudged, 1);
         signal_poke(main_pthread);
     }
     return when != 0;
@@ -123,7 +126,9 @@ static PyObject *core_sigint(PyObject *self, PyObject *args)
 {
     (void)self, (void)args;
     struct m *mp = getm();
-    bool is_pending = pending();
+    bool is_pending = pending(), ours = real_xchg(&nudged, 0);
+    if (ours && !is_pending) /* the main goroutine has raised it before this signal was seen */
+        Py_RETURN_NONE;
     if (real_xchg(&poked, 0) || (is_pending && main_runs_here())) {
         if (deliver(NULL) < 0)
             return NULL;

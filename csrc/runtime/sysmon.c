@@ -185,6 +185,15 @@ static bool look_for_ms_without_p(void)
     return busy;
 }
 
+/* Is there an M that has no P and may compute all the same? At one look, or at a few, it may just wait for the GIL. */
+static bool ms_without_p(void)
+{
+    for (struct m *mp = real_load(&sched.allm); mp; mp = mp->allnext)
+        if (real_peek(&mp->p) == NULL && real_peek(&mp->state) == Mrunning)
+            return true;
+    return false;
+}
+
 /* A bubble may wait for something that does not come, while the thread of whoever waits for the bubble is stuck. */
 static void look_at_bubbles(int64_t now)
 {
@@ -205,8 +214,8 @@ void sysmon(void)
         if (quiet >= QUIET_TICKS) {
             note_clear(&sched.sysmon_note);
             real_xchg(&sched.sysmon_asleep, 1);
-            bool all_idle =
-                real_load(&sched.npidle) >= real_load(&sched.gomaxprocs) && real_load(&sched.nbubbles) == 0;
+            bool all_idle = real_load(&sched.npidle) >= real_load(&sched.gomaxprocs) &&
+                            real_load(&sched.nbubbles) == 0 && !ms_without_p();
             note_sleep(&sched.sysmon_note, nanotime() + (all_idle ? 60000000000 : 250000000));
             real_xchg(&sched.sysmon_asleep, 0);
             quiet = 0;
