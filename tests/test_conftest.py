@@ -85,7 +85,7 @@ def test_leaks():
 def test_leaks_on_purpose():
     go(Chan().recv)
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(50)
 def test_fine():
     go(time.sleep, 0.05)
 
