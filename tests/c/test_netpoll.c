@@ -45,7 +45,11 @@ static uint32_t poll_once(int64_t wait)
 {
     struct pollevents evs;
     struct gqueue list = {0};
-    CHECK(np.backend->poll(&evs, wait ? nanotime() + wait : 0) == 0);
+    int64_t until = wait ? nanotime() + wait : 0;
+    int err;
+    while ((err = np.backend->poll(&evs, until)) == EINTR) /* the process was stopped, and goes on */
+        ;
+    CHECK(err == 0);
     netpollready(&evs, &list);
     uint32_t n = list.n;
     for (struct g *gp; (gp = gq_pop(&list)) != NULL;)
@@ -369,17 +373,25 @@ static void test_joined(void)
     CHECK(np.nwaiters == 0);
 }
 
+static enum note_result sleep_until(struct note *n, int64_t until)
+{
+    struct pollevents evs = {0};
+    enum note_result r;
+    while ((r = netpollsleep(n, &evs, until)) == NOTE_INTERRUPTED) /* as above */
+        ;
+    return r;
+}
+
 static void test_sleep(void)
 {
     struct note n = {.breakfd = np.breakfd};
-    struct pollevents evs = {0};
     int64_t until = nanotime() + 3 * MS;
-    CHECK(netpollsleep(&n, &evs, until) == NOTE_TIMEOUT && nanotime() >= until);
+    CHECK(sleep_until(&n, until) == NOTE_TIMEOUT && nanotime() >= until);
     note_wakeup(&n); /* the break comes with the note */
-    CHECK(netpollsleep(&n, &evs, NEVER) == NOTE_WOKEN);
+    CHECK(sleep_until(&n, NEVER) == NOTE_WOKEN);
     note_clear(&n); /* and a break that nobody saw is no wake-up */
     until = nanotime() + 3 * MS;
-    CHECK(netpollsleep(&n, &evs, until) == NOTE_TIMEOUT && nanotime() >= until);
+    CHECK(sleep_until(&n, until) == NOTE_TIMEOUT && nanotime() >= until);
 }
 
 /* ---- threads ---- */

@@ -91,7 +91,7 @@ def postgres_port(postgres_folder, serve):
         except LookupError:
             pytest.skip("NOT TESTED HERE: there is no user postgres")
     made = subprocess.run(
-        [initdb, "-D", str(data), "-A", "trust", "-U", "tester", "-N"],
+        [initdb, "-D", str(data), "-A", "trust", "-U", "tester", "-N", "--lc-messages=C"],
         capture_output=True,
         text=True,
         **options,
