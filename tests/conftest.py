@@ -36,7 +36,7 @@ import pytest
 TIMEOUT = 60.0  # seconds that a test may take unless it is marked timeout(seconds)
 GRACE = 5.0  # seconds that the watchdog has for its report before faulthandler ends the run
 CHILD_TIMEOUT = 30.0  # seconds that a child program may take unless its test says otherwise
-LEAK_TIMEOUT = 5.0  # seconds that the goroutines of a test have to end after it
+LEAK_TIMEOUT = 10.0  # seconds that the goroutines of a test have to end after it
 TESTS_A_SECOND = 5  # of one process: 4,178 tests took 408 s in two, on the machine of the README's figures
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -205,7 +205,7 @@ def until() -> Callable[..., None]:
     """until(condition): let the others run until the condition holds."""
     from gopy import time as gotime
 
-    def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"after {seconds:g} s it still does not hold"
@@ -346,8 +346,11 @@ class Program:
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait for a state of the child that only polling can see."""
         deadline = time.monotonic() + CHILD_TIMEOUT
-        while not condition():
-            assert self.waiter.is_alive(), f"it ended with status {self.process.returncode}\n{self.stderr}"
+        while True:
+            runs = self.waiter.is_alive()  # asked first: what has ended is in the state that it ended in
+            if condition():
+                return
+            assert runs, f"it ended with status {self.process.returncode}\n{self.stderr}"
             assert time.monotonic() < deadline, f"it did not get there\n{self.stderr}"
             time.sleep(0.001)
 

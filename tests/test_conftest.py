@@ -11,7 +11,7 @@ import pytest
 
 HERE = Path(__file__).parent
 
-pytestmark = pytest.mark.timeout(120)  # several processes start, one after the other
+pytestmark = pytest.mark.timeout(300)  # several processes start, one after the other
 
 HANGS = {
     "parked": "def test():\n    go(Chan().recv)\n    Chan().recv()\n",
@@ -31,7 +31,7 @@ def run_pytest(tmp_path):
         command = [sys.executable, "-m", "pytest", "-q", "-c", str(HERE.parent / "pyproject.toml")]
         command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", *args, str(tmp_path / "test_it.py")]
         env = dict(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110)
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280)
 
     return run_pytest
 
@@ -85,7 +85,7 @@ def test_leaks():
 def test_leaks_on_purpose():
     go(Chan().recv)
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(50)
 def test_fine():
     go(time.sleep, 0.05)
 
@@ -141,21 +141,21 @@ def test_tiers(args, wanted, run_pytest):
 
 
 MANY = """
-@pytest.mark.parametrize("n", range(1000))
+@pytest.mark.parametrize("n", range(700))
 def test(n):
     pass
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "minutes"), [([], 4), (["-n", "2"], 2)], ids=["alone", "two"])
+@pytest.mark.parametrize(("processes", "minutes"), [([], 3), (["-n", "2"], 2)], ids=["alone", "two"])
 def test_a_long_run_says_at_its_start_how_long_it_takes(run_pytest, processes, minutes):
     if processes:
         pytest.importorskip("xdist")
     done = run_pytest(MANY, *processes)
     at_a_time = processes[-1] if processes else 1
     assert done.returncode == 0
-    assert done.stdout.count(f"1000 tests, {at_a_time} at a time: some {minutes} minutes") == 1
+    assert done.stdout.count(f"700 tests, {at_a_time} at a time: some {minutes} minutes") == 1
 
 
 def test_a_short_run_says_nothing_of_that(run_pytest):

@@ -94,28 +94,25 @@ def test_a_wait_that_times_out_takes_no_notification(ok, procs):
     """The library's own would: its waiter is on the list until it has the lock again."""
     ok(
         """
-condition, got = threading.Condition(threading.Lock()), []
-def waiter(timeout):
-    with condition:
-        got.append((timeout, condition.wait(timeout)))
-def waits(n):
-    while True:
+from gopy import testing
+def body():
+    condition = threading.Condition(threading.Lock())
+    def waiter(timeout):
         with condition:
-            if len(condition._waiters) == n:
-                return
-        time.sleep(0.0005)
-short, long = go(waiter, 0.03), go(waiter, 30)
-waits(2)
-with condition:
-    while len(condition._waiters) == 2:  # the short one gives up, and cannot have the lock
-        time.sleep(0.001)
-    condition.notify()
-short.join()
-long.join()
-print(sorted(got))
+            print(timeout, condition.wait(timeout), time.monotonic())
+    for timeout in (1, 30):
+        go(waiter, timeout)
+        testing.wait()
+    with condition:
+        time.sleep(2)  # the short one gives up, and cannot have the lock
+        print(len(condition._waiters))
+        condition.notify()
+testing.synctest(body)
 """,
         procs,
-        "[(0.03, False), (30, True)]",
+        "1",
+        "1 False 2.0",
+        "30 True 2.0",
     )
 
 
@@ -263,9 +260,11 @@ timer.start()
 print(telling.wait(30))
 timer.join()
 event._cond = threading.Condition(gopy.monkey.original("threading", "Lock")())
-go(lambda: (time.sleep(0.001), event.set()))
+thread = threading.Thread(target=lambda: (time.sleep(0.001), event.set()))  # a goroutine might yield while it has that lock
+thread.start()
 while not event.wait(0.0001):
     time.sleep(0.0001)
+thread.join()
 print(type(event._cond._waiters).__name__, event.clear(), event.wait(0.001))
 try:
     threading.Event.set(7)
@@ -294,7 +293,10 @@ def waiter():
     with condition:
         condition.wait()
 go(waiter)
-while not len(condition._waiters):
+while True:
+    with condition:  # so the waiter has let go of it
+        if len(condition._waiters):
+            break
     time.sleep(0.0005)
 sys.stdout.flush()
 pid = os.fork()

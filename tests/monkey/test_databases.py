@@ -27,14 +27,6 @@ def needs(module):
     )
 
 
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 10).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
 @pytest.fixture(scope="module")
 def postgres_folder():
     """None of pytest's folders: each pytest shuts those to others, such as the user postgres, again."""
@@ -44,22 +36,23 @@ def postgres_folder():
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory, postgres_folder):  # which outlives what runs in it
-    """serve(command of a port, whether it is ready, **options): it runs, and its port."""
+    """serve(command of a port, what it says once it is ready, **options): it runs, and its port. It says so itself: another
+    might have the port.
+    """
     running = []
 
     def serve(command, ready, **options):
         for _ in range(5):  # another process may be quicker to take the port
             port = free_port()
-            with (tmp_path_factory.mktemp("server") / "log").open("w+") as log:
+            path = tmp_path_factory.mktemp("server") / "log"
+            with path.open("wb") as log:
                 process = subprocess.Popen(command(port), stdout=log, stderr=log, **options)
-                running.append(process)
-                while process.poll() is None and not ready(port):
-                    time.sleep(0.01)
-                if process.poll() is None:
+            running.append(process)
+            while process.poll() is None:
+                if ready in path.read_text(errors="replace"):
                     return port
-                log.seek(0)
-                said = log.read()
-        pytest.fail(f"{command(port)} ended: {said}")
+                time.sleep(0.01)
+        pytest.fail(f"{command(port)} ended: {path.read_text(errors='replace')}")
 
     yield serve
     for process in running:
@@ -74,7 +67,7 @@ def redis_port(serve, tmp_path_factory):
         pytest.skip("NOT TESTED HERE: redis-server is not installed")
     folder = tmp_path_factory.mktemp("redis")
     options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    return serve(lambda port: ["redis-server", "--port", str(port), *options], answers)
+    return serve(lambda port: ["redis-server", "--port", str(port), *options], "Ready to accept connections")
 
 
 def postgres_program(name):
@@ -98,7 +91,7 @@ def postgres_port(postgres_folder, serve):
         except LookupError:
             pytest.skip("NOT TESTED HERE: there is no user postgres")
     made = subprocess.run(
-        [initdb, "-D", str(data), "-A", "trust", "-U", "tester", "-N"],
+        [initdb, "-D", str(data), "-A", "trust", "-U", "tester", "-N", "--lc-messages=C"],
         capture_output=True,
         text=True,
         **options,
@@ -106,11 +99,7 @@ def postgres_port(postgres_folder, serve):
     assert made.returncode == 0, made.stdout + made.stderr
     sockets = f"unix_socket_directories={data}"
     fixed = ["-D", str(data), "-c", "listen_addresses=127.0.0.1", "-c", sockets, "-c", "fsync=off"]
-    return serve(
-        lambda port: [postgres, *fixed, "-p", str(port)],
-        lambda port: (data / "postmaster.pid").exists() and "ready" in (data / "postmaster.pid").read_text(),
-        **options,
-    )
+    return serve(lambda port: [postgres, *fixed, "-p", str(port)], "ready to accept connections", **options)
 
 
 @needs("redis")

@@ -16,7 +16,7 @@ IMPORTS = "import atexit, gc, os, queue, signal, sys, threading, time"
         "threading.Event().wait()",
         "queue.Queue().get()",
         "queue.SimpleQueue().get()",
-        "rlock = threading.RLock(); go(lambda: (rlock.acquire(), threading.Event().wait())); gopy.runtime.gosched(); rlock.acquire()",
+        "rlock, has = threading.RLock(), Chan(); go(lambda: (rlock.acquire(), has.send(1), threading.Event().wait())); has.recv(); rlock.acquire()",
     ],
 )
 def test_a_deadlock_is_told(run_program, head, procs, wait):
@@ -105,10 +105,14 @@ wg = gopy.sync.WaitGroup()
 for i in range(10):
     wg.go(f, i)
 wg.wait()
-gc.collect()
-while count[0] < 500:
+while True:
+    gc.collect()  # it does nothing while another thread does it
+    with lock:
+        counts = count[0], q.qsize()
+    if counts[0] == 500:
+        break
     time.sleep(0.001)
-print(count[0], q.qsize())
+print(*counts)
 """,
         procs,
         "500 1000",

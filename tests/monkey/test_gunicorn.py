@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -38,19 +39,20 @@ class Gunicorn:
     def __init__(self, folder, *arguments, app="app:app", source=APP, conf=""):
         (folder / "app.py").write_text(source)
         (folder / "gunicorn.conf.py").write_text(conf)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-k", "gopy.gunicorn.Worker", "-b", f"127.0.0.1:{self.port}"]
+                [sys.executable, "-m", "gunicorn", "-k", "gopy.gunicorn.Worker", "-b", "127.0.0.1:0"]
                 + ["--no-control-socket", *arguments, app],
                 cwd=folder, stdout=log, stderr=log, env=dict(os.environ, PYTHONUNBUFFERED="1"),
             )  # fmt: skip
+        listening = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)\D")
+        self.wait_for(lambda: listening.search(self.log.read_text()))
+        self.port = int(listening.search(self.log.read_text())[1])
         self.wait_for(lambda: self.ask("/")[0])
 
     def ask(self, path, connected=lambda: None, **form):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=50)
         try:
             connection.connect()
             connected()
@@ -61,13 +63,13 @@ class Gunicorn:
                 connection.request("GET", path)
             response = connection.getresponse()
             return response.status, response.read().decode()
-        except (ConnectionRefusedError, ConnectionResetError):
+        except ConnectionError:
             return 0, ""
         finally:
             connection.close()
 
     def wait_for(self, condition):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 50
         while not condition():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()

@@ -155,12 +155,17 @@ def receive():
     n = a.recvmsg_into([buffer])[0]
     got.append(bytes(buffer[:n]))
 reader = go(receive)
-time.sleep(0.005)
+def arrived(n):  # one at a time: datagrams may overtake each other
+    while len(got) < n or reader.state != "IO wait":
+        time.sleep(0.0005)
+arrived(0)
 b.sendto(b"1", a.getsockname())
+arrived(1)
 b.sendto(b"2", 0, ("localhost", a.getsockname()[1]))
 b.connect(a.getsockname())
-time.sleep(0.005)
+arrived(2)
 b.send(b"3")
+arrived(3)
 b.sendmsg([b"4", b"5"])
 reader.join()
 print(got)
@@ -184,10 +189,12 @@ def body():
             print(conn.getpeername()[0], listener.accept()[0].close())
         with socket.socket() as conn:
             print(conn.connect_ex(("127.0.0.1", port)))
-    with socket.socket() as conn:
-        print(told(conn.connect, ("127.0.0.1", port)))
-    with socket.socket() as conn:
-        print(conn.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED)
+    with socket.socket() as nobody:  # that port is taken, so nobody else comes to listen there
+        nobody.bind(("127.0.0.1", 0))
+        with socket.socket() as conn:
+            print(told(conn.connect, nobody.getsockname()))
+        with socket.socket() as conn:
+            print(conn.connect_ex(nobody.getsockname()) == errno.ECONNREFUSED)
     with socket.socket() as conn:
         print(told(conn.connect, "x").partition(":")[0], told(conn.connect, ("no such name.invalid", 1)).partition(":")[0])
     path = {str(tmp_path / "s")!r}
