@@ -145,7 +145,7 @@ def test_gopy_works_inside_of_fn():
     g.join()
 
 
-def test_nothing_is_held_after_a_call(in_goroutine):
+def test_nothing_is_held_after_a_call(in_goroutine, until):
     refs = []
 
     def keep(value, *, key):
@@ -166,17 +166,25 @@ def test_nothing_is_held_after_a_call(in_goroutine):
 
     calls()
     in_goroutine(calls)
-    gc.collect()
     assert len(refs) == 12
-    assert not [ref for ref in refs if ref() is not None]
+    until(lambda: gc.collect() >= 0 and not [ref for ref in refs if ref() is not None])
 
 
-def test_calls_one_after_the_other_use_one_thread():
-    used = len({blocking(threading.get_ident) for _ in range(200)})
+def test_calls_one_after_the_other_use_one_thread(until):
+    used = set()
+
+    def again():
+        thread = blocking(threading.get_native_id)
+        was_used = thread in used
+        used.add(thread)
+        return was_used
+
+    again()
     if runtime.stats()["gil"]:
-        assert used == 1
+        assert all(again() for _ in range(200))
     else:  # one that has readied its caller may not be idle yet as the next call comes
-        assert used < 10
+        for _ in range(20):
+            until(again)
 
 
 def test_many_callers_of_every_kind():
