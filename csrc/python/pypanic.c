@@ -31,13 +31,18 @@ void panic_forget(void)
     poked = unwinding = 0;
 }
 
-/* A KeyboardInterrupt that the main goroutine cannot be given, because another one computes or blocks on its
- * thread, is raised in that other one after a while. */
+/* What the main goroutine has not raised for a while. If another goroutine computes or blocks on its thread, that one
+ * gets a KeyboardInterrupt. If it runs itself it is in a call of C, and the signal may have come before the system call
+ * that it was to end: it gets another. */
 bool host_sysmon_tick(int64_t now)
 {
     int64_t when = real_load(&main_exc_when);
-    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg)) {
-        real_store(&main_exc_when, now);
+    struct g *gp = real_load(&sched.m0.curg);
+    bool is_main = gp == sched.g1;
+    if (when && now - when > 30000000 && gp && !(is_main && real_load(&unwinding)) &&
+        real_cas(&main_exc_when, when, now)) {
+        if (is_main)
+            real_store(&poked, 1);
         signal_poke(main_pthread);
     }
     return when != 0;
