@@ -20,4 +20,5 @@ def boom():
 
 go(boom)
 # The first of them computes, and so takes no notice of the signal that is to end the second.
-deque(map(operator.call, [partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 1_000_000), partial(time.sleep, 1000)]))
+calls = partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 1_000_000), partial(time.sleep, 1000)
+deque(map(operator.call, calls))
