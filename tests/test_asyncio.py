@@ -237,8 +237,8 @@ def test_a_lock_handed_over_as_the_task_is_cancelled_is_let_go(run):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.sleep(0.001)
-            assert lock.try_lock()
+            while not lock.try_lock():
+                await asyncio.sleep(0)
             task = asyncio.create_task(wait(acquire))
             await asyncio.sleep(0.001)
             task.cancel()
@@ -322,7 +322,7 @@ def test_timeouts_and_task_groups(run):
                 group.create_task(wait(ch))
                 group.create_task(fail())
         go(ch.send, 5)
-        assert await asyncio.wait_for(ch.arecv(), 5) == 5
+        assert await asyncio.wait_for(ch.arecv(), 50) == 5
         assert (await asyncio.gather(ch.asend(1), ch.arecv()))[1] == 1
         assert await asyncio.shield(asyncio.ensure_future(time.asleep(0.001))) is None
 
@@ -439,7 +439,7 @@ def test_a_loop_within_a_step(run):
     goroutine.join()
 
 
-def test_descriptors_and_loops_are_let_go(run):
+def test_descriptors_and_loops_are_let_go(run, until):
     import os
 
     def once():
@@ -456,8 +456,7 @@ def test_descriptors_and_loops_are_let_go(run):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         once()
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    until(lambda: gc.collect() >= 0 and len(os.listdir("/proc/self/fd")) <= before)
 
 
 def test_anyio_on_asyncio():

@@ -371,14 +371,14 @@ class Hostile:
 
 
 @pytest.fixture
-def hostile():
+def hostile(until):
     """The class, whose __del__ must have run for each of its objects in the end."""
     gc.collect()
     Hostile.calls.clear()
     Hostile.made.clear()
     yield Hostile
-    gc.collect()
-    assert len(Hostile.calls) >= len(Hostile.made) > 0
+    assert Hostile.made
+    until(lambda: gc.collect() >= 0 and len(Hostile.calls) >= len(Hostile.made))
 
 
 @pytest.fixture(params=[1, 2, 8])
@@ -705,7 +705,7 @@ def test_recursion_10_000_deep_through_gopy(in_goroutine):
         sys.setrecursionlimit(limit)
 
 
-def test_recursion_through_del_and_go(in_goroutine):
+def test_recursion_through_del_and_go(in_goroutine, until):
     """Goroutines that start goroutines from __del__, each with a fresh stack."""
     made = []
 
@@ -722,6 +722,7 @@ def test_recursion_through_del_and_go(in_goroutine):
         Again(300)
 
     assert in_goroutine(start) is None
+    until(lambda: len(made) == 301)
     assert made == list(range(300, -1, -1))
 
 
@@ -772,7 +773,7 @@ def fails_on_closed():
     ch.send(1)
 
 
-def test_an_exception_thrown_by_a_value_on_its_way_out(procs):
+def test_an_exception_thrown_by_a_value_on_its_way_out(procs, until):
     """An exception in __del__ is unraisable, as everywhere in Python: the operation itself is done."""
     raised = []
 
@@ -791,7 +792,7 @@ def test_an_exception_thrown_by_a_value_on_its_way_out(procs):
         del ch
         go(lambda value: None, Value()).join()
         assert select(send(Chan(), Value()), default) == (1, None, True)
-        gc.collect()
+        until(lambda: gc.collect() >= 0 and len(raised) >= 5)
     finally:
         sys.unraisablehook = before
     assert [type(exc) for exc in raised] == [KeyError] * 5
@@ -835,8 +836,9 @@ def test_no_memory_for_parked_goroutines_channels_and_selects(run_program):
         for g in goroutines:
             g.join()
         cases = [recv(nilchan)] * 20 + [recv(stop)]
-        go(stop.send, "v")
+        sender = go(stop.send, "v")
         assert select(*cases) == (20, "v", True)
+        sender.join()
         assert runtime.num_goroutine() == 1
         print("fine")
         """,

@@ -190,18 +190,30 @@ def test_a_server_ends_with_whoever_started_it(run_program, until):
         os._exit(0)
     """)
     pid = int(end.stdout)
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+    def ended():
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    until(ended, seconds=30)
 
 
 @pytest.mark.slow
-def test_a_soaked_server_grows_no_more():
-    """A few seconds; what leaks some hundred bytes a request shows."""
-    seen = soak.Soak(list(soak.watch(6)))
-    half, last = seen.second_half, seen.samples[-1]
-    assert len(seen.samples) == soak.SAMPLES and last["requests"] > half[0]["requests"] > 0
+@pytest.mark.timeout(300)  # however long so many requests take
+def test_a_soaked_server_grows_no_more(monkeypatch):
+    """From 20,000 requests on, up to 80,000: what leaks some hundred bytes a request shows."""
+    monkeypatch.setattr(soak, "SAMPLES", 10_000)
+    seen = soak.Soak()
+    for each in soak.watch(500):
+        seen.samples.append(each)
+        if each["requests"] > 80_000:
+            break
+    warm = next(each for each in seen.samples if each["requests"] > 20_000)
     memory = (1 if runner.regime() == "gil" else 8) << 20  # without a GIL Python fills its heaps for longer
     for name, most in (("memory", memory), ("descriptors", 20), ("goroutines", 40), ("threads", 4)):
-        assert min(each[name] for each in half[-10:]) < half[0][name] + most, (name, str(seen))
+        assert min(each[name] for each in seen.samples[-10:]) < warm[name] + most, (name, str(seen))
 
 
 def test_the_slope_of_a_soak():

@@ -145,7 +145,7 @@ def test_gopy_works_inside_of_fn():
     g.join()
 
 
-def test_nothing_is_held_after_a_call(in_goroutine):
+def test_nothing_is_held_after_a_call(in_goroutine, until):
     refs = []
 
     def keep(value, *, key):
@@ -166,17 +166,25 @@ def test_nothing_is_held_after_a_call(in_goroutine):
 
     calls()
     in_goroutine(calls)
-    gc.collect()
     assert len(refs) == 12
-    assert not [ref for ref in refs if ref() is not None]
+    until(lambda: gc.collect() >= 0 and not [ref for ref in refs if ref() is not None])
 
 
-def test_calls_one_after_the_other_use_one_thread():
-    used = len({blocking(threading.get_ident) for _ in range(200)})
+def test_calls_one_after_the_other_use_one_thread(until):
+    used = set()
+
+    def again():
+        thread = blocking(threading.get_native_id)
+        was_used = thread in used
+        used.add(thread)
+        return was_used
+
+    again()
     if runtime.stats()["gil"]:
-        assert used == 1
+        assert all(again() for _ in range(200))
     else:  # one that has readied its caller may not be idle yet as the next call comes
-        assert used < 10
+        for _ in range(20):
+            until(again)
 
 
 def test_many_callers_of_every_kind():
@@ -356,7 +364,7 @@ EXITS = {
     "main_ends_while_calls_run": """
         ends_first = threading.Event()
         for fn in pytime.sleep, time.sleep, ends_first.wait:
-            go(blocking, fn, 60)
+            go(blocking, fn, 1000)
         r, w = os.pipe()
         g = go(blocking, os.read, r, 1)
         until(lambda: runtime.stats()["parked"] == 4)
@@ -370,7 +378,7 @@ EXITS = {
         time.sleep(0.05)
         """,
     "main_raises_while_calls_run": """
-        go(blocking, pytime.sleep, 60)
+        go(blocking, pytime.sleep, 1000)
         time.sleep(0.01)
         sys.exit(0)
         """,
@@ -401,13 +409,12 @@ EXITS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXITS)
-def test_the_end_of_the_program(name, run_program, check_elapsed):
+def test_the_end_of_the_program(name, run_program):
     """It waits for no call, and nothing crashes or warns."""
     program = POOL + "\n".join(line.removeprefix("        ") for line in EXITS[name].split("\n"))
     for _ in range(3):
         done = run_program(program)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        check_elapsed(done, 20)
 
 
 LATE = """

@@ -6,18 +6,15 @@ import weakref
 
 import pytest
 
-from gopy import Chan, ClosedChannelError, Panic, RecvChan, SendChan, go, nilchan, runtime
+from gopy import Chan, ClosedChannelError, Panic, RecvChan, SendChan, go, nilchan
 
 
-def wait_for(goroutine, state):
-    for _ in range(1_000_000):
-        if goroutine.state == state:
-            return
-        runtime.gosched()
-    pytest.fail(f"goroutine is {goroutine.state!r}, not {state!r}")
+@pytest.fixture
+def wait_for(until):
+    return lambda goroutine, state: until(lambda: goroutine.state == state)
 
 
-def test_unbuffered_send_waits_for_its_receiver():
+def test_unbuffered_send_waits_for_its_receiver(wait_for):
     ch, log = Chan(), []
 
     def sender():
@@ -46,7 +43,7 @@ def test_buffer_takes_capacity_values_in_order():
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 5])
-def test_waiting_senders_are_served_first_in_first_out(capacity):
+def test_waiting_senders_are_served_first_in_first_out(capacity, wait_for):
     ch, senders = Chan(capacity), []
     for i in range(10):
         senders.append(go(ch.send, i))
@@ -56,7 +53,7 @@ def test_waiting_senders_are_served_first_in_first_out(capacity):
         g.join()
 
 
-def test_waiting_receivers_are_served_first_in_first_out():
+def test_waiting_receivers_are_served_first_in_first_out(wait_for):
     ch, got = Chan(), []
 
     def receiver(n):
@@ -73,7 +70,7 @@ def test_waiting_receivers_are_served_first_in_first_out():
     assert sorted(got) == [(n, n) for n in range(10)]
 
 
-def test_close_wakes_everyone():
+def test_close_wakes_everyone(wait_for):
     ch, got = Chan(zero="nothing"), Chan(20)
     receivers = [go(lambda: got.send(ch.recv_ok())) for _ in range(10)]
     for g in receivers:

@@ -13,10 +13,18 @@ HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.timeout(300)  # several processes start, one after the other
 
+# What waits is there before the time limit begins to run.
+PARKED = """
+g = go(Chan().recv)
+while g.state != "chan receive":
+    runtime.gosched()
+
+@pytest.mark.timeout(1)
+"""
 HANGS = {
-    "parked": "def test():\n    go(Chan().recv)\n    Chan().recv()\n",
-    "c_call": "def test():\n    go(Chan().recv)\n    runtime.gosched()\n    time.sleep(60)\n",
-    "computing": "def test():\n    go(Chan().recv)\n    runtime.gosched()\n    while True:\n        pass\n",
+    "parked": PARKED + "def test():\n    Chan().recv()\n",
+    "c_call": PARKED + "def test():\n    time.sleep(1000)\n",
+    "computing": PARKED + "def test():\n    while True:\n        pass\n",
 }
 PRELUDE = "import ctypes, time\nimport pytest\nfrom gopy import Chan, go, runtime\n\n"
 
@@ -40,7 +48,7 @@ def run_pytest(tmp_path):
 @pytest.mark.parametrize("name", HANGS)
 def test_a_hung_test_ends_with_every_stack(name, run_pytest):
     """Parked, stuck in C or computing: every thread and every goroutine is shown, and the run fails."""
-    done = run_pytest("@pytest.mark.timeout(1)\n" + HANGS[name])
+    done = run_pytest(HANGS[name])
     assert done.returncode == 1
     assert "test_it.py::test hangs: not over after 1 s" in done.stderr
     assert "Every thread:" in done.stderr
@@ -51,7 +59,7 @@ def test_a_hung_test_ends_with_every_stack(name, run_pytest):
 @pytest.mark.slow
 def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
     """Where no Python code can run any more, faulthandler's own thread ends the run."""
-    done = run_pytest("@pytest.mark.timeout(1)\ndef test():\n    ctypes.PyDLL(None).sleep(60)\n")
+    done = run_pytest("@pytest.mark.timeout(1)\ndef test():\n    ctypes.PyDLL(None).sleep(1000)\n")
     assert done.returncode == 1
     assert "test_it.py" in done.stderr and "most recent call first" in done.stderr
 
@@ -60,7 +68,7 @@ def test_a_test_that_holds_the_gil_for_ever_ends_too(run_pytest):
 def test_a_hung_test_ends_its_process_and_the_others_go_on(run_pytest):
     """With pytest-xdist: another process takes the place of the one that has ended, after the same report."""
     pytest.importorskip("xdist")
-    done = run_pytest("@pytest.mark.timeout(1)\n" + HANGS["parked"] + "\ndef test_next(): pass\n", "-n", "1")
+    done = run_pytest(HANGS["parked"] + "\ndef test_next(): pass\n", "-n", "1")
     assert done.returncode == 1
     assert "test_it.py::test hangs: not over after 1 s" in done.stderr
     assert "goroutine 1 [" in done.stderr

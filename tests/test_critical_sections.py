@@ -44,11 +44,11 @@ def test_others_may_use_the_object_meanwhile(until, park, make):
     use = target.copy
     thread = threading.Thread(target=use, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     wg = sync.WaitGroup()
     for _ in range(8):
         wg.go(use)
-    wg.wait(timeout=10)
+    wg.wait(timeout=30)
     gate.close()
     parked.join()

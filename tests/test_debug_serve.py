@@ -121,8 +121,8 @@ def test_waits_of_a_few_seconds(pages, until):
                 runtime.gosched()
 
     goroutines = [go(contends) for _ in range(3)]
-    until(lambda: "@ sync.Mutex.Lock, the longest" in pages("/debug/mutex?seconds=0.1&format=text")[2])
-    until(lambda: f"in {contends.__qualname__}" in pages("/debug/mutex?seconds=0.1&format=text")[2])
+    until(lambda: "@ sync.Mutex.Lock, the longest" in pages("/debug/mutex?seconds=0.1&format=text")[2], 25)
+    until(lambda: f"in {contends.__qualname__}" in pages("/debug/mutex?seconds=0.1&format=text")[2], 25)
     assert "<h2>Who held what others waited for</h2>" in pages("/debug/mutex?seconds=0.05")[2]
     over.append(True)
     for each in goroutines:
@@ -157,7 +157,7 @@ def test_a_client_that_leaves(page, pages, until, monkeypatch):
     client = net.dial("tcp", f"127.0.0.1:{listener.addr[1]}")
     client.write(f"GET /debug/{page}?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     client.close()
-    until(lambda: ended)
+    until(lambda: ended, seconds=40)
     listener.close()
 
 

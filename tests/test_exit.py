@@ -101,13 +101,17 @@ def test_exit_while_a_goroutine_is_in_a_c_call_on_the_main_thread(run_programs):
         "        sys.exit(5)\n"
         "    1 / 0\n"
         "def block():\n"
-        "    assert threading.current_thread() is threading.main_thread()\n"
+        "    here = threading.current_thread() is threading.main_thread()\n"
+        "    started.send(here)\n"
+        "    if not here:\n"
+        "        return\n"
         "    begin.recv()\n"
         "    stuck.append(1)\n"
         "    pytime.sleep(1000)\n"
-        "stuck, begin = [], Chan()\n"
+        "stuck, begin, started = [], Chan(), Chan()\n"
         "go(block)\n"
-        "runtime.gosched()\n"  # it starts here, while there is no other thread
+        "while not started.recv():\n"
+        "    go(block)\n"
         "elsewhere(other, HOW)\n"
         "begin.close()\n"
         "Chan().recv()\n"
@@ -129,7 +133,7 @@ def test_exit_while_goroutines_compute_on_other_threads(run_programs):
         "    elsewhere(compute)\n"
         "sys.exit(5)\n"
     )
-    for result in run_programs((source, {"env": {"GOMAXPROCS": "4"}, "timeout": 20}) for _ in range(4)):
+    for result in run_programs((source, {"env": {"GOMAXPROCS": "4"}}) for _ in range(4)):
         assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
 
 
@@ -414,16 +418,19 @@ def test_what_is_raised_while_threads_are_waited_for_is_ignored(run_program):
     done = run_program(
         """
         import sys, threading
-        from gopy import Chan, _exit, go, time
+        from gopy import go
+
+        waited_for = threading.Event()
 
         def tracer(frame, event, arg):
             if frame.f_code.co_qualname == "_shutdown_aside.<locals>.body":
+                waited_for.set()
                 raise ZeroDivisionError
             return tracer
 
         go(int).join()
         threading.settrace(tracer)
-        threading.Thread(target=time.sleep, args=(0.1,)).start()
+        threading.Thread(target=waited_for.wait).start()
         """
     )
     assert done.returncode == 0

@@ -32,15 +32,18 @@ void panic_forget(void)
     poked = nudged = unwinding = 0;
 }
 
-/* A KeyboardInterrupt that the main goroutine cannot be given, because another one computes or blocks on its
- * thread, is raised in that other one after a while. */
+/* What the main goroutine has not raised for a while. If another goroutine computes or blocks on its thread, that one
+ * gets a KeyboardInterrupt. If it runs itself it is in a call of C, and the signal may have come before the system call
+ * that it was to end: it gets another. */
 bool host_sysmon_tick(int64_t now)
 {
     int64_t when = real_load(&main_exc_when);
-    if (when && now - when > 30000000 && real_load(&sched.m0.curg) != sched.g1 && real_load(&sched.m0.curg) &&
-        !real_load(&nudged)) { /* one at a time: each is to be told from a Ctrl-C */
-        real_store(&main_exc_when, now);
-        real_store(&nudged, 1);
+    struct g *gp = real_load(&sched.m0.curg);
+    bool is_main = gp == sched.g1;
+    /* One nudge at a time: each is to be told from a Ctrl-C. */
+    bool may = is_main ? !real_load(&unwinding) : gp && !real_load(&nudged);
+    if (when && now - when > 30000000 && may && real_cas(&main_exc_when, when, now)) {
+        real_store(is_main ? &poked : &nudged, 1);
         signal_poke(main_pthread);
     }
     return when != 0;

@@ -2,7 +2,6 @@
 
 exit: 0
 stdout: deadlock, after the thread
-within: 10
 """
 
 import threading

@@ -5,7 +5,6 @@ stdout: join: all goroutines are asleep - deadlock!
 stdout: send: all goroutines are asleep - deadlock!
 stdout: select: all goroutines are asleep - deadlock!
 stdout: [1, 1]
-within: 10
 """
 
 from gopy import Chan, Deadlock, go, recv, select

@@ -10,7 +10,6 @@ stderr: goroutine 4 \[select\]:\n
 stderr: goroutine 5 \[chan receive \(nil chan\)\]:\n
 stderr: goroutine 6 \[chan send \(nil chan\)\]:\n
 stderr: goroutine 7 \[select \(no cases\)\]:\n
-within: 5
 """
 
 from gopy import Chan, go, nilchan, recv, select, send

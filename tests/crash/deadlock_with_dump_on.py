@@ -2,7 +2,6 @@
 
 exit: 1
 stderr: Deadlock: all goroutines are asleep
-within: 5
 """
 
 import signal

@@ -3,7 +3,6 @@ r"""A program that only ever had a main goroutine deadlocks too.
 exit: 1
 stderr: Deadlock: all goroutines are asleep - deadlock!
 stderr: goroutine 1 \[select \(no cases\)\]:
-within: 5
 """
 
 from gopy import select

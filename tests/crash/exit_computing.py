@@ -1,7 +1,6 @@
 """The program ends with main although goroutines compute on other threads.
 
 exit: 8
-within: 10
 """
 
 import sys

@@ -1,7 +1,6 @@
 """The program ends with main although goroutines keep sending, sleeping, spawning and selecting.
 
 exit: 9
-within: 10
 """
 
 import sys

@@ -6,7 +6,6 @@ stdout: worker 0
 stdout: worker 1
 stdout: worker 2
 stderr: no goroutines \(main called runtime.goexit\) - deadlock!
-within: 5
 """
 
 from gopy import go, runtime, time

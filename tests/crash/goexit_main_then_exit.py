@@ -2,7 +2,6 @@
 
 exit: 5
 stdout: bye
-within: 5
 """
 
 import sys

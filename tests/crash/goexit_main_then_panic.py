@@ -3,7 +3,6 @@ r"""After goexit in the main goroutine a panic still ends the program with statu
 exit: 1
 stderr: panic in goroutine 2 \[boom\]:
 stderr: GoroutinePanic: goroutine 2 \[boom\]: ValueError: late
-within: 5
 """
 
 from gopy import go, runtime, time

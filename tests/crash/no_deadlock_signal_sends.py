@@ -8,7 +8,7 @@ import signal
 
 from gopy import Chan, go
 
-ch = Chan()
+ch = Chan(1)  # main itself runs the handler, perhaps before it receives
 signal.signal(signal.SIGALRM, lambda signum, frame: ch.send("sent by the handler"))
 signal.setitimer(signal.ITIMER_REAL, 0.3)
 go(Chan().recv)

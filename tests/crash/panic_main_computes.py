@@ -3,7 +3,6 @@ r"""A panic ends the program also while the main goroutine computes.
 exit: 1
 stderr: panic in goroutine 2 \[boom\]:
 stderr: GoroutinePanic: goroutine 2
-within: 10
 """
 
 import time

@@ -7,7 +7,6 @@ stderr: ValueError: the cause\ncreated by <module> in goroutine 1:\n  File ".*",
 stderr: in <module>\n    Chan\(\).recv\(\)\n
 stderr: GoroutinePanic: goroutine 2 \[frobnicate\]: ValueError: the cause\n\Z
 never: (?s)in frobnicate.*in frobnicate
-within: 5
 """
 
 from gopy import Chan, go, runtime, time

@@ -3,7 +3,6 @@
 exit: 3
 stdout: GoroutinePanic 'boom'
 stdout: GoroutinePanic 'boom'
-within: 5
 """
 
 import sys

@@ -5,7 +5,6 @@ stderr: panic in goroutine \d+ \[boom\]:
 stderr: GoroutinePanic: goroutine \d+ \[boom\]: ValueError: boom\n
 never: Exception ignored
 never: (?s)GoroutinePanic: goroutine.*GoroutinePanic: goroutine
-within: 5
 """
 
 from gopy import Chan, go

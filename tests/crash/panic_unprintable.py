@@ -4,7 +4,6 @@ exit: 1
 stderr: panic in goroutine 2 \[boom\]:
 stderr: Unprintable
 stderr: GoroutinePanic: goroutine 2 \[boom\]
-within: 5
 """
 
 from gopy import Chan, go

@@ -3,7 +3,6 @@
 exit: 0
 stdout: main: Alarm
 stdout: the channel still works: 1
-within: 10
 """
 
 import signal

@@ -2,7 +2,6 @@
 
 exit: 3
 stdout: finally
-within: 5
 """
 
 import sys

@@ -1,7 +1,6 @@
 """sys.exit in a goroutine ends the program also while the main goroutine computes.
 
 exit: 4
-within: 10
 """
 
 import sys

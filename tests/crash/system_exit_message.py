@@ -3,7 +3,6 @@ r"""sys.exit('so long') in a goroutine ends the program with that status, throug
 exit: 1
 stderr: so long\n\Z
 stdout: finally
-within: 5
 """
 
 import sys

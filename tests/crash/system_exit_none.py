@@ -2,7 +2,6 @@
 
 exit: 0
 stdout: finally
-within: 5
 """
 
 import sys
