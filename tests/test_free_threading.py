@@ -1,5 +1,7 @@
-"""Free threading: no import turns the GIL on, and an interpreter that nobody has checked is warned of."""
+"""Free threading: no import turns the GIL on, an interpreter that nobody has checked is warned of, and goroutines on two
+threads talk to each other without sleeping in between."""
 
+import os
 import sys
 import sysconfig
 import warnings
@@ -72,3 +74,50 @@ def test_importing_everything_leaves_the_gil_off(run_program):
 
 def test_stats_tells_whether_there_is_a_gil():
     assert runtime.stats()["gil"] == getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+ON_TWO_THREADS = """
+import resource, threading, time
+from gopy import Chan, go
+TRIPS = 5000
+
+def busy():  # for so long that each of two starts on a thread of its own
+    until = time.perf_counter() + 0.03
+    while time.perf_counter() < until: pass
+    threads.append(threading.get_ident())
+
+def ping():
+    busy()
+    for i in range(TRIPS):
+        there.send(i)
+        back.recv()
+
+def pong():
+    busy()
+    for _ in range(TRIPS):
+        back.send(there.recv())
+
+def sleeps():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+best = TRIPS
+for _ in range(10):
+    there, back, threads = Chan(), Chan(), []
+    before = sleeps()
+    goroutines = [go(pong), go(ping)]
+    for goroutine in goroutines:
+        goroutine.join()
+    if len(set(threads)) == 2:
+        best = min(best, (sleeps() - before) / TRIPS)
+print(best)
+"""
+
+
+@only_free_threaded
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.quiet
+def test_two_that_talk_on_two_threads_do_not_sleep(run_program):
+    """A thread that has asked another one, which then looks for work, waits for its answer awake."""
+    done = run_program(ON_TWO_THREADS, env={"GOMAXPROCS": "2"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout) < 0.1

@@ -166,6 +166,7 @@ struct m {
     uint32_t rand;
     bool listed;             /* is in sched.midle; idle ones that take no new goroutines are not */
     bool spinning, ending;   /* ending: takes no new goroutines, ends with its last bound one */
+    bool asked;              /* it has readied one of another M since it last looked for work */
     bool entering;           /* between leave and enter on the runtime's own behalf; sysmon reads it */
     uint8_t without_p;       /* sysmon's: how often it was seen to run without a P */
     struct p *nextp;         /* comes with the wake-up */

@@ -268,6 +268,7 @@ static struct g *pick(struct m *mp, struct p *pp)
 #if GOPY_THREADED
 #define LOOKS 5
 #define BETWEEN_LOOKS 10000 /* ns */
+#define MOMENT 2000         /* ns */
 
 static void stole(struct p *pp, uint32_t n)
 {
@@ -311,6 +312,19 @@ static struct g *run_timers_of(struct m *mp, struct p *victim)
     return gq_pop(&mp->lockq);
 }
 
+/* At most half of the Ps that are at work have an M that spins. */
+static bool may_spin(int n) { return 2 * aload(&sched.nmspinning) < n - aload(&sched.npidle); }
+
+/* The M that spins may be the one which mp has asked: then it is about to stop, and to answer. To sleep between question and
+ * answer would cost two goroutines that have started on two Ms and talk to each other ten times as much as the rest. */
+static bool may_spin_soon(struct m *mp, int n)
+{
+    for (int64_t until = nanotime() + MOMENT; nanotime() < until; cpu_relax())
+        if (may_spin(n) || aload(&mp->remote))
+            return true;
+    return false;
+}
+
 static struct g *stealwork(struct m *mp, struct p *pp)
 {
     /* Ps past GOMAXPROCS count, too: their Ms may be long in scheduling again. */
@@ -319,8 +333,10 @@ static struct g *stealwork(struct m *mp, struct p *pp)
     if (n == 1)
         return NULL;
     trace_looks(mp);
+    bool asked = mp->asked;
+    mp->asked = false;
     if (!mp->spinning) {
-        if (2 * aload(&sched.nmspinning) >= n - aload(&sched.npidle))
+        if (!may_spin(n) && !(asked && may_spin_soon(mp, n)))
             return NULL;
         mp->spinning = true;
         aadd(&sched.nmspinning, 1);
@@ -477,6 +493,8 @@ __attribute__((always_inline)) static inline void queue_ready(struct g *gp, bool
     struct m *mp = getm(), *home = aload(&gp->boundm);
     sysmon_watch(); /* whoever runs here may go on for long */
     if (home != NULL && home != mp) {
+        if (mp && mp->curg)
+            mp->asked = true;
         readyremote(gp, home);
         return;
     }
