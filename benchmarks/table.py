@@ -46,7 +46,8 @@ class Block:
         if case.peer == "gopy":
             comparable = (case.gomaxprocs, gomaxprocs) == (1, 2)
         else:
-            comparable = not is_gopy(case.peer) and case.gomaxprocs in (None, gomaxprocs)
+            is_meant = any(target.peer == case.peer for target in self.metric.targets)
+            comparable = (is_meant or not is_gopy(case.peer)) and case.gomaxprocs in (None, gomaxprocs)
         return gopy.median(self.index) / case.median(self.index) if comparable else None
 
     def verdicts(self, case: Case) -> Iterator[Verdict]:

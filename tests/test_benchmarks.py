@@ -116,6 +116,14 @@ def test_ratio_compares_like_with_like():
     assert "gopy P=1 / it" in text and "0.250" in text
 
 
+def test_another_form_of_gopy_may_be_a_target():
+    cases = [case("gopy", [110.0], 1), case("gopy, plain", [100.0], 1), case("gopy, other", [100.0], 1)]
+    target = Target(1.05, peer="gopy, plain", regimes=("gil", "free-threaded"))
+    block = table.Block("pingpong", Metric(unit="ns", what="it", targets=(target,)), 0, cases)
+    assert [verdict.met for verdict in block.verdicts(cases[1])] == [False]
+    assert block.ratio(cases[2], 1) is None
+
+
 def test_a_case_without_time_says_so():
     late = case("gevent", [])
     late.no_time = True
