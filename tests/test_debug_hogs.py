@@ -18,11 +18,12 @@ class Told(io.StringIO):
         self.lock = threading.Lock()
         self.lock.acquire()
     def write(self, text):
+        written = super().write(text)  # before anybody is told of it
         if "hog:" in text:
             self.reports.append(text)
             if self.lock.locked():
                 self.lock.release()
-        return super().write(text)
+        return written
 
 told = Told()
 
