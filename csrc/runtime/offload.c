@@ -1,9 +1,12 @@
 /* offload.c: the pool of plain threads behind blocking calls.
  *
  * It grows by one thread whenever a call comes and none is idle, up to a limit; beyond that calls queue, first
- * come first served. Below the limit there is a thread that has just been started for each queued call, as calls may wait
- * for each other: a call is queued under the same hold of pool.lock under which that was seen. The thread that went idle last is used first, so that those which are not needed any more
+ * come first served. The thread that went idle last is used first, so that those which are not needed any more
  * stay idle for KEEPALIVE and end.
+ *
+ * Calls may wait for each other. So below the limit there is, for each queued call, a thread that has just been started
+ * and is about to look at the queue; whether there is one is seen under the same hold of pool.lock under which the call
+ * is queued.
  *
  * A call is Oqueued (in the queue) -> Orunning -> Odone, and its caller's again only in the last. Whoever gives up a
  * queued call takes it off the queue; a running one that is given up becomes Oabandoned and the pool's. pool.lock
