@@ -1,4 +1,5 @@
-"""The memory of Python's frames comes from csrc/runtime/chunks.c once goroutines run. See tests/c/test_chunks.c, too."""
+"""The memory of Python's frames: a worker's root (csrc/python/pyworker.c), and what comes from csrc/runtime/chunks.c once
+goroutines run. See tests/c/test_chunks.c, too."""
 
 import sys
 import sysconfig
@@ -25,9 +26,13 @@ def set_allocator(one):
 def same(a, b):
     return bytes(a) == bytes(b)
 
-def park(n):
+DEEP = 40  # frames; a worker's root has room for a dozen
+
+def park(n, depth=DEEP):
     parked, gate = Chan(n), Chan()
-    def wait():
+    def wait(depth=depth):
+        if depth:
+            return wait(depth - 1)
         parked.send(None)
         gate.recv()
     goroutines = [go(wait) for _ in range(n)]
@@ -108,8 +113,8 @@ def test_goroutines_that_end_between_others_leave_no_holes(run_program, gomaxpro
     """A process may have 65,530 mappings, and no unmapping that would make it more succeeds."""
     done = run_program(
         """
-        import gc, sys
-        from greenlet import greenlet
+        import greenlet
+        from weakref import WeakSet
         from gopy import Chan, go, time
         from gopy.sync import WaitGroup
 
@@ -119,13 +124,14 @@ def test_goroutines_that_end_between_others_leave_no_holes(run_program, gomaxpro
             with open("/proc/self/maps") as file:
                 return sum(1 for _ in file)
 
-        def alive():
-            return sum(isinstance(each, greenlet) for each in gc.get_objects())
-
+        workers = WeakSet()
         parked = WaitGroup()
         gates = Chan(), Chan()
 
-        def wait(gate):
+        def wait(gate, depth=40):  # more than there is room for in a worker's root
+            if depth:
+                return wait(gate, depth - 1)
+            workers.add(greenlet.getcurrent())
             parked.done()
             gate.recv()
 
@@ -134,7 +140,7 @@ def test_goroutines_that_end_between_others_leave_no_holes(run_program, gomaxpro
         parked.wait()
         before = maps()
         gates[0].close()
-        while alive() > N // 2 + N // 8:  # idle workers end when they have not been needed for a while
+        while len(workers) > N // 2 + N // 8:  # idle workers end when they have not been needed for a while
             time.sleep(0.01)
         assert maps() < before + N // 8, (before, maps())
         gates[1].close()
@@ -187,3 +193,135 @@ for other in others:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_no_frame_lies_below_a_goroutines(run_program):
+    done = run_program(
+        """
+        import sys
+        from gopy import Chan, go
+
+        outermost = Chan(1)
+        go(lambda: outermost.send(sys._getframe().f_back))
+        assert outermost.recv() is None
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_builtin_that_asks_for_the_frame_of_its_caller(run_program):
+    """exec, eval, globals and others: they find a namespace that is nobody's else."""
+    done = run_program(
+        """
+        from gopy import Chan, go
+
+        found = Chan(10)
+        go(exec, "import json; x = json.dumps(sorted(globals()))").join()
+        go(exec, "found.send(json)", {"found": found, "json": 1}).join()
+        go(eval, "found.send(2)", globals()).join()
+        for builtin in (globals, locals, vars, dir):
+            go(builtin).join()
+        go(__import__, "json").join()
+        go(print, 1).join()
+        go(print, 1, 2, sep="-").join()
+        assert [found.recv(), found.recv()] == [1, 2]
+        assert "x" not in globals()
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1\n1-2\n"
+
+
+def test_frames_that_come_and_go_at_the_end_of_a_root(run_program):
+    """Each depth, back and forth, parking there: one of them begins where the root ends."""
+    done = run_program(
+        """
+        from gopy import go, runtime
+
+        def call(n, a, b, c):
+            kept = [n, a, b]
+            if n:
+                got = call(n - 1, c, a, b) + call(0, c, b, a) if n % 7 == 0 else call(n - 1, c, a, b)
+            else:
+                runtime.gosched()
+                got = 0
+            assert kept == [n, a, b]
+            return got + n
+
+        def each():
+            for depth in range(100):
+                want = depth * (depth + 1) // 2
+                for _ in range(3):
+                    assert call(depth, depth, "b", None) == want
+
+        for goroutine in [go(each) for _ in range(20)]:
+            goroutine.join()
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
+PARKED_ELSEWHERE = (
+    ALLOCATOR
+    + """
+import os, sys
+before = allocator()
+from gopy import Chan, go, runtime
+go(int).join()
+if sys.argv[1] == "theirs":
+    set_allocator(before)
+parked = [park(20, depth) for depth in (0, DEEP)]
+gate = Chan()
+for depth in (0, DEEP):  # each on a thread of its own, which is in the midst of it
+
+    def hold(depth=depth):
+        if depth:
+            return hold(depth - 1)
+        started.send(None)
+        gate.recv()
+
+    started = Chan()
+    runtime.go_locked(hold)
+    started.recv()
+"""
+)
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_a_root_is_not_freed_with_the_thread_that_is_in_it(run_program, whose):
+    """At exit, and in the child of a fork, Python frees what it finds in the states of the other threads."""
+    done = run_program(
+        PARKED_ELSEWHERE
+        + """
+sys.stdout.flush()
+pid = os.fork()
+print("child" if pid == 0 else "parent", flush=True)
+finish(*park(100))
+if pid:
+    assert os.waitpid(pid, 0)[1] == 0
+""",
+        whose,
+        env={"GOMAXPROCS": "2"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["child", "parent"]
+
+
+def test_a_worker_that_greenlet_has_traced(run_program):
+    """It has a chunk already when it begins, as the function that traces has run in it."""
+    done = run_program(
+        ALLOCATOR
+        + """
+import greenlet
+from gopy import Chan, go
+
+seen = []
+greenlet.settrace(lambda event, args: seen.append(event))
+finish(*park(200))
+finish(*park(200, 0))
+greenlet.settrace(None)
+finish(*park(200))
+assert "switch" in seen
+""",
+    )
+    assert done.returncode == 0, done.stderr

@@ -5,11 +5,52 @@
 #include "pypanic.h"
 #include "pyswitch.h"
 
+static PyObject *builtins; /* the module */
+static PyObject *below;    /* a Python function that calls its first argument with the others */
+
+int call_init(void)
+{
+    PyObject *globals = PyDict_New();
+    builtins = PyImport_ImportModule("builtins");
+    PyObject *r = globals && builtins && PyDict_SetItemString(globals, "__builtins__", builtins) == 0
+                      ? PyRun_String("def goroutine(fn, /, *args, **kwargs):\n fn(*args, **kwargs)\n",
+                                     Py_file_input, globals, globals)
+                      : NULL;
+    below = r ? Py_XNewRef(PyDict_GetItemString(globals, "goroutine")) : NULL;
+    Py_XDECREF(r);
+    Py_XDECREF(globals);
+    return below ? 0 : -1;
+}
+
+/* exec, eval, globals and the like ask for the frame of who has called them. */
+static bool wants_frame(PyObject *fn)
+{
+    return PyCFunction_CheckExact(fn) && PyCFunction_GET_SELF(fn) == builtins;
+}
+
+static PyObject *call_with_frame(Goroutine *go)
+{
+    Py_ssize_t n = go->kwnames ? PyTuple_GET_SIZE(go->args) : go->args != NULL;
+    Py_ssize_t nkw = go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0;
+    PyObject *args = PyTuple_New(1 + n), *r = NULL;
+    if (args) {
+        PyTuple_SET_ITEM(args, 0, new_ref(go->fn));
+        for (Py_ssize_t i = 0; i < n; i++)
+            PyTuple_SET_ITEM(args, i + 1, new_ref(go->kwnames ? PyTuple_GET_ITEM(go->args, i) : go->args));
+        r = PyObject_Vectorcall(below, &PyTuple_GET_ITEM(args, 0), (size_t)(1 + n - nkw),
+                                nkw ? go->kwnames : NULL);
+        Py_DECREF(args);
+    }
+    return r;
+}
+
 PyObject *goroutine_call(Goroutine *go)
 {
     PyObject *r;
     Py_ssize_t nkw = go->kwnames ? PyTuple_GET_SIZE(go->kwnames) : 0;
-    if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
+    if (unlikely(wants_frame(go->fn)))
+        r = call_with_frame(go);
+    else if (go->fn == Py_None) /* a system goroutine: what signals have asked for */
         r = PyErr_CheckSignals() < 0 ? NULL : new_ref(Py_None);
     else if (go->kwnames)
         r = PyObject_Vectorcall(go->fn, &PyTuple_GET_ITEM(go->args, 0),

@@ -4,6 +4,7 @@
 
 #include "pyg.h"
 
+int call_init(void);                     /* -1: raised */
 PyObject *goroutine_call(Goroutine *go); /* what its function returns */
 void goroutine_finish(struct m *mp, Goroutine *go, PyObject *r);
 void set_context(PyThreadState *ts, PyObject *context);           /* steals context */

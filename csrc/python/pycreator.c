@@ -7,7 +7,6 @@
 
 #include "pyerror.h"
 #include "pyversion.h"
-#include "pyworker.h"
 
 #if !FRAMES_ARE_OPAQUE
 #ifndef Py_BUILD_CORE
@@ -74,7 +73,7 @@ __attribute__((noinline)) static PyCodeObject *users_code(PyThreadState *ts, int
         PyFrameObject *back = PyFrame_GetBack(frame);
         Py_DECREF(frame);
         frame = back;
-        if (code != worker_code && !is_own(code))
+        if (!is_own(code))
             break;
         Py_CLEAR(code);
     }
@@ -94,20 +93,20 @@ PyCodeObject *creator_running(uint32_t *unit)
     return code;
 }
 
-bool creator_is_own(PyCodeObject *code) { return code == worker_code || is_own(code); }
+bool creator_is_own(PyCodeObject *code) { return is_own(code); }
 
 PyCodeObject *creator_here(uint32_t *unit)
 {
     PyThreadState *ts = PyThreadState_Get();
     int offset = 0;
     PyCodeObject *code = running_code(ts, &offset);
-    if (code && unlikely(code == worker_code || is_own(code))) {
+    if (code && unlikely(is_own(code))) {
         int below;
         PyCodeObject *users = users_code(ts, &below);
-        if (users || code == worker_code) {
+        if (users) {
             Py_DECREF(code);
             code = users;
-            offset = users ? below : 0;
+            offset = below;
         }
     }
     *unit = unit_at(offset);

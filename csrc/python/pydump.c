@@ -9,7 +9,7 @@
 
 #include "pycoroutine.h"
 #include "pyerror.h"
-#include "pyworker.h"
+#include "pyswitch.h"
 
 /* Append (code, line, offset of the instruction, globals) to found. -> whether it could */
 static bool tell_frame(PyObject *found, PyFrameObject *frame)
@@ -21,17 +21,12 @@ static bool tell_frame(PyObject *found, PyFrameObject *frame)
     return ok;
 }
 
-/* The frames of a goroutine from the newest, top, up to its worker's, which is not one of them; oldest first. */
-static PyObject *frames_above_worker(PyFrameObject *top)
+/* The frames of a goroutine from the newest, top, on; oldest first. */
+static PyObject *frames_from(PyFrameObject *top)
 {
     PyObject *found = PyList_New(0);
     PyFrameObject *frame = (PyFrameObject *)new_ref((PyObject *)top);
     while (found && frame) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        bool outside = code == worker_code;
-        Py_DECREF(code);
-        if (outside)
-            break;
         if (!tell_frame(found, frame))
             Py_CLEAR(found);
         PyFrameObject *back = PyFrame_GetBack(frame);
@@ -79,7 +74,7 @@ static PyObject *frames_on_thread(Goroutine *go)
     struct m *mp = go->g.boundm;
     PyThreadState *ts = mp && goroutine_on_thread(go) ? m_tstate(mp) : NULL;
     PyFrameObject *top = ts ? PyThreadState_GetFrame(ts) : NULL;
-    PyObject *found = top ? frames_above_worker(top) : PyList_New(0);
+    PyObject *found = top ? frames_from(top) : PyList_New(0);
     world_start();
     Py_XDECREF(top);
     return found;
@@ -88,7 +83,7 @@ static PyObject *frames_on_thread(Goroutine *go)
 static PyObject *frames_of(Goroutine *go, PyObject *here)
 {
     if (here)
-        return frames_above_worker((PyFrameObject *)here);
+        return frames_from((PyFrameObject *)here);
     PyObject *coro = coroutine_of(go), *found = NULL;
     if (coro) {
         found = frames_awaiting(coro);
@@ -101,7 +96,7 @@ static PyObject *frames_of(Goroutine *go, PyObject *here)
     PyObject *glet = goroutine_greenlet(go);
     PyObject *top = glet ? PyObject_GetAttrString(glet, "gr_frame") : NULL;
     if (top && PyFrame_Check(top))
-        found = frames_above_worker((PyFrameObject *)top);
+        found = frames_from((PyFrameObject *)top);
     else if (!PyErr_Occurred())
         found = PyList_New(0);
     Py_XDECREF(glet);

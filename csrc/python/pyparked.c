@@ -84,8 +84,6 @@ static void add_frame(_PyInterpreterFrame *frame, bool newest, struct references
     add_refs(frame, &to->held, &to->loose);
 }
 
-static PyCodeObject *code_of(_PyInterpreterFrame *frame) { return _PyFrame_GetCode(frame); }
-
 void uncounted_references(PyObject *o, struct words *to)
 {
     if (PyGen_CheckExact(o) || PyCoro_CheckExact(o) || PyAsyncGen_CheckExact(o))
@@ -145,36 +143,36 @@ void *suspended_frame(Goroutine *go)
     return found;
 }
 
-/* The newest frame of go, or NULL. */
-static _PyInterpreterFrame *newest_frame(Goroutine *go, void *suspended)
+/* The newest frame of go, or NULL if it has none. -> whether that is known */
+static bool newest_frame(Goroutine *go, void *suspended, _PyInterpreterFrame **newest)
 {
     struct worker *w = go->worker;
     PyThreadState *ts = m_tstate(go->g.boundm);
     if (w->at != w->glet) /* in a greenlet of the program's own */
-        return NULL;
-    if (!goroutine_on_thread(go))
-        return suspended;
+        return false;
+    if (!goroutine_on_thread(go)) {
+        *newest = suspended;
+        return true;
+    }
     if (GOPY_THREADED && PY_VERSION_HEX < 0x030E0000) /* the code may be gone before it is looked at */
-        return NULL;
-    return ts && first_chunk(ts) == w->chunk ? running_frame(ts) : NULL;
+        return false;
+    if (ts == NULL || first_chunk(ts) != w->chunk)
+        return false;
+    *newest = running_frame(ts);
+    return true;
 }
 
 bool frames_references(Goroutine *go, void *suspended, struct references *to)
 {
-    struct references before = *to;
-    bool newest = true;
-    for (_PyInterpreterFrame *f = newest_frame(go, suspended); f; f = f->previous) {
+    _PyInterpreterFrame *f;
+    if (!newest_frame(go, suspended, &f))
+        return false;
+    for (bool newest = true; f; f = f->previous) {
         if (_PyFrame_IsIncomplete(f))
             continue;
-        if (code_of(f) == worker_code)
-            return true;
         if (f->owner == FRAME_OWNED_BY_THREAD)
             add_frame(f, newest, to);
         newest = false;
     }
-    /* The worker's frame is not there: these are not what they seem to be. */
-    to->held.n = before.held.n;
-    to->loose.n = before.loose.n;
-    to->calls.n = before.calls.n;
-    return false;
+    return true;
 }

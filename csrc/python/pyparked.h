@@ -2,7 +2,7 @@
 #ifndef GOPY_PYPARKED_H
 #define GOPY_PYPARKED_H
 
-#include "pyworker.h"
+#include "pyswitch.h"
 
 /* Numbers in memory that is not Python's: they are gathered while nothing of Python's may be allocated. */
 struct words {

@@ -12,7 +12,6 @@
 #include "pyg.h"
 #include "pyswitch.h"
 #include "pyversion.h"
-#include "pyworker.h"
 
 #define MOST_FRAMES 256
 
@@ -24,10 +23,6 @@ static PyObject *frames_now(PyThreadState *ts)
     PyFrameObject *frame = PyThreadState_GetFrame(ts);
     for (int i = 0; found && frame && i < MOST_FRAMES; i++) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        if (code == worker_code) {
-            Py_DECREF(code);
-            break;
-        }
         PyObject *pair = Py_BuildValue("(Ni)", code, PyFrame_GetLineNumber(frame));
         if (pair == NULL || PyList_Append(found, pair) < 0)
             Py_CLEAR(found);

@@ -6,9 +6,6 @@
  * begin at the same depth of the C stack and of Python's recursion counter, whoever asked for them. On the
  * main thread g0 is a greenlet of its own; elsewhere it is the thread's main greenlet.
  *
- * A worker's outermost frame is a Python function, because a greenlet that has a Python frame keeps the chunk
- * of memory that frames live in, and mapping one costs more than all the rest of a goroutine.
- *
  * hm->handoff passes a goroutine across a switch to whoever is to run it: a worker or g0. */
 #include "pystackful.h"
 
@@ -97,15 +94,15 @@ static void stillborn(struct m *mp, struct g *gp)
 
 /* ---- workers and g0 ---- */
 
-static PyObject *worker_run(PyObject *self)
+static PyObject *worker_run(PyObject *self, PyObject *noargs)
 {
-    (void)self;
+    (void)self, (void)noargs;
     struct m *mp = getm();
     struct hostm *hm = mp->host;
     struct worker *w = hm->starting;
     hm->starting = NULL;
     hm->on = w;
-    w->chunk = first_chunk(hm->ts);
+    root_install(w, hm->ts);
     switch_ended(hm);
     for (;;) {
         struct g *gp = hm->handoff;
@@ -134,6 +131,7 @@ static PyObject *worker_run(PyObject *self)
         if (hm->quit)
             break;
     }
+    root_remove(w, hm->ts);
     hm->dead = w;
     Py_RETURN_NONE;
 }
@@ -294,4 +292,4 @@ void stackful_fork_child(void)
         main_goroutine = goroutine_of(gp);
 }
 
-int stackful_init(void) { return switch_init() < 0 ? -1 : worker_init(worker_run); }
+int stackful_init(void) { return switch_init() < 0 || call_init() < 0 ? -1 : worker_init(worker_run); }

@@ -14,11 +14,15 @@ struct worker {
     PyGreenlet *glet;
     PyGreenlet *at;       /* what to switch to: glet, or a greenlet of the program's (users_greenlet) */
     _PyStackChunk *chunk; /* the first chunk of memory that glet's frames are in */
-    struct worker *next;  /* the next idle one */
     struct gwait wait;    /* what its goroutine waits with */
     struct frames frames;
-    struct locals locals; /* its goroutine's, while that is parked */
+    struct locals locals;             /* its goroutine's, while that is parked */
+    _Alignas(16) struct worker *next; /* the next idle one */
+    uint64_t root[];                  /* the main goroutine's has none: see pyworker.c */
 };
+
+#define WORKER_SIZE 2032 /* half a page, with what malloc adds */
+#define ROOT_SIZE (WORKER_SIZE - offsetof(struct worker, root))
 
 /* What an M has of Python. It is its own thread's, but others look at ts, ident and switching, and, while no switch can
  * be under way, at `on`. */
@@ -36,6 +40,7 @@ struct hostm {
     struct g *handoff;        /* the goroutine that whoever is switched to is to run, or NULL */
     struct worker *starting;  /* tells a new worker who it is */
     struct worker *dead;      /* the worker that has just ended, which g0 frees, or NULL */
+    void *spare;              /* a chunk for frames that its thread has freed, or NULL */
     uint32_t nomem;           /* how often in a row there was no memory for a worker */
     bool quit;                /* an idle worker that is switched to ends */
     uint32_t switching;       /* 1: a switch may be under way; see freeze_switches */

@@ -12,8 +12,8 @@
 #include "pyargs.h"
 #include "pycoroutine.h"
 #include "pyerror.h"
+#include "pyg.h"
 #include "pyversion.h"
-#include "pyworker.h"
 
 #define STACKS 8192 /* what comes when they are full is counted without its stack */
 #define SLOTS (2 * STACKS)
@@ -48,17 +48,13 @@ static void add_place(struct place *places, uint32_t *n, PyFrameObject *frame, P
     places[(*n)++] = (struct place){code, PyFrame_GetLasti(frame)};
 }
 
-/* The frames of this thread down to its worker's. */
+/* The frames of this goroutine. */
 static uint32_t stack_here(struct place *places)
 {
     uint32_t n = 0;
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     while (frame && n < DEPTH) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        if (code == worker_code) {
-            Py_DECREF(code);
-            break;
-        }
         add_place(places, &n, frame, code);
         PyFrameObject *back = PyFrame_GetBack(frame);
         Py_DECREF(frame);

@@ -1,73 +1,57 @@
-/* pyworker.c: workers: the greenlets that goroutines run in, and the Python function that such a greenlet runs.
+/* pyworker.c: workers: the greenlets that goroutines run in, and where their frames begin.
  *
- * The function does nothing but call the worker's loop. Between its instructions no goroutine runs on the thread: a
- * signal handler, a finalizer or a pending call that ran there would find none to park. So the interpreter must not
- * look for such work there. The function's first instruction is made one that does not look, as in a generator that is
- * resumed within `yield from`. The loop is called by an operator, after which the interpreter does not look, as it
- * would after a call. */
+ * A worker runs a function of C: no Python frame lies below its goroutine's, as in a thread. Between two goroutines the
+ * interpreter thus looks for no signal handler, finalizer or pending call, which would find no goroutine to park.
+ *
+ * Python keeps frames in chunks, of 16 KiB and so at least a page of memory, and does not free a greenlet's first one, the
+ * root, as long as the greenlet lives. Most goroutines need a few hundred bytes. So a worker brings a small root of its
+ * own, in the block of memory that it is in itself; what does not fit there is in chunks as ever (pychunks.c).
+ *
+ * Python gives memory of chunks back to its arena allocator, with its size. A root is in its thread state while the
+ * worker is on, so it gets there when the thread state of a thread that was stopped is freed, at exit or after a fork.
+ * ROOT_SIZE tells our allocator to leave it alone. Another one, which a program has put in the place of ours, would unmap
+ * it: the system refuses that, as a root never begins at a page.
+ *
+ * The collector does not know of a worker's greenlet, as long as there is the worker. To traverse it, and so each parked
+ * goroutine in every full collection, would find nothing: the worker holds the greenlet, so all that the greenlet refers to
+ * lives anyway. What the collector has to be shown of its frames, pyframes.c shows. */
 #include "pyworker.h"
 
-#include <opcode.h>
-
-#define RESUME_WITHOUT_LOOKING 2 /* the argument of RESUME */
-
-PyCodeObject *worker_code;
-
+static PyMethodDef worker_def = {"goroutine", NULL, METH_NOARGS, NULL};
 static PyObject *worker_args; /* of its greenlet */
-static PyNumberMethods run_number;
 
-static PyTypeObject Run_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gopy._Run",
-    .tp_doc = "Its negation is a worker's loop.",
-    .tp_basicsize = sizeof(PyObject),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_as_number = &run_number,
-};
+_Static_assert(offsetof(struct worker, root) % 16 == 8,
+               "malloc aligns to 16, and a root is to begin at no page");
 
-/* fn's code with another RESUME. */
-static PyObject *code_without_looking(PyObject *fn)
+int worker_init(PyCFunction run)
 {
-    PyObject *code = PyFunction_GetCode(fn), *bytes = PyObject_GetAttrString(code, "co_code"),
-             *changed = NULL;
-    PyObject *copy =
-        bytes ? PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) : NULL;
-    for (Py_ssize_t i = 0; copy && i < PyBytes_GET_SIZE(copy); i += 2)
-        if ((unsigned char)PyBytes_AS_STRING(copy)[i] == RESUME)
-            PyBytes_AS_STRING(copy)[i + 1] = RESUME_WITHOUT_LOOKING;
-    PyObject *replace = copy ? PyObject_GetAttrString(code, "replace") : NULL;
-    PyObject *kwargs = replace ? Py_BuildValue("{sO}", "co_code", copy) : NULL, *args = PyTuple_New(0);
-    if (kwargs && args)
-        changed = PyObject_Call(replace, args, kwargs);
-    Py_XDECREF(bytes);
-    Py_XDECREF(copy);
-    Py_XDECREF(replace);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(args);
-    return changed;
+    worker_def.ml_meth = run;
+    PyObject *function = PyCFunction_New(&worker_def, NULL);
+    worker_args = function ? PyTuple_Pack(1, function) : NULL;
+    Py_XDECREF(function);
+    return worker_args ? 0 : -1;
 }
 
-int worker_init(unaryfunc run)
+/* The worker w has just begun, on the thread of ts. It has a chunk if greenlet has called a function that traces. */
+void root_install(struct worker *w, PyThreadState *ts)
 {
-    run_number.nb_negative = run;
-    if (PyType_Ready(&Run_Type) < 0)
-        return -1;
-    PyObject *globals = PyDict_New(), *runs = (PyObject *)PyObject_New(PyObject, &Run_Type);
-    /* A C function that runs as a goroutine finds its globals here, and imports with these builtins. */
-    if (globals == NULL || runs == NULL || PyDict_SetItemString(globals, "run", runs) < 0 ||
-        PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
-        return -1;
-    PyObject *module = Py_CompileString("def goroutine():\n -run\n", "<gopy>", Py_file_input);
-    PyObject *r = module ? PyEval_EvalCode(module, globals, globals) : NULL;
-    PyObject *function = r ? PyDict_GetItemString(globals, "goroutine") : NULL;
-    worker_code = function ? (PyCodeObject *)code_without_looking(function) : NULL;
-    if (worker_code == NULL || PyObject_SetAttrString(function, "__code__", (PyObject *)worker_code) < 0 ||
-        (worker_args = PyTuple_Pack(1, function)) == NULL)
-        return -1;
-    Py_DECREF(r);
-    Py_DECREF(module);
-    Py_DECREF(globals);
-    Py_DECREF(runs);
-    return 0;
+    if (likely(ts->datastack_chunk == NULL)) {
+        _PyStackChunk *root = (_PyStackChunk *)w->root;
+        *root = (_PyStackChunk){.size = ROOT_SIZE};
+        ts->datastack_chunk = root;
+        /* Python frees a chunk when what lies at its beginning goes, so nothing may lie there. */
+        ts->datastack_top = &root->data[1];
+        ts->datastack_limit = (PyObject **)((char *)root + ROOT_SIZE);
+    }
+    w->chunk = first_chunk(ts);
+}
+
+void root_remove(struct worker *w, PyThreadState *ts)
+{
+    if (likely(ts->datastack_chunk == (_PyStackChunk *)w->root)) {
+        ts->datastack_chunk = NULL;
+        ts->datastack_top = ts->datastack_limit = NULL;
+    }
 }
 
 struct worker *pop_idle(struct hostm *hm)
@@ -84,6 +68,8 @@ struct worker *pop_idle(struct hostm *hm)
 void free_worker(struct worker *w)
 {
     frames_remove(&w->frames);
+    if (unlikely(Py_REFCNT(w->glet) > 1)) /* the program has it */
+        PyObject_GC_Track(w->glet);
     Py_DECREF(w->glet);
     free(w);
 }
@@ -98,13 +84,16 @@ void free_dead(struct hostm *hm)
 
 struct worker *new_worker(void)
 {
-    struct worker *w = calloc(1, sizeof(*w));
+    struct worker *w = malloc(WORKER_SIZE);
+    if (w)
+        memset(w, 0, sizeof(*w));
     if (w == NULL || (w->glet = greenlet_new(worker_args)) == NULL) {
         free(w);
         if (!PyErr_Occurred())
             PyErr_NoMemory();
         return NULL;
     }
+    PyObject_GC_UnTrack(w->glet);
     w->at = w->glet;
     frames_add(&w->frames);
     return w;

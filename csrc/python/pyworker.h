@@ -4,10 +4,11 @@
 
 #include "pyswitch.h"
 
-extern PyCodeObject *worker_code; /* its code: the frames of a goroutine lie above it */
-int worker_init(unaryfunc run);
+int worker_init(PyCFunction run);          /* what a worker runs */
 struct worker *pop_idle(struct hostm *hm); /* NULL: there is none */
 struct worker *new_worker(void);           /* in g0, which is its parent. NULL: raised */
+void root_install(struct worker *w, PyThreadState *ts);
+void root_remove(struct worker *w, PyThreadState *ts);
 void free_worker(struct worker *w);
 void free_dead(struct hostm *hm);
 
