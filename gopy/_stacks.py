@@ -21,11 +21,15 @@ Frame = tuple[CodeType, int, int, dict[str, Any]]  # of _core.stacks(): its line
 
 
 def frames_text(frames: list[Frame]) -> str:
-    """As traceback would write them, which asks frames."""
+    """As traceback would write them, which asks frames. Without what calls a builtin function (csrc/python/pycall.c)."""
     for filename, names in {code.co_filename: names for code, _, _, names in frames}.items():
         linecache.lazycache(filename, names)
         linecache.checkcache(filename)
-    shown = [traceback.FrameSummary(code.co_filename, line, code.co_name) for code, line, _, _ in frames]
+    shown = [
+        traceback.FrameSummary(code.co_filename, line, code.co_name)
+        for code, line, _, _ in frames
+        if code.co_filename != "<gopy>"
+    ]
     return "".join(traceback.format_list(shown))
 
 

@@ -213,7 +213,7 @@ def test_a_builtin_that_asks_for_the_frame_of_its_caller(run_program):
     """exec, eval, globals and others: they find a namespace that is nobody's else."""
     done = run_program(
         """
-        from gopy import Chan, go
+        from gopy import Chan, go, runtime
 
         found = Chan(10)
         go(exec, "import json; x = json.dumps(sorted(globals()))").join()
@@ -226,6 +226,10 @@ def test_a_builtin_that_asks_for_the_frame_of_its_caller(run_program):
         go(print, 1, 2, sep="-").join()
         assert [found.recv(), found.recv()] == [1, 2]
         assert "x" not in globals()
+        waits = go(exec, "found.recv()", {"found": found})
+        while waits.state != "chan receive":
+            runtime.gosched()
+        assert "<gopy>" not in waits.stack() and "in <module>" in waits.stack(), waits.stack()
         """
     )
     assert done.returncode == 0, done.stderr

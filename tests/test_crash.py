@@ -49,8 +49,8 @@ def test_crash(program, gomaxprocs, run_program):
 
 
 needs_limits = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's RLIMIT_AS")
-# Free-threaded Python would reserve 1 GiB of addresses, within any limit.
-RESERVE = {"MIMALLOC_ARENA_RESERVE": "0"}
+# Free-threaded Python would reserve 1 GiB of addresses, within any limit, and each other thread's first malloc 64 MiB.
+RESERVE = {"MIMALLOC_ARENA_RESERVE": "0", "MALLOC_ARENA_MAX": "1"}
 LIMIT = """
 import resource
 from gopy import Chan, atomic, go, runtime
@@ -60,8 +60,7 @@ def size():
         return int(file.read().split()[0]) * resource.getpagesize()
 
 def limit(mebibytes):
-    least = min(size() for _ in range(1000))  # malloc maps 128 MiB for a moment, for a thread's first arena
-    resource.setrlimit(resource.RLIMIT_AS, (least + int(mebibytes * 2**20), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (size() + int(mebibytes * 2**20), resource.RLIM_INFINITY))
 
 def no_limit():
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

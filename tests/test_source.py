@@ -53,7 +53,7 @@ LAYERS = [
 
 # The tiers of csrc/python, lowest first, and in each the files, likewise: a file includes its own header and what stands
 # before it. The one exception is a pair: an awaitable and what it is to asyncio.
-BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach", "pychunks"]
+BASE = ["pyobject", "pyversion", "pyerror", "pyargs", "pyattach"]
 RUN = [
     "pyownthread",
     "pyg",
@@ -66,6 +66,7 @@ RUN = [
     "pyframes",
     "pylocals",
     "pyswitch",
+    "pychunks",
     "pyident",
     "pypreempt",
     "pycall",

@@ -10,14 +10,15 @@ static PyObject *below;    /* a Python function that calls its first argument wi
 
 int call_init(void)
 {
-    PyObject *globals = PyDict_New();
+    PyObject *globals = PyDict_New(), *r = NULL;
     builtins = PyImport_ImportModule("builtins");
-    PyObject *r = globals && builtins && PyDict_SetItemString(globals, "__builtins__", builtins) == 0
-                      ? PyRun_String("def goroutine(fn, /, *args, **kwargs):\n fn(*args, **kwargs)\n",
-                                     Py_file_input, globals, globals)
-                      : NULL;
+    PyObject *code = Py_CompileString("def goroutine(fn, /, *args, **kwargs):\n fn(*args, **kwargs)\n",
+                                      "<gopy>", Py_file_input);
+    if (globals && builtins && code && PyDict_SetItemString(globals, "__builtins__", builtins) == 0)
+        r = PyEval_EvalCode(code, globals, globals);
     below = r ? Py_XNewRef(PyDict_GetItemString(globals, "goroutine")) : NULL;
     Py_XDECREF(r);
+    Py_XDECREF(code);
     Py_XDECREF(globals);
     return below ? 0 : -1;
 }

@@ -1,6 +1,6 @@
 /* pytrim.c: ending idle workers, and returning their memory.
  *
- * An idle worker costs 6 KB. Workers that no goroutine has needed for TRIM_EVERY are surplus, and end while the M has
+ * An idle worker costs 4 KB. Workers that no goroutine has needed for TRIM_EVERY are surplus, and end while the M has
  * nothing else to do (host_tidy), if there are more than KEEP_IDLE. The memory that they leave is in pieces, and to
  * return it to the system may take 10 ms a gigabyte: that is done when nothing is due for RETURN_PAUSE, or after
  * RETURN_MOST. */
