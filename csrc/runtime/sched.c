@@ -335,6 +335,9 @@ static struct g *stealwork(struct m *mp, struct p *pp)
     trace_looks(mp);
     bool asked = mp->asked;
     mp->asked = false;
+    /* A timer of its own that is due soon would end the sleep that it looks for work to be spared. With many timers it would
+     * never sleep, and nearly always look in vain. */
+    int looks = real_peek(&ptimers(pp)->first) - nanotime() < LOOKS * BETWEEN_LOOKS ? 1 : LOOKS;
     if (!mp->spinning) {
         if (!may_spin(n) && !(asked && may_spin_soon(mp, n)))
             return NULL;
@@ -342,7 +345,7 @@ static struct g *stealwork(struct m *mp, struct p *pp)
         aadd(&sched.nmspinning, 1);
     }
     uint64_t seen[MAXPROCS]; /* the tick of each at the first look */
-    for (int look = 0; look < LOOKS && gp == NULL; look++) {
+    for (int look = 0; look < looks && gp == NULL; look++) {
         uint32_t offset = cheaprandn(mp, (uint32_t)n);
         for (int i = 0; i < n && gp == NULL; i++) {
             struct p *victim = aload(&sched.allp[(offset + (uint32_t)i) % (uint32_t)n]);
@@ -361,7 +364,7 @@ static struct g *stealwork(struct m *mp, struct p *pp)
                 gp = runqget(&pp->runq);
         }
         for (int64_t until = nanotime() + BETWEEN_LOOKS;
-             gp == NULL && nanotime() < until && !aload(&mp->remote);)
+             looks > 1 && gp == NULL && nanotime() < until && !aload(&mp->remote);)
             cpu_relax();
     }
     return gp;
