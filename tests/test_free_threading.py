@@ -121,3 +121,41 @@ def test_two_that_talk_on_two_threads_do_not_sleep(run_program):
     done = run_program(ON_TWO_THREADS, env={"GOMAXPROCS": "2"})
     assert (done.returncode, done.stderr) == (0, "")
     assert float(done.stdout) < 0.1
+
+
+SLEEPERS = """
+from time import process_time
+from gopy import Chan, go
+from gopy.time import asleep
+
+def cpu(n):
+    done = Chan(n)
+
+    async def nap(i):
+        await asleep(i * 7919 % 300_007 * 1e-6)
+        await done.asend(None)
+
+    start = process_time()
+    for i in range(n):
+        go(nap, i)
+    for _ in range(n):
+        done.recv()
+    return process_time() - start
+
+cpu(100)
+print(cpu(50_000))
+"""
+
+
+@only_free_threaded
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.quiet
+def test_beside_many_timers_a_second_thread_does_not_look_for_work_all_the_time(run_program):
+    """A thread that has a timer due soon does not wait awake for what it might steal."""
+    used = {"1": [], "2": []}
+    for _ in range(3):
+        for gomaxprocs, seconds in used.items():
+            done = run_program(SLEEPERS, env={"GOMAXPROCS": gomaxprocs})
+            assert (done.returncode, done.stderr) == (0, "")
+            seconds.append(float(done.stdout))
+    assert min(used["2"]) < 1.9 * min(used["1"]), used
