@@ -236,6 +236,16 @@ def test_a_builtin_that_asks_for_the_frame_of_its_caller(run_program):
     assert done.stdout == "1\n1-2\n"
 
 
+def test_a_builtin_that_panics(run_program):
+    """The frame that it was called from is not told of."""
+    panics = [
+        run_program(f"from gopy import go\ngo({call}).join()") for call in ("getattr, 1, 'zz'", "exec, '1/0'")
+    ]
+    assert [done.returncode for done in panics] == [1, 1]
+    assert all("<gopy>" not in done.stderr for done in panics), panics
+    assert "Error" in panics[0].stderr and 'File "<string>", line 1' in panics[1].stderr, panics
+
+
 def test_frames_that_come_and_go_at_the_end_of_a_root(run_program):
     """Each depth, back and forth, parking there: one of them begins where the root ends."""
     done = run_program(

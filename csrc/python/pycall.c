@@ -23,6 +23,17 @@ int call_init(void)
     return below ? 0 : -1;
 }
 
+/* Take the helper's frame out of the traceback of the exception that is set. */
+static void hide_below(void)
+{
+    PyObject *exc = fetch_exception();
+    PyTracebackObject *tb = (PyTracebackObject *)PyException_GetTraceback(exc);
+    if (tb)
+        PyException_SetTraceback(exc, tb->tb_next ? (PyObject *)tb->tb_next : Py_None);
+    Py_XDECREF(tb);
+    raise_exception(exc);
+}
+
 /* exec, eval, globals and the like ask for the frame of who has called them. */
 static bool wants_frame(PyObject *fn)
 {
@@ -41,6 +52,8 @@ static PyObject *call_with_frame(Goroutine *go)
         r = PyObject_Vectorcall(below, &PyTuple_GET_ITEM(args, 0), (size_t)(1 + n - nkw),
                                 nkw ? go->kwnames : NULL);
         Py_DECREF(args);
+        if (r == NULL)
+            hide_below();
     }
     return r;
 }
