@@ -21,7 +21,7 @@ Frame = tuple[CodeType, int, int, dict[str, Any]]  # of _core.stacks(): its line
 
 
 def frames_text(frames: list[Frame]) -> str:
-    """As traceback would write them, which asks frames; without what csrc/python/pycall.c calls a builtin from."""
+    """As traceback would write them, which asks frames; without what pycall.c calls a builtin from."""
     for filename, names in {code.co_filename: names for code, _, _, names in frames}.items():
         linecache.lazycache(filename, names)
         linecache.checkcache(filename)
