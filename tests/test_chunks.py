@@ -302,7 +302,9 @@ for depth in (0, DEEP):  # each on a thread of its own, which is in the midst of
 )
 
 
-@pytest.mark.skipif(FREE_THREADED, reason="a forked child of a free-threaded process with threads may hang in CPython")
+@pytest.mark.skipif(
+    FREE_THREADED, reason="a forked child of a free-threaded process with threads may hang in CPython"
+)
 @pytest.mark.parametrize("whose", ["ours", "theirs"])
 def test_a_root_is_not_freed_with_the_thread_that_is_in_it(run_program, whose):
     """At exit, and in the child of a fork, Python frees what it finds in the states of the other threads."""
