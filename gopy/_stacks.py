@@ -10,25 +10,26 @@ from gopy import _core
 from gopy._core import Goroutine
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+BELOW = "<gopy>"  # the file name of what csrc/python/pycall.c calls a builtin function from
 
 
 def is_own(filename: str) -> bool:
     """Is it a file of gopy's own?"""
-    return filename.startswith(FOLDER) or filename == "<gopy>"
+    return filename.startswith(FOLDER) or filename == BELOW
 
 
 Frame = tuple[CodeType, int, int, dict[str, Any]]  # of _core.stacks(): its line, instruction and globals, too
 
 
 def frames_text(frames: list[Frame]) -> str:
-    """As traceback would write them, which asks frames; without what pycall.c calls a builtin from."""
+    """As traceback would write them, which asks frames; without the one below a builtin function."""
     for filename, names in {code.co_filename: names for code, _, _, names in frames}.items():
         linecache.lazycache(filename, names)
         linecache.checkcache(filename)
     shown = [
         traceback.FrameSummary(code.co_filename, line, code.co_name)
         for code, line, _, _ in frames
-        if code.co_filename != "<gopy>"
+        if code.co_filename != BELOW
     ]
     return "".join(traceback.format_list(shown))
 
