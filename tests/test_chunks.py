@@ -275,9 +275,15 @@ def test_frames_that_come_and_go_at_the_end_of_a_root(run_program):
     assert done.returncode == 0, done.stderr
 
 
-PARKED_ELSEWHERE = (
-    ALLOCATOR
-    + """
+@pytest.mark.skipif(
+    FREE_THREADED, reason="a forked child of a free-threaded process with threads may hang in CPython"
+)
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_a_root_is_not_freed_with_the_thread_that_is_in_it(run_program, whose):
+    """At exit, and in the child of a fork, Python frees what it finds in the states of the other threads."""
+    done = run_program(
+        ALLOCATOR
+        + """
 import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
 before = allocator()
@@ -298,19 +304,7 @@ for depth in (0, DEEP):  # each on a thread of its own, which is in the midst of
     started = Chan()
     runtime.go_locked(hold)
     started.recv()
-"""
-)
 
-
-@pytest.mark.skipif(
-    FREE_THREADED, reason="a forked child of a free-threaded process with threads may hang in CPython"
-)
-@pytest.mark.parametrize("whose", ["ours", "theirs"])
-def test_a_root_is_not_freed_with_the_thread_that_is_in_it(run_program, whose):
-    """At exit, and in the child of a fork, Python frees what it finds in the states of the other threads."""
-    done = run_program(
-        PARKED_ELSEWHERE
-        + """
 sys.stdout.flush()
 pid = os.fork()
 print("child" if pid == 0 else "parent", flush=True)
